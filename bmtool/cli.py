@@ -1,0 +1,125 @@
+"""The command line: a signature, a sentence and a lazy call each. Nothing heavy is imported here."""
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+import bmtool
+from bmtool.errors import BmtoolError
+
+app = typer.Typer(
+    name="bmtool", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
+    help="From raw data to a trained, measured, exported and deployed model, from the shell.",
+)  # fmt: skip
+
+Config = Annotated[str, typer.Argument(help="A YAML file; those that ship are under configs/.", metavar="CONFIG")]
+Run = Annotated[str, typer.Argument(help="A run directory.", metavar="RUN")]
+Model = Annotated[str, typer.Argument(help="A run directory or an exported .onnx file.", metavar="RUN|FILE.onnx")]
+Overrides = Annotated[list[str], typer.Option("--set", help="Override a key of the config: --set train.steps=100.", metavar="KEY=VALUE")]
+
+
+def command(function: Callable) -> Callable:
+    """Register a command whose BmtoolError is printed on stderr and becomes the exit code."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except BmtoolError as error:
+            print(f"bmtool: {error}", file=sys.stderr)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            raise typer.Exit(130) from error
+        except BrokenPipeError as error:  # the reader of our output has gone: `bmtool translate ... | head`
+            sys.stdout = None
+            raise typer.Exit(0) from error
+
+    return app.command()(run)
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        print(f"bmtool {bmtool.__version__}")
+        raise typer.Exit(0)
+
+
+@command
+def prepare_data(config: Config, set_: Overrides = []) -> None:  # noqa: B006
+    """Clean, deduplicate, split and index raw data into what training reads."""
+    from bmtool.commands import prepare_data
+
+    prepare_data.prepare_data(config, set_)
+
+
+@command
+def pretrain(config: Config, set_: Overrides = []) -> None:  # noqa: B006
+    """Train from scratch; resumes by itself when the run directory holds a checkpoint."""
+    from bmtool.commands import train
+
+    train.pretrain(config, set_)
+
+
+@command
+def finetune(
+    config: Config,
+    from_: Annotated[str, typer.Option("--from", help="The run directory to start from.", metavar="RUN")],
+    set_: Overrides = [],  # noqa: B006
+) -> None:
+    """Train from the weights of another run; resumes like pretrain."""
+    from bmtool.commands import train
+
+    train.finetune(config, from_, set_)
+
+
+@command
+def evaluate(  # noqa: PLR0913
+    model: Model,
+    split: Annotated[str, typer.Option(help="valid or test: a split of the run's prepared data.")] = "test",
+    data: Annotated[str | None, typer.Option(help="A file to evaluate on instead: text, or pairs (.tsv, .jsonl).", metavar="FILE")] = None,
+    unit: Annotated[str, typer.Option(help="With --data: `sentence`, or `run` for every run of 2 to 40 hanzi.")] = "sentence",
+    require: Annotated[list[str], typer.Option(help='A bound that must hold, else exit 3: --require "cer<=0.08".')] = [],  # noqa: B006
+    baseline: Annotated[str | None, typer.Option(help="Another run or .onnx file: is the difference significant?")] = None,
+    output: Annotated[str | None, typer.Option(help="Directory for the report; default: the run's eval/, or beside the .onnx file.")] = None,
+) -> None:
+    """Measure a model, with confidence intervals; the quality gate of a CI job."""
+    from bmtool.commands import evaluate
+
+    evaluate.evaluate(model, split=split, data=data, unit=unit, require=require, baseline=baseline, output=output)
+
+
+@command
+def translate(
+    text: Annotated[list[str], typer.Argument(help="Lines of pinyin; without any, standard input is read.", metavar="[TEXT]...")] = [],  # noqa: B006
+    model: Annotated[str | None, typer.Option(help="A run directory or an exported .onnx file.", envvar="BMTOOL_MODEL")] = None,
+    input_: Annotated[str | None, typer.Option("--input", help="A file of lines.", metavar="FILE")] = None,
+    n_best: Annotated[int, typer.Option(min=1, max=100, help="So many ways to write each line, tab-separated.")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with probabilities.")] = False,
+) -> None:
+    """Pinyin to Chinese text: a line in, a line out."""
+    from bmtool.commands import translate
+
+    translate.translate(text, model=model, input_file=input_, n_best=n_best, as_json=json)
+
+
+@command
+def export_onnx(
+    run: Run,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantise weights to 8 bits.")] = False,
+    output: Annotated[str | None, typer.Option(help="Where to write; default: the run's export/.", metavar="FILE")] = None,
+) -> None:
+    """Export the best weights to ONNX, compared with PyTorch before they are kept."""
+    from bmtool.commands import export_onnx
+
+    export_onnx.export_onnx(run, output=output, int8=int8)
+
+
+selfcheck_app = typer.Typer(no_args_is_help=True, help="Prove a promise of bmtool on your own config.")
+app.add_typer(selfcheck_app, name="selfcheck")
+
+
+def main() -> None:
+    app()

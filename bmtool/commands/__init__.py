@@ -1,0 +1,1 @@
+"""Plain functions behind the command line: importable, testable without Typer."""

@@ -1,0 +1,91 @@
+"""The sections every task shares. Defaults live here; a task adds its own `data`, `model` and `decode` sections.
+
+Units are in the names: `*_steps` are optimizer steps, `*_tokens` are real (unpadded) model inputs.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Section(BaseModel):
+    """A typed section: unknown keys and wrong types are errors, nothing is coerced."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Optim(Section):
+    name: Literal["adamw", "adam", "sgd", "adagrad", "rmsprop"] = "adamw"
+    lr: float = Field(1e-3, gt=0)
+    betas: list[float] = Field([0.9, 0.98], min_length=2, max_length=2)  # adam and adamw
+    momentum: float = Field(0.0, ge=0, lt=1)  # sgd and rmsprop
+    weight_decay: float = Field(0.0, ge=0)  # not on biases, norms and embedding tables with sparse rows
+    l1: float = Field(0.0, ge=0)  # on the same parameters as weight_decay
+    sparse_lr: float | None = Field(None, gt=0)  # tables with sparse rows; null: the same as lr
+    clip_norm: float = Field(1.0, ge=0)  # 0 switches clipping off
+
+
+class Schedule(Section):
+    name: Literal["constant", "linear", "cosine", "exponential", "step", "inverse_sqrt", "plateau"] = "cosine"
+    warmup_steps: int = Field(0, ge=0)
+    final: float = Field(0.01, ge=0, le=1)  # linear, cosine, exponential: the last rate as a share of lr
+    step_every: int = Field(1000, ge=1)  # step: multiply by `factor` every so many steps
+    factor: float = Field(0.5, gt=0, lt=1)  # step and plateau
+    plateau_patience: int = Field(2, ge=1)  # plateau: validations without a better figure before a reduction
+
+
+class Train(Section):
+    steps: int = Field(1000, ge=1)
+    stop_after: int | None = Field(None, ge=1)  # stop at this step (several sittings); the schedule counts to `steps`
+    batch_tokens: int = Field(4096, ge=1)  # of one micro-batch on one process
+    accumulate: int = Field(1, ge=1)  # micro-batches a step
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    threads: int = Field(0, ge=0)  # 0: all cores
+    workers: int = Field(0, ge=0)  # processes that build batches; any number gives the same weights
+    deterministic: bool = False
+    compile: bool = False
+    ema: float = Field(0.0, ge=0, lt=1)  # decay of the moving average of the weights; 0 switches it off
+    validate_every: int = Field(500, ge=1)
+    save_every: int = Field(500, ge=1)
+    log_every: int = Field(50, ge=1)
+    patience: int = Field(0, ge=0)  # early stopping after so many validations without a better figure; 0: never
+    keep_last: int = Field(2, ge=1)
+    keep_best: int = Field(1, ge=1)
+    average_best: int = Field(0, ge=0)  # average this many of the best checkpoints at the end, keep it if it is better
+
+    @model_validator(mode="after")
+    def _enough_checkpoints(self):
+        if self.average_best > self.keep_best:
+            raise ValueError(f"average_best ({self.average_best}) needs keep_best of at least as many")
+        return self
+
+
+class Finetune(Section):
+    train: Literal["all", "head"] | list[str] = "all"  # everything, the head, or parameters whose names start so
+    last_blocks: int | None = Field(None, ge=1)  # with train: head, also the last N blocks of the backbone
+    lr_scale: dict[str, float] = {}  # parameter-name prefix -> factor on the learning rate
+
+    @model_validator(mode="after")
+    def _blocks_go_with_head(self):
+        if self.last_blocks is not None and self.train != "head":
+            raise ValueError("last_blocks goes with `train: head`")
+        return self
+
+
+class BaseConfig(Section):
+    task: str
+    run: str  # the run directory
+    seed: int = Field(1, ge=0)
+    train: Train = Train()
+    optim: Optim = Optim()
+    schedule: Schedule = Schedule()
+    finetune: Finetune = Finetune()
+
+
+# Keys that may change when a run is resumed: they decide when to stop, watch and keep, not what is computed.
+RESUMABLE = frozenset(
+    f"train.{key}" for key in
+    ("stop_after", "workers", "log_every", "save_every", "patience", "keep_last", "keep_best",
+     "average_best")
+) | {"run"}  # fmt: skip

@@ -1,0 +1,1 @@
+"""What several tasks share about data: reading, cleaning, shards, batches."""

@@ -1,0 +1,1 @@
+"""Knows time, devices and files; knows no task."""

@@ -1,0 +1,140 @@
+"""Checkpoints: written whole or not at all, verified by sha256 before they are used.
+
+    checkpoints/step-00000500/{model.safetensors, state.pt, manifest.json}      best, last: one-line text files
+
+`model.safetensors` holds the weights to use (the moving average, where there is one); `state.pt` what resuming needs besides.
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from bmtool.data.files import fsync_directory, read_json, sha256, write_json, write_text
+from bmtool.errors import DataError, ResourceError
+
+WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
+Warn = Callable[[str], None]
+
+
+class Checkpoints:
+    """The checkpoints of one run directory."""
+
+    def __init__(self, run: Path, warn: Warn):
+        self.directory, self.warn = run / "checkpoints", warn
+
+    def save(self, name: str, weights: dict[str, Tensor], state: dict, metrics: dict[str, float]) -> None:
+        """Write one checkpoint under `name`; an interrupted or failed write leaves nothing behind under that name."""
+        target, working = self.directory / name, self.directory / f".{name}.tmp"
+        shutil.rmtree(working, ignore_errors=True)
+        try:
+            working.mkdir(parents=True)
+            save_file({key: value.detach().cpu().contiguous() for key, value in weights.items()}, working / WEIGHTS)
+            torch.save(state, working / STATE)
+            for part in (WEIGHTS, STATE):
+                _fsync(working / part)
+            files = {part: sha256(working / part) for part in (WEIGHTS, STATE)}
+            write_json(working / MANIFEST, {"format": 1, "step": state["step"], "metrics": metrics, "sha256": files})
+            shutil.rmtree(target, ignore_errors=True)
+            working.rename(target)
+            fsync_directory(self.directory)
+        except Exception as error:
+            shutil.rmtree(working, ignore_errors=True)
+            raise _as_resource_error(error, self.directory) from error
+        if name.startswith("step-"):
+            write_text(self.directory / "last", name + "\n")
+
+    def mark_best(self, name: str) -> None:
+        write_text(self.directory / "best", name + "\n")
+
+    def names(self) -> list[str]:
+        """Every finished checkpoint, newest step last."""
+        return sorted(path.name for path in self.directory.glob("step-*") if path.is_dir())
+
+    def manifest(self, name: str) -> dict:
+        return read_json(self.directory / name / MANIFEST)
+
+    def problem(self, name: str) -> str | None:
+        """Why a checkpoint cannot be used; None if it is whole."""
+        path = self.directory / name
+        try:
+            for part, digest in self.manifest(name)["sha256"].items():
+                if not (path / part).is_file():
+                    return f"{part} is missing"
+                if sha256(path / part) != digest:
+                    return f"{part} differs from its sha256"
+        except (DataError, KeyError, TypeError, AttributeError) as error:
+            return f"its {MANIFEST} is damaged ({error})"
+        return None
+
+    def newest(self) -> str | None:
+        """The newest whole checkpoint, with a warning for each damaged one passed over; None when there is none at all.
+
+        Raises DataError when there are checkpoints but all are damaged.
+        """
+        return self._first_whole(self.names()[::-1])
+
+    def best(self) -> str:
+        """The checkpoint that `best` names, or else the newest whole one; DataError when there is none."""
+        pointed = [name for pointer in ("best", "last") if (name := self._pointer(pointer))]
+        found = self._first_whole(list(dict.fromkeys([*pointed, *self.names()[::-1]])))
+        if found is None:
+            raise DataError(f"{self.directory.parent} holds no checkpoint yet: train it first")
+        return found
+
+    def _pointer(self, pointer: str) -> str | None:
+        path = self.directory / pointer
+        return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+
+    def _first_whole(self, names: list[str]) -> str | None:
+        for name in names:
+            if (problem := self.problem(name)) is None:
+                return name
+            self.warn(f"checkpoint {name} cannot be used: {problem}; trying another")
+        if names:
+            raise DataError(f"every checkpoint in {self.directory} is damaged; delete them to start again")
+        return None
+
+    def weights(self, name: str) -> dict[str, Tensor]:
+        return load_file(self.directory / name / WEIGHTS)
+
+    def state(self, name: str) -> dict[str, Any]:
+        return torch.load(self.directory / name / STATE, map_location="cpu", weights_only=True)
+
+    def prune(self, *, keep_last: int, best: list[str]) -> None:
+        """Delete step checkpoints that are neither among the newest `keep_last` nor in `best`."""
+        for name in self.names()[:-keep_last]:
+            if name not in best:
+                shutil.rmtree(self.directory / name)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _as_resource_error(error: Exception, directory: Path) -> Exception:
+    """A full disk shows as an OSError here and as other types from inside torch and safetensors."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+    if full or "No space left" in str(error) or "unexpected pos" in str(error) or isinstance(error, OSError):
+        return ResourceError(f"cannot write a checkpoint to {directory}: {error}. The one before is untouched; free some space and run the same command again")
+    return error
+
+
+def require_space(directory: Path, bytes_needed: int) -> None:
+    """ResourceError when the disk under `directory` cannot hold `bytes_needed`."""
+    free = shutil.disk_usage(directory).free
+    if free < bytes_needed:
+        raise ResourceError(
+            f"checkpoints will need about {bytes_needed / 1e6:,.0f} MB, but {directory} has {free / 1e6:,.0f} MB free: "
+            "free some space, or lower train.keep_last and train.keep_best"
+        )

@@ -1,0 +1,75 @@
+"""The few things the trainer asks of torch.distributed. Without torchrun, world size is 1 and nothing here communicates."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def rank() -> int:
+    return int(os.environ.get("RANK", 0))
+
+
+def world_size() -> int:
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+@contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """Join the group that torchrun described in the environment, and leave it at the end."""
+    if world_size() == 1:
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def barrier() -> None:
+    if world_size() > 1:
+        dist.barrier()
+
+
+def sum_numbers(values: list[float], device: torch.device) -> list[float]:
+    """Each value added up over all processes."""
+    if world_size() == 1:
+        return values
+    total = torch.tensor(values, dtype=torch.float64, device=device)
+    dist.all_reduce(total)
+    return total.tolist()
+
+
+def sum_gradients(parameters: list[Tensor]) -> None:
+    """Add every parameter's gradient up over all processes, in place. Missing gradients count as zero."""
+    if world_size() == 1:
+        return
+    dense = [p for p in parameters if p.grad is None or not p.grad.is_sparse]
+    sparse = [p for p in parameters if p.grad is not None and p.grad.is_sparse]
+    for p in dense:
+        p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+    flat = torch.cat([p.grad.flatten() for p in dense])
+    dist.all_reduce(flat)
+    for p, summed in zip(dense, flat.split([p.numel() for p in dense])):
+        p.grad.copy_(summed.view_as(p))
+    for p in sparse:
+        p.grad = _sum_sparse(p.grad.coalesce())
+
+
+def _sum_sparse(gradient: Tensor) -> Tensor:
+    """Rows of all processes side by side; coalescing adds up those that meet."""
+    rows, values = gradient.indices()[0], gradient.values()
+    counts = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(world_size())]
+    dist.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
+    longest = int(max(counts))
+    gathered_rows = [rows.new_zeros(longest) for _ in counts]
+    gathered_values = [values.new_zeros(longest, values.shape[1]) for _ in counts]
+    dist.all_gather(gathered_rows, torch.nn.functional.pad(rows, (0, longest - len(rows))))
+    dist.all_gather(gathered_values, torch.nn.functional.pad(values, (0, 0, 0, longest - len(rows))))
+    rows = torch.cat([r[: int(n)] for r, n in zip(gathered_rows, counts)])
+    values = torch.cat([v[: int(n)] for v, n in zip(gathered_values, counts)])
+    return torch.sparse_coo_tensor(rows[None], values, gradient.shape, check_invariants=False).coalesce()

@@ -1,0 +1,122 @@
+"""PyTorch modules to one ONNX file that needs onnxruntime and numpy only."""
+
+import io
+import json
+import logging
+import tempfile
+import warnings
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import compose, helper
+from torch import Tensor, nn
+
+from bmtool.engine.onnx import KEY
+
+DYNAMIC = torch.export.Dim.DYNAMIC
+
+
+def trace(module: nn.Module, arguments: dict[str, Tensor], dynamic: dict[str, tuple[str | int, ...]], outputs: list[str]) -> onnx.ModelProto:
+    """The ONNX form of `module(*arguments)`.
+
+    `dynamic` gives, for each input, a name for every axis that may change and a number for every one that may not.
+    """
+    shapes = tuple(  # of one variadic argument
+        {axis: DYNAMIC for axis, name in enumerate(dynamic[key]) if isinstance(name, str)} for key in arguments
+    )
+    loud = logging.getLogger("torch.onnx")
+    level = loud.level
+    loud.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                _Positional(module).eval(), tuple(arguments.values()), dynamo=True, dynamic_shapes=(shapes,),
+                input_names=list(arguments), output_names=outputs, verbose=False,
+            )  # fmt: skip
+    finally:
+        loud.setLevel(level)
+    model = program.model_proto
+    for value in model.graph.input:
+        _name_axes(value, dynamic[value.name])
+    for value in model.graph.output:  # the exporter writes traced sizes here
+        _name_axes(value, tuple(f"{value.name}_{axis}" for axis in range(len(value.type.tensor_type.shape.dim))))
+    del model.graph.value_info[:]
+    return model
+
+
+class _Positional(nn.Module):
+    """Takes any number of tensors as one variadic argument, which is how the exporter wants their dynamic axes described."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, *tensors: Tensor) -> Tensor | tuple[Tensor, ...]:
+        return self.module(*tensors)
+
+
+def _name_axes(value: onnx.ValueInfoProto, names: tuple[str | int, ...]) -> None:
+    for axis, name in zip(value.type.tensor_type.shape.dim, names):
+        if isinstance(name, str):
+            axis.dim_param = name
+
+
+def quantise(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Weights of matrix products and embeddings as int8, activations quantised at run time (Jacob et al. 2018)."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("root").setLevel(logging.ERROR)
+        target = Path(folder) / "int8.onnx"
+        quantize_dynamic(model, target, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm", "Gather"])
+        return onnx.load(target)
+
+
+def start_and_step(start: onnx.ModelProto, step: onnx.ModelProto, moving: list[str]) -> onnx.ModelProto:
+    """Two graphs in one file: with the input `start` true the state comes from the graph `start`, else from the inputs;
+    then the graph `step` runs on it. Outputs are the step's, and every state value as `next_NAME`."""
+    names = [value.name for value in start.graph.output]
+    inner = compose.add_prefix(start, "start/")
+    source = start.graph.input[0]
+    for node in inner.graph.node:
+        node.input[:] = [source.name if name == f"start/{source.name}" else name for name in node.input]
+    then = helper.make_graph(inner.graph.node, "then", [], list(inner.graph.output), list(inner.graph.initializer))
+    same = [helper.make_node("Identity", [name], [f"same/{name}"]) for name in names]
+    otherwise = helper.make_graph(same, "else", [], [_renamed(value, f"same/{value.name}") for value in start.graph.output])
+    choose = helper.make_node("If", ["start"], [f"state/{name}" for name in names], then_branch=then, else_branch=otherwise)
+
+    outer = compose.add_prefix(step, "step/")
+    given = {f"step/{name}": f"state/{name}" for name in names} | {"step/token": "token", "step/scores": "scores"}
+    given |= {f"step/next_{name}": f"next_{name}" for name in moving}
+    for node in outer.graph.node:
+        node.input[:] = [given.get(name, name) for name in node.input]
+        node.output[:] = [given.get(name, name) for name in node.output]
+    kept = [helper.make_node("Identity", [f"state/{name}"], [f"next_{name}"]) for name in names if name not in moving]
+
+    inputs = [source, helper.make_tensor_value_info("start", onnx.TensorProto.BOOL, []), *step.graph.input]
+    results = [step.graph.output[0], *(_renamed(value, f"next_{value.name}") for value in start.graph.output)]
+    graph = helper.make_graph([choose, *outer.graph.node, *kept], "model", inputs, results, list(outer.graph.initializer))
+    domains = {opset.domain: opset for opset in [*start.opset_import, *step.opset_import]}
+    merged = helper.make_model(graph, opset_imports=list(domains.values()), ir_version=step.ir_version)
+    functions = {(f.domain, f.name): f for f in [*inner.functions, *outer.functions]}
+    merged.functions.extend(functions.values())
+    return merged
+
+
+def _renamed(value: onnx.ValueInfoProto, name: str) -> onnx.ValueInfoProto:
+    copy = onnx.ValueInfoProto()
+    copy.CopyFrom(value)
+    copy.name = name
+    return copy
+
+
+def save(model: onnx.ModelProto, path: Path, metadata: dict) -> None:
+    """Check the model and write it with its metadata."""
+    helper.set_model_props(model, {KEY: json.dumps(metadata, ensure_ascii=False)})
+    onnx.checker.check_model(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, path)

@@ -1,0 +1,122 @@
+"""A run directory: everything one training made, in a layout that stays readable.
+
+    run.json  config.yaml  assets/  metrics.jsonl  log.txt  checkpoints/  plots/  eval/  export/
+"""
+
+import fcntl
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import bmtool
+from bmtool.config import load
+from bmtool.config.schema import BaseConfig
+from bmtool.data.files import read_json, write_json, write_text
+from bmtool.errors import ConfigError, DataError, ResourceError
+
+FORMAT = 1
+
+
+class RunDir:
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.assets, self.plots = self.path / "assets", self.path / "plots"
+        self.evaluations, self.exports = self.path / "eval", self.path / "export"
+        self.metrics = self.path / "metrics.jsonl"
+
+    @classmethod
+    def open(cls, path: str | Path) -> "RunDir":
+        """An existing run; DataError when there is none at `path`."""
+        run = cls(path)
+        if not (run.path / "run.json").is_file():
+            raise DataError(f"{path} is not a run directory (no run.json): train one with `bmtool pretrain CONFIG`")
+        if (found := run.info().get("format")) != FORMAT:
+            raise DataError(f"{path} has run format {found}, this bmtool reads {FORMAT}")
+        return run
+
+    def info(self) -> dict:
+        return read_json(self.path / "run.json")
+
+    def config(self) -> BaseConfig:
+        return load.load(self.path / "config.yaml")
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the directory for one training; ResourceError when another process has it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ResourceError(f"{self.path} is in use by another training: wait for it, or choose another with --set run=DIR") from error
+            yield
+
+    def begin(self, config: BaseConfig, facts: dict, assets: dict[str, str]) -> None:
+        """Describe a new run, or check that an existing one is the same; ConfigError lists the keys that differ."""
+        if (self.path / "run.json").is_file():
+            self._same(config, facts)
+        else:
+            for name, text in assets.items():
+                write_text(self.assets / name, text)
+            write_json(self.path / "run.json", {"format": FORMAT, "task": config.task} | facts | environment())
+        write_text(self.path / "config.yaml", load.dump(config))
+
+    def _same(self, config: BaseConfig, facts: dict) -> None:
+        info = self.info()
+        if info.get("task") != config.task:
+            raise ConfigError(f"{self.path} is a run of task {info.get('task')!r}, not {config.task!r}: choose another with --set run=DIR")
+        changed = load.differences(self.config(), config)
+        changed += [f"{key}: {info.get(key)!r} -> {facts[key]!r}" for key in ("data_hash", "parent") if info.get(key) != facts[key]]
+        if changed:
+            listing = "\n".join(f"  {line}" for line in changed)
+            raise ConfigError(f"{self.path} holds a run with another configuration:\n{listing}\nchoose another directory with --set run=DIR, or delete it")
+
+    def event(self, **values: Any) -> None:
+        """Append one line to metrics.jsonl."""
+        with self.metrics.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(values) + "\n")
+
+    def events(self) -> list[dict]:
+        """The lines of metrics.jsonl; a torn last line is passed over."""
+        if not self.metrics.is_file():
+            return []
+        out = []
+        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                out.append(json.loads(line))
+            except ValueError:
+                continue
+        return out
+
+    def forget_after(self, step: int) -> None:
+        """Drop events of steps that will be computed again, so that a resumed run's metrics read like one run's."""
+        kept = [event for event in self.events() if event["step"] <= step]
+        write_text(self.metrics, "".join(json.dumps(event) + "\n" for event in kept))
+
+
+def environment() -> dict:
+    """What a run was made with."""
+    import torch
+
+    return {
+        "command": sys.argv,
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "versions": {"bmtool": bmtool.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "platform": platform.platform(),
+        "git_commit": _git_commit(),
+    }
+
+
+def _git_commit() -> str | None:
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True, cwd=os.getcwd())
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

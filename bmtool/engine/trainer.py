@@ -1,0 +1,213 @@
+"""THE loop, for every task: gradient steps over position-addressed batches, exactly resumable.
+
+Everything a step computes is a function of (weights, optimizer state, step number): data are addressed by position, the learning
+rate is a function of the step, and the random number generators are seeded from (seed, step, rank) at every step. So a run killed
+at any step and started again is bit for bit the run that was never killed, on every process.
+"""
+
+import itertools
+import math
+import random
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from bmtool.config.schema import BaseConfig
+from bmtool.engine import distributed
+from bmtool.engine.device import Device
+from bmtool.engine.optim import MovingAverage, Optimizers, Plateau, rate_factor, sparse_parameters
+from bmtool.engine.task import Batches, Task
+from bmtool.errors import ResourceError
+
+
+class Stepped(NamedTuple):
+    """What one optimizer step did: per phase the mean loss and gradient norm, and how much data it read."""
+
+    step: int
+    losses: dict[str, float]
+    grad_norms: dict[str, float]
+    rate_factor: float
+    tokens: int
+    elapsed_s: float
+
+
+class _ByPosition(Dataset):
+    def __init__(self, batches: Batches):
+        self.batches = batches
+
+    def __getitem__(self, position: int) -> Any:
+        return self.batches[position]
+
+
+class Trainer:
+    def __init__(self, task: Task, config: BaseConfig, device: Device):
+        self.task, self.config, self.device = task, config, device
+        self.step, self.plateau = 0, Plateau(config.schedule)
+        self.rank, self.world = distributed.rank(), distributed.world_size()
+        for module in task.modules.values():
+            module.to(device.device)
+            if config.train.compile:
+                module.compile()
+        self.named = {f"{name}.{key}": p for name, module in task.modules.items() for key, p in module.named_parameters()}
+        sparse = sparse_parameters(task.modules.values())
+        self.optimizers = {
+            phase: Optimizers(
+                {key: p for key, p in self.named.items() if key.split(".")[0] in names}, sparse, config.optim, config.finetune.lr_scale
+            )
+            for phase, names in task.phases.items()
+        }
+        self.average = MovingAverage(self.named, sparse, config.train.ema) if config.train.ema else None
+        self._train_batches = task.batches("train", config.seed)
+        self._valid_batches = task.batches("valid", None)
+
+    # -- training -----------------------------------------------------------------------------------------------------
+
+    def run(self, steps: int) -> Iterator[Stepped]:
+        """Train until `steps`, yielding after every step; the caller logs, validates, saves and stops."""
+        self._set_mode(training=True)
+        batches = self._stream()
+        while self.step < steps:
+            began = time.perf_counter()
+            seed_everything(self.config.seed, self.step, self.rank)
+            micro = [batch.to(self.device.device) for batch in itertools.islice(batches, self.config.train.accumulate)]
+            factor = rate_factor(self.step, self.config.train.steps, self.config.schedule) * self.plateau.scale
+            done = {phase: self._update(phase, micro, factor) for phase in self.task.phases}
+            self.step += 1
+            if self.average is not None:
+                self.average.update(self.step)
+            losses = {phase: loss for phase, (loss, _) in done.items()}
+            norms = {phase: norm for phase, (_, norm) in done.items()}
+            tokens = sum(batch.tokens for batch in micro) * self.world
+            yield Stepped(self.step, losses, norms, factor, tokens, time.perf_counter() - began)
+
+    def _stream(self) -> Iterator[Any]:
+        """This process's batches from the current step on."""
+        accumulate = self.config.train.accumulate
+        positions = (
+            (step * accumulate + micro) * self.world + self.rank
+            for step in itertools.count(self.step)
+            for micro in range(accumulate)
+        )
+        workers = self.config.train.workers
+        if not workers:
+            return (self._train_batches[position] for position in positions)
+        return iter(
+            DataLoader(_ByPosition(self._train_batches), batch_size=None, sampler=positions, num_workers=workers, prefetch_factor=4)
+        )
+
+    def _update(self, phase: str, micro: list[Any], factor: float) -> tuple[float, float]:
+        optimizers = self.optimizers[phase]
+        optimizers.set_rate(factor)
+        optimizers.zero_grad()
+        total, count = 0.0, 0
+        for batch in micro:
+            with self.device.autocast():
+                loss = self.task.loss(phase, batch)
+            loss.total.backward()
+            total, count = total + loss.total.item(), count + loss.count
+        distributed.sum_gradients(optimizers.parameters)
+        total, count = distributed.sum_numbers([total, count], self.device.device)
+        optimizers.coalesce()
+        norm = optimizers.finish_gradients(max(count, 1))
+        mean = total / max(count, 1)
+        if not (math.isfinite(mean) and math.isfinite(norm)):
+            raise ResourceError(
+                f"step {self.step + 1}: the loss is {mean} and the gradient norm {norm}. The last checkpoint is untouched; "
+                "train on with a lower optim.lr, a longer schedule.warmup_steps or a smaller optim.clip_norm in a new run"
+            )
+        optimizers.step()
+        return mean, norm
+
+    def rehearse(self) -> int:
+        """One forward and backward pass on the first batch without an update, so that what cannot work fails now.
+
+        Leaves weights and optimizers as they were; returns the peak CUDA memory in bytes (0 on CPU).
+        """
+        self._set_mode(training=True)
+        batch = self._train_batches[self.step * self.config.train.accumulate * self.world].to(self.device.device)
+        for phase in self.task.phases:
+            with self.device.autocast():
+                loss = self.task.loss(phase, batch)
+            loss.total.backward()
+            self.optimizers[phase].zero_grad()
+        return torch.cuda.max_memory_allocated() if self.device.device.type == "cuda" else 0
+
+    def _set_mode(self, training: bool) -> None:
+        """Training mode for modules with something to train; a frozen one keeps its dropout off and its statistics fixed."""
+        for module in self.task.modules.values():
+            for part in module.modules():
+                own = list(part.parameters())
+                part.training = training and (not own or any(p.requires_grad for p in own))
+
+    # -- validation ---------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Every figure of the task on the validation split, with the averaged weights if there are any."""
+        self._set_mode(training=False)
+        if self.average is not None:
+            self.average.swap()
+        sums: dict[str, list[float]] = {}
+        for position in range(self.rank, self._valid_batches.per_epoch, self.world):
+            with self.device.autocast():
+                measured = self.task.measure(self._valid_batches[position].to(self.device.device))
+            for name, (total, count) in measured.items():
+                entry = sums.setdefault(name, [0.0, 0.0])
+                entry[0], entry[1] = entry[0] + total, entry[1] + count
+        if self.average is not None:
+            self.average.swap()
+        self._set_mode(training=True)
+        return {name: self._mean(*entry) for name, entry in sorted(sums.items())}
+
+    def _mean(self, total: float, count: float) -> float:
+        total, count = distributed.sum_numbers([total, count], self.device.device)
+        return total / max(count, 1.0)
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every saved tensor by name: parameters and buffers."""
+        return {f"{name}.{key}": value for name, module in self.task.modules.items() for key, value in module.state_dict().items()}
+
+    def weights(self) -> dict[str, Tensor]:
+        """The tensors to use for anything but training on."""
+        return self.tensors() | (self.average.average if self.average is not None else {})
+
+    def state_dict(self) -> dict:
+        """What resuming needs besides `weights()`; tensors and plain values only."""
+        live = {name: self.named[name].detach().cpu() for name in self.average.average} if self.average is not None else {}
+        return {
+            "step": self.step,
+            "optimizers": {phase: optimizers.state_dict() for phase, optimizers in self.optimizers.items()},
+            "live_weights": live,
+            "plateau": [self.plateau.scale, self.plateau.waited],
+        }
+
+    def load(self, weights: dict[str, Tensor], state: dict) -> None:
+        self.load_weights(weights)
+        if self.average is not None:
+            for name, value in self.average.average.items():
+                value.copy_(weights[name])
+        self.load_weights(weights | state["live_weights"])
+        for phase, saved in state["optimizers"].items():
+            self.optimizers[phase].load_state_dict(saved)
+        self.plateau.scale, self.plateau.waited = state["plateau"]
+        self.step = state["step"]
+
+    @torch.no_grad()
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        for name, value in self.tensors().items():
+            value.copy_(weights[name])
+
+
+def seed_everything(*numbers: int) -> None:
+    """Seed Python, numpy and torch (CPU and CUDA) with a mixture of `numbers`."""
+    mixed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
+    random.seed(mixed)
+    np.random.seed(mixed)
+    torch.manual_seed(mixed)

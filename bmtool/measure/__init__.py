@@ -1,0 +1,1 @@
+"""Measuring: streaming bootstrap, reports, quality gates."""

@@ -1,0 +1,1 @@
+"""Shared network blocks, each citing its paper, each with a parity test."""

@@ -1,0 +1,47 @@
+"""The tasks bmtool knows. A new task is a folder under `tasks/` and one line in `TASKS`."""
+
+import difflib
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from bmtool.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One task: the package that holds it and a line of help. Its parts are imported only when asked for."""
+
+    package: str
+    help: str
+
+    # part -> "submodule:attribute"; the same for every task, so that `config` and `prepare` need no torch.
+    PARTS = {
+        "config": "config:Config",
+        "prepare": "data:prepare",
+        "task": "task:Task",
+        "onnx_predictor": "predict:from_onnx",
+        "evaluate": "metrics:evaluate",
+    }
+
+    def load(self, part: str) -> Any:
+        module, attribute = self.PARTS[part].split(":")
+        return getattr(importlib.import_module(f"{self.package}.{module}"), attribute)
+
+
+TASKS = {
+    "pinyin2hanzi": Entry("bmtool.tasks.pinyin2hanzi", "Pinyin syllables to Chinese characters."),
+}
+
+
+def suggest(word: str, known: list[str]) -> str:
+    """`; did you mean 'x'?` when something known is close to `word`, else an empty string."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def find(name: object) -> Entry:
+    """The task called `name`; a `ConfigError` that names the nearest one when there is none."""
+    if name in TASKS:
+        return TASKS[str(name)]
+    raise ConfigError(f"unknown task {name!r}{suggest(str(name), list(TASKS))} (tasks: {', '.join(TASKS)})")

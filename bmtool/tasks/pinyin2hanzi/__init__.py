@@ -1,0 +1,1 @@
+"""Pinyin syllables to Chinese characters: the flagship task."""

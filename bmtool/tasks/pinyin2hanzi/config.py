@@ -1,0 +1,75 @@
+"""The typed sections of pinyin2hanzi."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from bmtool.config.schema import BaseConfig, Section
+
+
+class Data(Section):
+    sources: list[str] = Field(min_length=1)  # files, directories or globs of text or pairs; "-" is standard input
+    prepared: str  # directory that prepare-data writes and training reads
+    valid_share: float = Field(0.05, ge=0, lt=0.5)  # by a hash of the sentence, so stable when text is added
+    test_share: float = Field(0.05, ge=0, lt=0.5)
+    max_length: int = Field(64, ge=8, le=512)  # model inputs (hanzi, punctuation marks, words) in one example
+    min_count: int = Field(1, ge=1)  # a hanzi seen less often in the training split is left out of the vocabulary
+    charset: Literal["gb2312", "seen"] = "gb2312"  # gb2312 adds its 6,763 hanzi to those that were seen
+    vocabulary: str | None = None  # take the vocabulary of this run or prepared directory: what finetuning needs
+
+
+class Tagger(Section):
+    """An encoder with one hanzi a syllable, scored against that syllable's own candidates only."""
+
+    kind: Literal["tagger"]
+    width: int = Field(256, ge=8)
+    layers: int = Field(4, ge=1)
+    heads: int = Field(4, ge=1)
+    feedforward: int = Field(1024, ge=8)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    ngram_rows: int = Field(0, ge=0)  # rows of each of the syllable-bigram and -trigram tables; 0 leaves them out
+    ngram_width: int = Field(64, ge=1)
+
+
+class Transformer(Section):
+    """Encoder-decoder of Vaswani et al. 2017, pre-norm."""
+
+    kind: Literal["transformer"]
+    width: int = Field(256, ge=8)
+    layers: int = Field(3, ge=1)  # of the encoder, and as many of the decoder
+    heads: int = Field(4, ge=1)
+    feedforward: int = Field(1024, ge=8)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class Rnn(Section):
+    """Encoder-decoder with attention of Bahdanau et al. 2015."""
+
+    kind: Literal["rnn"]
+    cell: Literal["gru", "lstm"] = "gru"
+    attention: Literal["additive", "dot"] = "additive"
+    width: int = Field(256, ge=8)
+    layers: int = Field(1, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class Decode(Section):
+    beam: int = Field(10, ge=1, le=100)
+    constrained: bool = True  # rnn, transformer: one hanzi a syllable, out of its candidates; false: free generation
+    length_penalty: float = Field(0.0, ge=0)  # free generation: exponent on the length (Wu et al. 2016)
+
+
+class Config(BaseConfig):
+    data: Data
+    model: Annotated[Tagger | Transformer | Rnn, Field(discriminator="kind")]
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    decode: Decode = Decode()
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        heads = getattr(self.model, "heads", 1)
+        if self.model.width % (2 * heads):
+            raise ValueError(f"model.width ({self.model.width}) must be a multiple of 2 x model.heads ({heads})")
+        if self.train.batch_tokens < self.data.max_length:
+            raise ValueError(f"train.batch_tokens ({self.train.batch_tokens}) must hold data.max_length ({self.data.max_length})")
+        return self

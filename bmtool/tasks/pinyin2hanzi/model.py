@@ -1,0 +1,244 @@
+"""The three models. Shapes: B batch, T inputs, C candidates, N real positions, D width, V targets, R rows of a beam search.
+
+Each is a `backbone` (reads the inputs) and a `head` (writes hanzi), so that another run can take over either by name.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bmtool.nn.rnn import AttentionalDecoder, BidirectionalEncoder
+from bmtool.nn.transformer import Decoder, Encoder
+from bmtool.tasks.pinyin2hanzi import config
+from bmtool.tasks.pinyin2hanzi.vocab import BEGIN, INPUTS, PAD, Vocabulary
+
+MASKED = -1e9  # score of a place that holds no candidate; finite, so that rows without any stay numbers
+
+
+class NgramTables(nn.Module):
+    """Embeddings of the syllable bigrams and the trigram around each position: memory at almost no arithmetic.
+
+    Hashed n-gram embeddings as in Svenstrup et al. 2017 ("Hash embeddings"), one hash; rows get sparse gradients. A table with at
+    least len(INPUTS) ** 2 rows holds every bigram without a collision.
+    """
+
+    def __init__(self, rows: int, table_width: int, width: int):
+        super().__init__()
+        self.rows = rows
+        self.bigrams = nn.Embedding(rows, table_width, sparse=True)
+        self.trigrams = nn.Embedding(rows, table_width, sparse=True)
+        self.project = nn.Linear(3 * table_width, width, bias=False)
+        for table in (self.bigrams, self.trigrams):
+            nn.init.normal_(table.weight, std=0.1)
+
+    def forward(self, source_BT: Tensor) -> Tensor:
+        framed = F.pad(source_BT, (1, 1))
+        pair = framed[:, :-1] * len(INPUTS) + framed[:, 1:]
+        triple = pair[:, :-1] * len(INPUTS) + framed[:, 2:]
+        bigram = self.bigrams(pair % self.rows)
+        trigram = self.trigrams((triple * 2654435761 // 65536) % self.rows)
+        return self.project(torch.cat([bigram[:, :-1], bigram[:, 1:], trigram], dim=-1))
+
+
+class Reader(nn.Module):
+    """Backbone of the tagger and the transformer: embeddings and an encoder."""
+
+    def __init__(self, model: config.Tagger | config.Transformer):
+        super().__init__()
+        self.embedding = nn.Embedding(len(INPUTS), model.width, padding_idx=PAD)
+        nn.init.normal_(self.embedding.weight, std=1.0)
+        rows = model.ngram_rows if isinstance(model, config.Tagger) else 0
+        self.ngrams = NgramTables(rows, model.ngram_width, model.width) if rows else None
+        self.dropout = nn.Dropout(model.dropout)
+        self.encoder = Encoder(
+            width=model.width, layers=model.layers, heads=model.heads, feedforward=model.feedforward, dropout=model.dropout
+        )
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        return self.encoder.blocks
+
+    def forward(self, source_BT: Tensor, keep_BT: Tensor | None) -> Tensor:
+        x_BTD = self.embedding(source_BT)
+        if self.ngrams is not None:
+            x_BTD = x_BTD + self.ngrams(source_BT)
+        return self.encoder(self.dropout(x_BTD), keep_BT)
+
+
+class CandidateHead(nn.Module):
+    """A row and a bias for every (syllable, hanzi) pair; a position is scored against its own syllable's pairs only."""
+
+    def __init__(self, vocabulary: Vocabulary, width: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(vocabulary.pairs, width) * width**-0.5)
+        # The counts are a good first guess: without context, the model then starts as a unigram model.
+        self.bias = nn.Parameter(torch.log(torch.from_numpy(vocabulary.pair_count).float() + 0.1))
+        self.sizes = [vocabulary.candidate_count(number) for number in range(len(INPUTS))]
+        self.starts = vocabulary.pair_start.tolist()
+
+    def loss(self, h_ND: Tensor, input_N: Tensor, pair_N: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+        """Summed cross-entropy and number right. Positions are grouped by syllable, so that each group takes one small
+        matrix product; `split` keeps the backward pass at one `cat`."""
+        order = input_N.argsort(stable=True)
+        groups = torch.bincount(input_N, minlength=len(INPUTS)).tolist()
+        h, pair = h_ND[order].split(groups), pair_N[order].split(groups)
+        weight, bias = self.weight.split(self.sizes), self.bias.split(self.sizes)
+        losses, right = [], []
+        for number, size in enumerate(groups):
+            if size:
+                score = torch.addmm(bias[number], h[number], weight[number].T)
+                target = pair[number] - self.starts[number]
+                losses.append(F.cross_entropy(score.float(), target, reduction="sum", label_smoothing=smoothing))
+                right.append((score.detach().argmax(-1) == target).sum())
+        if not losses:
+            return h_ND.sum() * 0.0, torch.zeros(())
+        return torch.stack(losses).sum(), torch.stack(right).sum()
+
+    def forward(self, h_BTD: Tensor, pairs_BTC: Tensor) -> Tensor:
+        """Log-probabilities [B, T, C] of the given pairs (-1 where there is none) among themselves."""
+        real = pairs_BTC >= 0
+        at = pairs_BTC.clamp(min=0)
+        score = (F.embedding(at, self.weight) @ h_BTD[..., None]).squeeze(-1) + self.bias[at]
+        return score.float().masked_fill(~real, MASKED).log_softmax(dim=-1)
+
+
+class Tagger(nn.Module):
+    """One hanzi a syllable, all at once."""
+
+    def __init__(self, model: config.Tagger, vocabulary: Vocabulary):
+        super().__init__()
+        self.backbone = Reader(model)
+        self.head = CandidateHead(vocabulary, model.width)
+
+    def loss(self, batch, smoothing: float) -> tuple[Tensor, Tensor, int]:
+        """Summed loss, number right, number of targets: positions whose hanzi is a candidate of their syllable."""
+        keep_BT = batch.source != PAD
+        h_BTD = self.backbone(batch.source, None if keep_BT.all() else keep_BT)
+        scored = batch.pair >= 0
+        loss, right = self.head.loss(h_BTD[scored], batch.source[scored], batch.pair[scored], smoothing)
+        return loss, right, int(scored.sum())
+
+    def forward(self, source_BT: Tensor, pairs_BTC: Tensor) -> Tensor:
+        """Log-probabilities [B, T, C] of the candidate pairs of every position."""
+        return self.head(self.backbone(source_BT, source_BT != PAD), pairs_BTC)
+
+
+class Writer(nn.Module):
+    """What the heads of the two encoder-decoders share: embeddings of what was written, and scores over all hanzi."""
+
+    def __init__(self, width: int, targets: int):
+        super().__init__()
+        self.embedding = nn.Embedding(targets, width)
+        self.out = nn.Linear(width, targets)
+        nn.init.normal_(self.embedding.weight, std=1.0)
+
+
+class TransformerHead(Writer):
+    MOVING = ("past",)
+    CONSTANT = ("memory", "keep")
+
+    def __init__(self, model: config.Transformer, targets: int):
+        super().__init__(model.width, targets)
+        self.dropout = nn.Dropout(model.dropout)
+        self.decoder = Decoder(
+            width=model.width, layers=model.layers, heads=model.heads, feedforward=model.feedforward, dropout=model.dropout
+        )
+
+    def start(self, encoded_BSD: Tensor, keep_BS: Tensor) -> dict[str, Tensor]:
+        past = self.decoder.empty_past(encoded_BSD.shape[0], encoded_BSD.device)
+        return {"past": past, "memory": self.decoder.memory(encoded_BSD), "keep": keep_BS}
+
+    def write(self, tokens_BT: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Scores [B, T, V] after each of `tokens_BT`, and the moving part of the state behind the last."""
+        x_BTD = self.dropout(self.embedding(tokens_BT))
+        out_BTD, past = self.decoder(x_BTD, state["past"], state["memory"], state["keep"])
+        return self.out(out_BTD), {"past": past}
+
+
+class RnnHead(Writer):
+    MOVING = ("hidden", "cell")
+    CONSTANT = ("memory", "keys", "keep")
+
+    def __init__(self, model: config.Rnn, targets: int):
+        super().__init__(model.width, targets)
+        self.dropout = nn.Dropout(model.dropout)
+        self.decoder = AttentionalDecoder(
+            cell=model.cell, attention=model.attention, width=model.width, layers=model.layers, dropout=model.dropout
+        )
+
+    def start(self, encoded_BSD: Tensor, keep_BS: Tensor) -> dict[str, Tensor]:
+        hidden, cell = self.decoder.start(encoded_BSD, keep_BS)
+        keys = self.decoder.attention.key(encoded_BSD)
+        return {"hidden": hidden, "cell": cell, "memory": encoded_BSD, "keys": keys, "keep": keep_BS}
+
+    def write(self, tokens_BT: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Scores [B, T, V] after each of `tokens_BT`, and the moving part of the state behind the last."""
+        x_BTD = self.dropout(self.embedding(tokens_BT))
+        hidden, cell, outputs = state["hidden"], state["cell"], []
+        for x_BD in x_BTD.unbind(1):
+            out_BD, hidden, cell = self.decoder(
+                x_BD, hidden, cell, memory_BSD=state["memory"], keys_BSA=state["keys"], keep_BS=state["keep"]
+            )
+            outputs.append(out_BD)
+        return self.out(torch.stack(outputs, dim=1)), {"hidden": hidden, "cell": cell}
+
+
+class RnnReader(nn.Module):
+    """Backbone of the rnn: embeddings and a bidirectional encoder."""
+
+    def __init__(self, model: config.Rnn):
+        super().__init__()
+        self.embedding = nn.Embedding(len(INPUTS), model.width, padding_idx=PAD)
+        self.encoder = BidirectionalEncoder(cell=model.cell, width=model.width, layers=model.layers, dropout=model.dropout)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        return self.encoder.forwards
+
+    def forward(self, source_BT: Tensor, keep_BT: Tensor) -> Tensor:
+        return self.encoder(self.embedding(source_BT), keep_BT)
+
+
+class EncoderDecoder(nn.Module):
+    """Reads all syllables, then writes one hanzi after the other (`start`, then `step`), trained by teacher forcing."""
+
+    def __init__(self, model: config.Transformer | config.Rnn, vocabulary: Vocabulary):
+        super().__init__()
+        if isinstance(model, config.Rnn):
+            self.backbone, self.head = RnnReader(model), RnnHead(model, vocabulary.targets)
+        else:
+            self.backbone, self.head = Reader(model), TransformerHead(model, vocabulary.targets)
+
+    def loss(self, batch, smoothing: float) -> tuple[Tensor, Tensor, int]:
+        """Summed loss, number right, number of targets (every written token and the end)."""
+        written = F.pad(batch.target, (1, 0), value=BEGIN)
+        score_BTV, _ = self.head.write(written, self.start(batch.source))
+        target = batch.closed_target()
+        loss = F.cross_entropy(
+            score_BTV.float().flatten(0, 1), target.flatten(), ignore_index=PAD, reduction="sum", label_smoothing=smoothing
+        )
+        real = target != PAD
+        return loss, (score_BTV.argmax(-1) == target)[real].sum(), int(real.sum())
+
+    def start(self, source_BS: Tensor) -> dict[str, Tensor]:
+        """The state before the first written token."""
+        keep_BS = source_BS != PAD
+        return self.head.start(self.backbone(source_BS, keep_BS), keep_BS)
+
+    def step(self, token_R: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Scores [R, V] of what follows `token_R`, and the moving part of the next state."""
+        score_RTV, moved = self.head.write(token_R[:, None], state)
+        return score_RTV[:, 0], moved
+
+
+def build(model: config.Tagger | config.Transformer | config.Rnn, vocabulary: Vocabulary) -> Tagger | EncoderDecoder:
+    if isinstance(model, config.Tagger):
+        return Tagger(model, vocabulary)
+    return EncoderDecoder(model, vocabulary)
+
+
+def core_parameters(module: nn.Module) -> int:
+    """Weights that take part in a matrix product for every token: 6 FLOP each a trained token. No tables, no candidate rows."""
+    return sum(math.prod(m.weight.shape) for m in module.modules() if isinstance(m, nn.Linear))

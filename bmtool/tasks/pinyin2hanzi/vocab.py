@@ -1,0 +1,141 @@
+"""What the model's numbers mean: inputs (syllables and copy classes), hanzi, and the candidates of every syllable."""
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from bmtool.data.files import read_json, write_text
+from bmtool.errors import DataError
+from bmtool.tasks.pinyin2hanzi.pinyin import COPY_CLASSES, SYLLABLES, VERSION, Token, copy_class
+
+FILE = "vocab.json"
+INPUTS = ("<pad>", *COPY_CLASSES, *SYLLABLES)
+INPUT_ID = {name: number for number, name in enumerate(INPUTS)}
+# Specials of the target side of encoder-decoder models; hanzi follow.
+PAD, BEGIN, END, UNKNOWN, COPY = range(5)
+SPECIALS = 5
+
+
+def input_id(token: Token) -> int:
+    """The model's input number of a syllable or copy."""
+    return INPUT_ID[copy_class(token) if token.is_copy else token.text]
+
+
+class Vocabulary:
+    """Candidates (hanzi with counts, commonest first) of every syllable, and the numbering that follows from them.
+
+    A *pair* is one (syllable, hanzi) candidate; the pairs of a syllable are consecutive. A *hanzi id* numbers each hanzi once,
+    after the SPECIALS.
+    """
+
+    def __init__(self, candidates: dict[str, dict[str, int]]):
+        self.candidates = {s: candidates[s] for s in SYLLABLES if candidates.get(s)}
+        self.hanzi = "".join(sorted({h for readings in self.candidates.values() for h in readings}))
+        self._hanzi_id = {h: SPECIALS + number for number, h in enumerate(self.hanzi)}
+        sizes = [len(self.candidates.get(name, ())) for name in INPUTS]
+        self.pair_start = np.cumsum([0, *sizes]).astype(np.int64)  # [inputs + 1]
+        pairs = [(h, n) for name in INPUTS for h, n in self.candidates.get(name, {}).items()]
+        self.pair_hanzi = "".join(h for h, _ in pairs)
+        self.pair_count = np.array([n for _, n in pairs], np.int64)
+        self.pair_target = np.array([self._hanzi_id[h] for h, _ in pairs], np.int64)  # hanzi id of each pair
+        self._pair = {
+            (name, h): int(start) + offset
+            for name, start in zip(INPUTS, self.pair_start)
+            for offset, h in enumerate(self.candidates.get(name, ()))
+        }
+
+    @property
+    def pairs(self) -> int:
+        return len(self.pair_hanzi)
+
+    @property
+    def targets(self) -> int:
+        return SPECIALS + len(self.hanzi)
+
+    def candidate_count(self, input_number: int) -> int:
+        return int(self.pair_start[input_number + 1] - self.pair_start[input_number])
+
+    def pair_id(self, input_number: int, hanzi: str) -> int:
+        """The pair's number, -1 when `hanzi` is no candidate of that input."""
+        return self._pair.get((INPUTS[input_number], hanzi), -1)
+
+    def pair_lookup(self) -> np.ndarray:
+        """Sorted keys `input * 65536 + code point` beside pair numbers, int64 [2, pairs], for `find_pairs`."""
+        keys = np.array([INPUT_ID[s] << 16 | ord(h) for s, h in self._pair], np.int64)
+        order = np.argsort(keys)
+        return np.stack([keys[order], np.fromiter(self._pair.values(), np.int64)[order]])
+
+    def target_lookup(self) -> np.ndarray:
+        """Code point (BMP) -> hanzi id, UNKNOWN where there is none."""
+        table = np.full(1 << 16, UNKNOWN, np.int64)
+        for hanzi, number in self._hanzi_id.items():
+            table[ord(hanzi)] = number
+        return table
+
+    def to_json(self) -> str:
+        value = {"format": 1, "rules": VERSION, "inputs": list(INPUTS), "candidates": self.candidates}
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def save(self, directory: Path) -> None:
+        write_text(directory / FILE, self.to_json())
+
+    @classmethod
+    def from_dict(cls, value: dict, origin: str) -> "Vocabulary":
+        if not isinstance(value, dict) or "candidates" not in value:
+            raise DataError(f"{origin} holds no pinyin2hanzi vocabulary")
+        if value.get("inputs") != list(INPUTS):
+            raise DataError(f"{origin} was made with other pinyin rules (version {value.get('rules')}, this is {VERSION}): prepare the data again")
+        return cls(value["candidates"])
+
+    @classmethod
+    def load(cls, directory: Path) -> "Vocabulary":
+        """The vocabulary of a prepared data set or of a run (which keeps it under assets/)."""
+        for path in (directory / FILE, directory / "assets" / FILE):
+            if path.is_file():
+                return cls.from_dict(read_json(path), str(path))
+        raise DataError(f"no {FILE} in {directory}: expected a run directory or prepared data")
+
+
+def find_pairs(lookup: np.ndarray, inputs: np.ndarray, code_points: np.ndarray) -> np.ndarray:
+    """Pair number of every (input, code point), -1 where there is none; arrays of one shape."""
+    keys = inputs << 16 | code_points
+    at = np.minimum(np.searchsorted(lookup[0], keys), lookup.shape[1] - 1)
+    return np.where(lookup[0][at] == keys, lookup[1][at], -1)
+
+
+def build(observed: Counter, *, min_count: int, charset: str) -> Vocabulary:
+    """A vocabulary from counts of (syllable, hanzi).
+
+    A hanzi enters when it was seen `min_count` times in all, or belongs to `charset`; it is a candidate of every syllable it was
+    seen with and of every reading that pypinyin's dictionary gives it.
+    """
+    from pypinyin.contrib.tone_convert import to_normal  # here, because translating needs no pypinyin
+    from pypinyin.pinyin_dict import pinyin_dict
+
+    total: Counter = Counter()
+    for (_, hanzi), count in observed.items():
+        total[hanzi] += count
+    chosen = {h for h, count in total.items() if count >= min_count} | (_gb2312() if charset == "gb2312" else set())
+    candidates: dict[str, dict[str, int]] = defaultdict(dict)
+    for (syllable, hanzi), count in observed.items():
+        if hanzi in chosen:
+            candidates[syllable][hanzi] = count
+    for hanzi in chosen:
+        for reading in pinyin_dict.get(ord(hanzi), "").split(","):
+            if (syllable := to_normal(reading)) in INPUT_ID:
+                candidates[syllable].setdefault(hanzi, 0)
+    ranked = {s: dict(sorted(c.items(), key=lambda item: (-item[1], item[0]))) for s, c in candidates.items()}
+    return Vocabulary(ranked)
+
+
+def _gb2312() -> set[str]:
+    """The 6,763 hanzi of GB 2312, levels 1 and 2."""
+    codes = ((high, low) for high in range(0xB0, 0xF8) for low in range(0xA1, 0xFF))
+    return {text for high, low in codes if (text := bytes((high, low)).decode("gb2312", "ignore"))}
