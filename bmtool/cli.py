@@ -21,7 +21,7 @@ Model = Annotated[str, typer.Argument(help="A run directory or an exported .onnx
 Overrides = Annotated[list[str], typer.Option("--set", help="Override a key of the config: --set train.steps=100.", metavar="KEY=VALUE")]
 
 
-def command(function: Callable) -> Callable:
+def command(function: Callable, to: typer.Typer = app) -> Callable:
     """Register a command whose BmtoolError is printed on stderr and becomes the exit code."""
 
     @functools.wraps(function)
@@ -37,7 +37,7 @@ def command(function: Callable) -> Callable:
             sys.stdout = None
             raise typer.Exit(0) from error
 
-    return app.command()(run)
+    return to.command()(run)
 
 
 @app.callback(invoke_without_command=True)
@@ -101,7 +101,10 @@ def translate(
 ) -> None:
     """Pinyin to Chinese text: a line in, a line out."""
     from bmtool.commands import translate
+    from bmtool.errors import ConfigError
 
+    if model is None:
+        raise ConfigError("which model? Name a run or an .onnx file with --model, or in the environment variable BMTOOL_MODEL")
     translate.translate(text, model=model, input_file=input_, n_best=n_best, as_json=json)
 
 
@@ -119,6 +122,23 @@ def export_onnx(
 
 selfcheck_app = typer.Typer(no_args_is_help=True, help="Prove a promise of bmtool on your own config.")
 app.add_typer(selfcheck_app, name="selfcheck")
+
+
+@functools.partial(command, to=selfcheck_app)
+def resume(
+    config: Config,
+    from_: Annotated[str | None, typer.Option("--from", help="Check a finetuning from this run.", metavar="RUN")] = None,
+    set_: Overrides = [],  # noqa: B006
+) -> None:
+    """Kill a short training of CONFIG, start it again, and compare the weights bit for bit."""
+    from bmtool.commands import selfcheck
+
+    selfcheck.resume(config, parent=from_, overrides=set_)
+
+
+@selfcheck_app.callback()
+def selfcheck() -> None:
+    """Keeps `resume` a sub-command while it is the only one."""
 
 
 def main() -> None:

@@ -21,12 +21,15 @@ class Entry:
         "prepare": "data:prepare",
         "task": "task:Task",
         "onnx_predictor": "predict:from_onnx",
-        "evaluate": "metrics:evaluate",
     }
 
     def load(self, part: str) -> Any:
         module, attribute = self.PARTS[part].split(":")
-        return getattr(importlib.import_module(f"{self.package}.{module}"), attribute)
+        return getattr(self.module(module), attribute)
+
+    def module(self, name: str) -> Any:
+        """A whole submodule, such as `metrics`."""
+        return importlib.import_module(f"{self.package}.{name}")
 
 
 TASKS = {

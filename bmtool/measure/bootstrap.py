@@ -1,0 +1,117 @@
+"""Confidence intervals in one streaming pass, in memory that does not grow with the data.
+
+The Poisson bootstrap (Hanley & MacGibbon 2006; Chamandy et al. 2012): each resample gives each example a weight drawn from
+Poisson(1) instead of drawing examples with replacement. The weights of example i depend on (seed, i) only, so two models
+measured on the same examples are resampled alike, which is what a paired test needs.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+RESAMPLES = 1000
+BLOCK = 256  # examples whose weights are drawn together
+LEVEL = 0.95
+
+
+def weights(seed: int = 0) -> Iterator[np.ndarray]:
+    """Weights [BLOCK, 1 + RESAMPLES] of one block of examples after the other; column 0 is the data itself, all ones."""
+    block = 0
+    while True:
+        drawn = np.random.default_rng((seed, block)).poisson(1.0, (BLOCK, RESAMPLES))
+        yield np.concatenate([np.ones((BLOCK, 1)), drawn], axis=1).astype(np.float32)
+        block += 1
+
+
+class Sums:
+    """Weighted sums [1 + RESAMPLES, width] of per-example rows of numbers: what every ratio metric is made of."""
+
+    def __init__(self, width: int):
+        self.total = np.zeros((1 + RESAMPLES, width))
+        self.examples = 0
+
+    def add(self, rows: np.ndarray, weight: np.ndarray) -> None:
+        """`rows` [examples, width], `weight` [examples, 1 + RESAMPLES]."""
+        self.total += weight.T.astype(np.float64) @ rows
+        self.examples += len(rows)
+
+
+class Counts:
+    """Weighted counts per class [classes, 1 + RESAMPLES], for macro averages; classes appear as they are met."""
+
+    def __init__(self) -> None:
+        self.index: dict[str, int] = {}
+        self.total = np.zeros((256, 1 + RESAMPLES), np.float32)
+
+    def add(self, classes: list[tuple[str, int]], weight: np.ndarray) -> None:
+        """(class, example within the block) of each thing to count; `weight` [examples, 1 + RESAMPLES]."""
+        if not classes:
+            return
+        rows = np.array([self.index.setdefault(name, len(self.index)) for name, _ in classes])
+        while len(self.index) > len(self.total):
+            self.total = np.concatenate([self.total, np.zeros_like(self.total)])
+        used, place = np.unique(rows, return_inverse=True)
+        here = np.zeros((len(used), len(weight)), np.float32)
+        np.add.at(here, (place, [example for _, example in classes]), 1.0)
+        self.total[used] += here @ weight
+
+    def rows(self, names: list[str]) -> np.ndarray:
+        """Counts [names, 1 + RESAMPLES]; zero for a class never met."""
+        out = np.zeros((len(names), self.total.shape[1]), np.float32)
+        for row, name in enumerate(names):
+            if name in self.index:
+                out[row] = self.total[self.index[name]]
+        return out
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A metric with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def as_dict(self) -> dict[str, float | None]:
+        """For JSON: null where there is no number."""
+        return {k: v if np.isfinite(v) else None for k, v in (("value", self.value), ("low", self.low), ("high", self.high))}
+
+
+def figure(values: np.ndarray) -> Figure:
+    """The figure in column 0 of `values` [1 + RESAMPLES] with the percentile interval of the resamples."""
+    resampled = values[1:][np.isfinite(values[1:])]
+    if not len(resampled):
+        return Figure(float(values[0]), float("nan"), float("nan"))
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Figure(float(values[0]), float(low), float(high))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired comparison: model minus baseline, and the two-sided bootstrap p-value of no difference."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+    @property
+    def significant(self) -> bool:
+        return self.p < 1 - LEVEL
+
+
+def difference(model: np.ndarray, baseline: np.ndarray) -> Difference:
+    """Compare two sets of resamples [1 + RESAMPLES] made with the same weights."""
+    delta = model - baseline
+    shown = figure(delta)
+    finite = delta[1:][np.isfinite(delta[1:])]
+    tail = min((finite <= 0).sum(), (finite >= 0).sum()) if len(finite) else RESAMPLES
+    return Difference(shown.value, shown.low, shown.high, float(min(1.0, 2 * (tail + 1) / (RESAMPLES + 1))))
+
+
+
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Elementwise quotient; NaN where nothing was counted."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(denominator > 0, numerator / denominator, np.nan)

@@ -1,0 +1,46 @@
+"""Bounds that a metric must hold: `cer<=0.08`."""
+
+import operator
+import re
+from dataclasses import dataclass
+
+from bmtool.errors import ConfigError, GateMissed
+from bmtool.measure.bootstrap import Figure
+from bmtool.registry import suggest
+
+_FORM = re.compile(r"\s*([\w@.]+)\s*(<=|>=|<|>)\s*([-+.\deE]+)\s*")
+_COMPARE = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+
+
+@dataclass(frozen=True)
+class Bound:
+    metric: str
+    relation: str
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.metric}{self.relation}{self.value:g}"
+
+
+def parse(text: str) -> Bound:
+    """ConfigError unless `text` reads METRIC<=NUMBER (or >=, <, >)."""
+    match = _FORM.fullmatch(text)
+    try:
+        return Bound(match[1], match[2], float(match[3]))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f'--require {text!r}: write it as METRIC<=NUMBER, for instance "cer<=0.08"') from error
+
+
+def check_names(bounds: list[Bound], known: list[str]) -> None:
+    """ConfigError for a metric that is not measured."""
+    for bound in bounds:
+        if bound.metric not in known:
+            raise ConfigError(f"--require {bound}: unknown metric{suggest(bound.metric, known)} (there are {', '.join(known)})")
+
+
+def check(bounds: list[Bound], figures: dict[str, Figure]) -> None:
+    """GateMissed naming every figure that misses its bound; a figure that is not a number misses."""
+    missed = [b for b in bounds if not _COMPARE[b.relation](figures[b.metric].value, b.value)]
+    if missed:
+        listing = "; ".join(f"{b.metric} is {figures[b.metric].value:.4f}, required {b.relation} {b.value:g}" for b in missed)
+        raise GateMissed(f"quality gate missed: {listing}")

@@ -1,0 +1,243 @@
+"""Measuring pinyin2hanzi. One pass, batch after batch; nothing but the sums stays in memory.
+
+Only hanzi count: punctuation, numbers and Latin words are copied, so they are right by construction. Positions are aligned one
+to one when the output has as many hanzi as the reference, else by edit distance.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+from bmtool.data import text
+from bmtool.errors import ConfigError, DataError
+from bmtool.measure.bootstrap import BLOCK, Counts, Sums, ratio, weights
+from bmtool.measure.report import Measured
+from bmtool.tasks.pinyin2hanzi import data
+from bmtool.tasks.pinyin2hanzi.predict import Predictor
+from bmtool.tasks.pinyin2hanzi.vocab import INPUTS
+
+BEST = 10
+RUN_LENGTHS = range(2, 41)
+METRICS = (
+    "character_accuracy", "cer", "sentence_accuracy", "p@1", "p@5", "p@10", "mrr", "macro_precision", "macro_recall", "macro_f1",
+    "loss", "perplexity",
+)  # fmt: skip
+LENGTHS = ((1, 4), (5, 8), (9, 16), (17, 32), (33, None))
+CANDIDATES = ((1, 5), (6, 10), (11, 20), (21, 40), (41, None))
+
+
+@dataclass(frozen=True)
+class Example:
+    source: list[int]  # input numbers
+    reference: list[str | None]  # a hanzi a position, None under a copy
+
+    @property
+    def hanzi(self) -> str:
+        return "".join(h for h in self.reference if h is not None)
+
+
+def split_examples(prepared: str, split: str) -> Iterator[Example]:
+    """The examples of a split of prepared data that hold hanzi."""
+    for source, code_points in data.split_texts(prepared, split):
+        yield Example(source.tolist(), [chr(code) if code else None for code in code_points])
+
+
+def file_examples(path: Path, unit: str, max_length: int) -> tuple[Iterator[Example], text.Tally]:
+    """Examples of a text or pair file, whole sentences or runs of 2 to 40 hanzi, and the tally that fills as they are read."""
+    if not path.is_file():
+        raise DataError(f"no such file: {path}")
+    if unit not in ("sentence", "run"):
+        raise ConfigError(f"--unit: expected sentence or run, got {unit!r}")
+    tally = text.Tally()
+
+    def read() -> Iterator[Example]:
+        for _, tokens in data.read_examples(path, tally):
+            pieces = _runs(tokens) if unit == "run" else data.cut(tokens, max_length)
+            for piece in pieces:
+                example = Example([number for _, number in piece], [None if t.is_copy else t.text for t, _ in piece])
+                if example.hanzi:
+                    tally.kept += 1
+                    yield example
+
+    return read(), tally
+
+
+def _runs(tokens: data.Example) -> Iterator[data.Example]:
+    run: data.Example = []
+    for token, number in [*tokens, (None, 0)]:
+        if token is not None and not token.is_copy:
+            run.append((token, number))
+        else:
+            if len(run) in RUN_LENGTHS:
+                yield run
+            run = []
+
+
+# One row of numbers an example.
+COLUMNS = ("hanzi", "right", "edits", "sentences", "top1", "top5", "top10", "reciprocal", "nats", "reachable")
+COLUMN = {name: index for index, name in enumerate(COLUMNS)}
+
+
+@dataclass
+class _Totals:
+    """Everything that is added up."""
+
+    all: Sums = field(default_factory=lambda: Sums(len(COLUMNS)))
+    by_length: dict[str, Sums] = field(default_factory=dict)
+    by_candidates: dict[str, Sums] = field(default_factory=dict)
+    true: Counts = field(default_factory=Counts)
+    written: Counts = field(default_factory=Counts)
+    right: Counts = field(default_factory=Counts)
+
+
+def evaluate(predictor: Predictor, examples: Iterable[Example], keep: Callable[[dict], None]) -> Measured:
+    """Every metric over `examples`; `keep` receives one prediction record after the other. DataError when there are none."""
+    totals, stream, drawn = _Totals(), iter(examples), weights()
+    while block := list(islice(stream, BLOCK)):
+        _add_block(predictor, block, next(drawn)[: len(block)], totals, keep)
+    if not totals.all.examples:
+        raise DataError("nothing to evaluate on: no example with hanzi")
+    return _measured(totals)
+
+
+def _add_block(predictor: Predictor, block: list[Example], weight: np.ndarray, totals: _Totals, keep: Callable[[dict], None]) -> None:
+    found = predictor.readings([e.source for e in block], BEST)
+    log_p = predictor.log_probabilities([e.source for e in block], [e.reference for e in block])
+    rows, classes = [], {"true": [], "written": [], "right": []}
+    per_character: dict[str, list[tuple[int, int, int]]] = {}
+    for number, (example, readings, p) in enumerate(zip(block, readings_text(found), log_p)):
+        aligned = align(example.hanzi, readings[0])
+        rows.append(_row(example.hanzi, readings, aligned, p))
+        for true, written in aligned:
+            _count(classes, number, true, written)
+        _by_candidates(predictor, example, aligned, number, per_character)
+        keep(_record(example, readings, found[number]))
+    table = np.array(rows)
+    totals.all.add(table, weight)
+    for label in {length_label(len(e.hanzi)) for e in block}:
+        here = np.array([length_label(len(e.hanzi)) == label for e in block])
+        totals.by_length.setdefault(label, Sums(len(COLUMNS))).add(table[here], weight[here])
+    for label, entries in per_character.items():
+        at, count, right = np.array(entries).T
+        totals.by_candidates.setdefault(label, Sums(2)).add(np.stack([count, right], axis=1), weight[at])
+    for name, counts in (("true", totals.true), ("written", totals.written), ("right", totals.right)):
+        counts.add(classes[name], weight)
+
+
+def readings_text(found: list) -> list[list[str]]:
+    """The hanzi of each example's readings."""
+    return [["".join(h for h in reading.hanzi if h is not None) for reading in readings] for readings in found]
+
+
+def align(reference: str, written: str) -> list[tuple[str | None, str | None]]:
+    """Pairs of characters; None on one side where the other has one more."""
+    if len(reference) == len(written):
+        return list(zip(reference, written))
+    pairs: list[tuple[str | None, str | None]] = []
+    for op in Levenshtein.opcodes(reference, written):
+        left, right = reference[op.src_start : op.src_end], written[op.dest_start : op.dest_end]
+        width = max(len(left), len(right))
+        pairs += zip([*left, *[None] * (width - len(left))], [*right, *[None] * (width - len(right))])
+    return pairs
+
+
+def _row(reference: str, readings: list[str], aligned: list, log_p: np.ndarray) -> list[float]:
+    rank = readings.index(reference) + 1 if reference in readings else 0
+    finite = log_p[np.isfinite(log_p)]
+    right = sum(a == b for a, b in aligned)
+    edits = Levenshtein.distance(reference, readings[0])
+    tops = [float(0 < rank <= k) for k in (1, 5, 10)]
+    return [len(reference), right, edits, 1, *tops, 1 / rank if rank else 0.0, -finite.sum(), len(finite)]
+
+
+def _count(classes: dict[str, list], number: int, true: str | None, written: str | None) -> None:
+    if true is not None:
+        classes["true"].append((true, number))
+    if written is not None:
+        classes["written"].append((written, number))
+    if true == written:
+        classes["right"].append((true, number))
+
+
+def _by_candidates(predictor: Predictor, example: Example, aligned: list, number: int, out: dict) -> None:
+    inputs = [n for n, h in zip(example.source, example.reference) if h is not None]
+    rights = [a == b for a, b in aligned if a is not None]
+    tally: Counter = Counter()
+    for n, right in zip(inputs, rights):
+        label = _label(predictor.vocabulary.candidate_count(n), CANDIDATES)
+        tally[label, "count"] += 1
+        tally[label, "right"] += right
+    for label in {label for label, _ in tally}:
+        out.setdefault(label, []).append((number, tally[label, "count"], tally[label, "right"]))
+
+
+def length_label(length: int) -> str:
+    return _label(length, LENGTHS)
+
+
+def _label(value: int, bins: tuple) -> str:
+    for low, high in bins:
+        if high is None or value <= high:
+            return f"{low}+" if high is None else f"{low}-{high}"
+    raise AssertionError("the last bin has no upper end")
+
+
+def _record(example: Example, readings: list[str], found: list) -> dict:
+    n_best = [{"text": text_, "log_probability": round(r.log_probability, 4)} for text_, r in zip(readings, found)]
+    pinyin = " ".join(INPUTS[number] for number in example.source)
+    return {"pinyin": pinyin, "reference": example.hanzi, "prediction": readings[0], "n_best": n_best}
+
+
+def _ratios(sums: Sums) -> dict[str, np.ndarray]:
+    column = {name: sums.total[:, index] for name, index in COLUMN.items()}
+    loss = ratio(column["nats"], column["reachable"])
+    return {
+        "character_accuracy": ratio(column["right"], column["hanzi"]),
+        "cer": ratio(column["edits"], column["hanzi"]),
+        "sentence_accuracy": ratio(column["top1"], column["sentences"]),
+        "p@1": ratio(column["top1"], column["sentences"]),
+        "p@5": ratio(column["top5"], column["sentences"]),
+        "p@10": ratio(column["top10"], column["sentences"]),
+        "mrr": ratio(column["reciprocal"], column["sentences"]),
+        "loss": loss,
+        "perplexity": np.exp(loss),
+    }
+
+
+def _macro(totals: _Totals) -> dict[str, np.ndarray]:
+    """Means over the hanzi of the reference (of that resample); precision of one never written counts as 0."""
+    names = list(totals.true.index)
+    true, written, right = (c.rows(names) for c in (totals.true, totals.written, totals.right))
+    present = true > 0
+    precision = np.where(written > 0, right / np.maximum(written, 1), 0.0)
+    recall = right / np.maximum(true, 1)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    mean = {name: ratio((v * present).sum(0), present.sum(0)) for name, v in (("precision", precision), ("recall", recall), ("f1", f1))}
+    return {f"macro_{name}": value for name, value in mean.items()}
+
+
+def _measured(totals: _Totals) -> Measured:
+    figures = _ratios(totals.all) | _macro(totals)
+    shown = ("character_accuracy", "cer", "sentence_accuracy", "p@5", "p@10", "mrr", "loss")
+    lengths = {label: {n: v for n, v in _ratios(sums).items() if n in shown} for label, sums in _in_order(totals.by_length, LENGTHS)}
+    candidates = {
+        label: {"character_accuracy": ratio(s.total[:, 1], s.total[:, 0]), "share_of_hanzi": ratio(s.total[:, 0], totals.all.total[:, 0])}
+        for label, s in _in_order(totals.by_candidates, CANDIDATES)
+    }
+    unreachable = 1 - totals.all.total[0, COLUMN["reachable"]] / totals.all.total[0, COLUMN["hanzi"]]
+    return Measured(
+        examples=totals.all.examples,
+        resamples={name: figures[name] for name in METRICS},
+        slices={"hanzi in the sentence": lengths, "candidates of the syllable": candidates},
+        notes={"hanzi": totals.all.total[0, 0], "share of hanzi that are no candidate of their syllable (not in the loss)": unreachable},
+    )
+
+
+def _in_order(sums: dict[str, Sums], bins: tuple) -> list[tuple[str, Sums]]:
+    labels = [_label(low, bins) for low, _ in bins]
+    return [(label, sums[label]) for label in labels if label in sums]
