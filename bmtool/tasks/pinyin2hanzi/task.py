@@ -37,7 +37,7 @@ class Batch:
 
 class Task:
     phases = {"model": ("backbone", "head")}
-    best = Best("loss", "min")
+    best = Best("accuracy", "max")
 
     def __init__(self, config: Config, assets: Path | None = None):
         """From prepared data; or, for a run that only predicts, from its `assets` directory alone."""

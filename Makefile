@@ -1,0 +1,60 @@
+# make demo    set-up, then the whole pipeline on the embedded sample (under 5 minutes on 2 cores after the installs)
+# make test    set-up, then the test suite (under 3 minutes)
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN := runs/demo
+TUNED := runs/demo-customer-service
+SENTENCE := jin tian tian qi hen hao, wo men yi qi qu chi fan ba!
+QUESTION := nin hao, qing wen wo de ding dan shen me shi hou fa huo?
+
+.PHONY: setup demo test test-all lint benchmark clean-demo
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@echo "== set-up: a virtual environment in $(VENV), with everything installed from the package registry"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+demo: setup clean-demo
+	@echo; echo "== 1. prepare-data: our own sample sentences, cleaned, split, labelled with pinyin, indexed"
+	$(BIN)/bmtool prepare-data configs/pinyin2hanzi/tiny.yaml
+	@echo; echo "== 2. pretrain: a small tagger from scratch"
+	$(BIN)/bmtool pretrain configs/pinyin2hanzi/tiny.yaml --set run=$(RUN)
+	@echo; echo "== 3. evaluate: on sentences it has not seen, with confidence intervals and a quality gate"
+	$(BIN)/bmtool evaluate $(RUN) --require "character_accuracy>=0.5"
+	@echo; echo "== 4. finetune: from that run, on 200 customer-service pairs"
+	$(BIN)/bmtool prepare-data configs/pinyin2hanzi/customer_service.yaml --set data.vocabulary=$(RUN)
+	$(BIN)/bmtool finetune configs/pinyin2hanzi/customer_service.yaml --from $(RUN) --set data.vocabulary=$(RUN) --set run=$(TUNED)
+	@echo; echo "== 5. evaluate: is it better on customer service than the run it came from?"
+	$(BIN)/bmtool evaluate $(TUNED) --baseline $(RUN)
+	@echo; echo "== 6. export-onnx: compared with PyTorch before it is kept"
+	$(BIN)/bmtool export-onnx $(RUN)
+	@echo; echo "== 7. translate: with the run, then with its ONNX export (no PyTorch needed)"
+	@echo "$(SENTENCE)"; $(BIN)/bmtool translate --model $(RUN) "$(SENTENCE)"
+	@echo "$(SENTENCE)"; $(BIN)/bmtool translate --model $(RUN)/export/model.onnx "$(SENTENCE)"
+	@echo "$(QUESTION)"; $(BIN)/bmtool translate --model $(TUNED) "$(QUESTION)"
+	@echo; echo "== done"
+	@echo "run directory  $(RUN)  (finetuned: $(TUNED))"
+	@echo "plots          $$(echo $(RUN)/plots/*.png)"
+	@echo "report         $(RUN)/eval/test.md"
+	@echo "ONNX model     $(RUN)/export/model.onnx"
+
+clean-demo:
+	@rm -rf $(RUN) $(TUNED)
+
+test: setup
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+
+benchmark: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmark]'
+	$(BIN)/python benchmarks/training_speed.py
+	$(BIN)/python benchmarks/command_speed.py
+	$(BIN)/python benchmarks/training_memory.py

@@ -1,0 +1,26 @@
+"""What the benchmarks share: small prepared data and a way to print a spread."""
+
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+CONFIG = "configs/pinyin2hanzi/base.yaml"
+SAMPLE = "data/pinyin2hanzi/sentences"
+
+
+def bmtool(*arguments: str) -> None:
+    """Run a command; its own words are shown only when it fails."""
+    done = subprocess.run([sys.executable, "-m", "bmtool", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+
+
+def settings(folder: Path, *more: str) -> list[str]:
+    """base.yaml on the embedded sample, with everything it writes under `folder`."""
+    return [f"data.sources=[{SAMPLE}]", f"data.prepared={folder / 'prepared'}", f"run={folder / 'run'}", "data.valid_share=0.05", *more]
+
+
+def spread(values: list[float], unit: str = "") -> str:
+    """`median (min - max)`."""
+    return f"{statistics.median(values):,.3g}{unit} ({min(values):,.3g} - {max(values):,.3g})"
