@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import KINDS, ROOT, bmtool, config_path
 from safetensors.torch import load_file
+from torch.utils._pytree import tree_leaves
 
 from bmtool import registry
 from bmtool.commands.loading import load_model
@@ -88,9 +89,9 @@ def test_a_resumed_run_is_the_same_run(kind, stop, prepared, overrides, tmp_path
     pretrain(config_path(kind), [*parts, "train.workers=2"])
     assert_same_bytes(weights(whole, 8), weights(tmp_path / "parts", 8))
     states = [torch.load(run / "checkpoints" / "step-00000008" / "state.pt", weights_only=True) for run in (whole, tmp_path / "parts")]
-    assert states[0]["trainer"]["plateau"] == states[1]["trainer"]["plateau"]
-    for ours, theirs in zip(*(torch.utils._pytree.tree_leaves(s["trainer"]) for s in states)):
-        assert torch.equal(torch.as_tensor(ours), torch.as_tensor(theirs))
+    leaves = [tree_leaves(state["trainer"]) for state in states]
+    assert len(leaves[0]) == len(leaves[1]) > len(weights(whole, 8))
+    assert all(torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in zip(*leaves))
     steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)
 
@@ -139,8 +140,8 @@ def test_pytorch_and_onnx_and_the_command_line_agree(kind, trained, exported, in
 
 @kinds
 def test_pass_through_and_length(kind, trained):
-    text = load_model(trained(kind), print).predictor.translate(["wo3 you 3 ge iPhone, hello world! NASA 2024nian"])[0].text
-    for copied in ("3", "iPhone", ",", "hello world", "!", "NASA", "2024"):
+    text = load_model(trained(kind), print).predictor.translate(["wo3 you 3 ge iPhone, hello world! IBM 2024nian"])[0].text
+    for copied in ("3", "iPhone", ",", "hello world", "!", "IBM", "2024"):
         assert copied in text
     assert sum("一" <= c <= "鿿" for c in text) == 4
 

@@ -18,9 +18,8 @@ SHOWN = 40  # rows of the table; more are summed up
 def initialise(task: Any, config: BaseConfig, parent: RunDir, console: Console, announce: bool) -> None:
     """Load the best weights of `parent` into `task` by name and shape, then freeze what `config.finetune` does not train.
 
-    Raises ConfigError before any tensor is loaded when the vocabularies differ, and when nothing at all fits.
+    Raises ConfigError when nothing at all fits.
     """
-    _require_same_vocabulary(task, config, parent)
     checkpoints = Checkpoints(parent.path, console.warn)
     name = checkpoints.best()
     given = checkpoints.weights(name)
@@ -38,7 +37,8 @@ def initialise(task: Any, config: BaseConfig, parent: RunDir, console: Console, 
         _show(console, fates, {**given, **wanted}, _trained(task.modules))
 
 
-def _require_same_vocabulary(task: Any, config: BaseConfig, parent: RunDir) -> None:
+def require_same_vocabulary(task: Any, config: BaseConfig, parent: RunDir) -> None:
+    """ConfigError with the way out when `parent` counts its inputs and outputs otherwise."""
     info = parent.info()
     if info["task"] == config.task and info["vocabulary"] != task.identity.vocabulary:
         raise ConfigError(

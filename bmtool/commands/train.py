@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from bmtool import registry
-from bmtool.commands.initialise import initialise
+from bmtool.commands.initialise import initialise, require_same_vocabulary
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
 from bmtool.engine import distributed
@@ -43,6 +43,8 @@ def train(config: BaseConfig, parent: RunDir | None) -> Path:
         torch.use_deterministic_algorithms(config.train.deterministic)
         task = registry.find(config.task).load("task")(config)
         _require_batches(task, config)
+        if parent is not None:
+            require_same_vocabulary(task, config, parent)
         facts = {
             "seed": config.seed, "device": device.reason, "data_hash": task.identity.data_hash,
             "vocabulary": task.identity.vocabulary, "parent": str(parent.path) if parent else None,
