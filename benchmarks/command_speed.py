@@ -32,8 +32,14 @@ def main() -> None:
         commands = {
             "import typer, rich": imports,
             "bmtool --help": [console_script, "--help"],
-            f"translate, float32 ({(exports / 'model.onnx').stat().st_size / 1e6:.0f} MB)": [*translate, str(exports / "model.onnx")],
-            f"translate, int8 ({(exports / 'model-int8.onnx').stat().st_size / 1e6:.0f} MB)": [*translate, str(exports / "model-int8.onnx")],
+            f"translate, float32 ({(exports / 'model.onnx').stat().st_size / 1e6:.0f} MB)": [
+                *translate,
+                str(exports / "model.onnx"),
+            ],
+            f"translate, int8 ({(exports / 'model-int8.onnx').stat().st_size / 1e6:.0f} MB)": [
+                *translate,
+                str(exports / "model-int8.onnx"),
+            ],
         }
         for command in commands.values():
             seconds(command)
@@ -41,7 +47,9 @@ def main() -> None:
     print(f"{ROUNDS} rounds in turn, seconds; median (min - max)")
     for label in commands:
         print(f"{label:32} {common.spread([r[label] for r in rounds])}")
-    print(f"{'--help / import typer, rich':32} {common.spread([r['bmtool --help'] / r['import typer, rich'] for r in rounds])}")
+    print(
+        f"{'--help / import typer, rich':32} {common.spread([r['bmtool --help'] / r['import typer, rich'] for r in rounds])}"
+    )
 
 
 if __name__ == "__main__":

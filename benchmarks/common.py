@@ -18,7 +18,13 @@ def bmtool(*arguments: str) -> None:
 
 def settings(folder: Path, *more: str) -> list[str]:
     """base.yaml on the embedded sample, with everything it writes under `folder`."""
-    return [f"data.sources=[{SAMPLE}]", f"data.prepared={folder / 'prepared'}", f"run={folder / 'run'}", "data.valid_share=0.05", *more]
+    return [
+        f"data.sources=[{SAMPLE}]",
+        f"data.prepared={folder / 'prepared'}",
+        f"run={folder / 'run'}",
+        "data.valid_share=0.05",
+        *more,
+    ]
 
 
 def spread(values: list[float], unit: str = "") -> str:

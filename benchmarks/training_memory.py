@@ -39,9 +39,15 @@ def main() -> None:
         for times in TIMES:
             data = folder / f"prepared-{times}"
             multiply(folder / "prepared", times, data)
-            changes = [*common.settings(folder, "model.ngram_rows=1000", f"train.steps={STEPS}", f"train.validate_every={STEPS}")]
+            changes = [
+                *common.settings(
+                    folder, "model.ngram_rows=1000", f"train.steps={STEPS}", f"train.validate_every={STEPS}"
+                )
+            ]
             changes += [f"data.prepared={data}", f"run={folder / f'run-{times}'}"]
-            peak = peak_mb([sys.executable, "-m", "bmtool", "pretrain", common.CONFIG, *(p for v in changes for p in ("--set", v))])
+            peak = peak_mb(
+                [sys.executable, "-m", "bmtool", "pretrain", common.CONFIG, *(p for v in changes for p in ("--set", v))]
+            )
             tokens = json.loads((data / "manifest.json").read_text())["splits"]["train"]["tokens"] * times
             print(f"{times:4} x the text, {tokens / 1e6:8.2f} M tokens: peak {peak:,.0f} MB")
 

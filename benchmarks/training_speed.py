@@ -74,7 +74,9 @@ def theirs(config, folder: Path) -> float:
         output_dir=str(folder / "hf"), max_steps=STEPS, per_device_train_batch_size=1, learning_rate=config.optim.lr, max_grad_norm=1.0,
         report_to=[], save_strategy="no", logging_strategy="no", use_cpu=True, disable_tqdm=True, remove_unused_columns=False,
     )  # fmt: skip
-    trainer = HfTrainer(model=Wrapped(task), args=arguments, train_dataset=batches, data_collator=lambda items: items[0])
+    trainer = HfTrainer(
+        model=Wrapped(task), args=arguments, train_dataset=batches, data_collator=lambda items: items[0]
+    )
     began = time.perf_counter()
     trainer.train()
     return sum(task.batches("train", 1)[p].tokens for p in range(STEPS)) / (time.perf_counter() - began)
@@ -92,7 +94,9 @@ def main() -> None:
             rounds.append((matmul_rate(), ours(config), theirs(config, folder)))
     peak, mine, hf = zip(*rounds)
     used = [6 * core * tokens / 1e9 for tokens in mine]
-    print(f"dense core {core / 1e6:.2f} M parameters, {ROUNDS} rounds of {STEPS} steps, {torch.get_num_threads()} threads; median (min - max)")
+    print(
+        f"dense core {core / 1e6:.2f} M parameters, {ROUNDS} rounds of {STEPS} steps, {torch.get_num_threads()} threads; median (min - max)"
+    )
     print(f"matrix product      {common.spread(peak)} GFLOP/s")
     print(f"bmtool              {common.spread(mine)} tokens/s, {common.spread(used)} GFLOP/s")
     print(f"share of the rate   {common.spread([u / p for u, p in zip(used, peak)])}")

@@ -11,14 +11,19 @@ import bmtool
 from bmtool.errors import BmtoolError
 
 app = typer.Typer(
-    name="bmtool", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
+    name="bmtool",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="From raw data to a trained, measured, exported and deployed model, from the shell.",
-)  # fmt: skip
+)
 
 Config = Annotated[str, typer.Argument(help="A YAML file; those that ship are under configs/.", metavar="CONFIG")]
 Run = Annotated[str, typer.Argument(help="A run directory.", metavar="RUN")]
 Model = Annotated[str, typer.Argument(help="A run directory or an exported .onnx file.", metavar="RUN|FILE.onnx")]
-Overrides = Annotated[list[str], typer.Option("--set", help="Override a key of the config: --set train.steps=100.", metavar="KEY=VALUE")]
+Overrides = Annotated[
+    list[str], typer.Option("--set", help="Override a key of the config: --set train.steps=100.", metavar="KEY=VALUE")
+]
 
 
 def command(function: Callable, to: typer.Typer = app) -> Callable:
@@ -79,11 +84,21 @@ def finetune(
 def evaluate(  # noqa: PLR0913
     model: Model,
     split: Annotated[str, typer.Option(help="valid or test: a split of the run's prepared data.")] = "test",
-    data: Annotated[str | None, typer.Option(help="A file to evaluate on instead: text, or pairs (.tsv, .jsonl).", metavar="FILE")] = None,
-    unit: Annotated[str, typer.Option(help="With --data: `sentence`, or `run` for every run of 2 to 40 hanzi.")] = "sentence",
-    require: Annotated[list[str], typer.Option(help='A bound that must hold, else exit 3: --require "cer<=0.08".')] = [],  # noqa: B006
-    baseline: Annotated[str | None, typer.Option(help="Another run or .onnx file: is the difference significant?")] = None,
-    output: Annotated[str | None, typer.Option(help="Directory for the report; default: the run's eval/, or beside the .onnx file.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="A file to evaluate on instead: text, or pairs (.tsv, .jsonl).", metavar="FILE")
+    ] = None,
+    unit: Annotated[
+        str, typer.Option(help="With --data: `sentence`, or `run` for every run of 2 to 40 hanzi.")
+    ] = "sentence",
+    require: Annotated[
+        list[str], typer.Option(help='A bound that must hold, else exit 3: --require "cer<=0.08".')
+    ] = [],  # noqa: B006
+    baseline: Annotated[
+        str | None, typer.Option(help="Another run or .onnx file: is the difference significant?")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(help="Directory for the report; default: the run's eval/, or beside the .onnx file.")
+    ] = None,
 ) -> None:
     """Measure a model, with confidence intervals; the quality gate of a CI job."""
     from bmtool.commands import evaluate
@@ -93,8 +108,12 @@ def evaluate(  # noqa: PLR0913
 
 @command
 def translate(
-    text: Annotated[list[str], typer.Argument(help="Lines of pinyin; without any, standard input is read.", metavar="[TEXT]...")] = [],  # noqa: B006
-    model: Annotated[str | None, typer.Option(help="A run directory or an exported .onnx file.", envvar="BMTOOL_MODEL")] = None,
+    text: Annotated[
+        list[str], typer.Argument(help="Lines of pinyin; without any, standard input is read.", metavar="[TEXT]...")
+    ] = [],  # noqa: B006
+    model: Annotated[
+        str | None, typer.Option(help="A run directory or an exported .onnx file.", envvar="BMTOOL_MODEL")
+    ] = None,
     input_: Annotated[str | None, typer.Option("--input", help="A file of lines.", metavar="FILE")] = None,
     n_best: Annotated[int, typer.Option(min=1, max=100, help="So many ways to write each line, tab-separated.")] = 1,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with probabilities.")] = False,
@@ -104,7 +123,9 @@ def translate(
     from bmtool.errors import ConfigError
 
     if model is None:
-        raise ConfigError("which model? Name a run or an .onnx file with --model, or in the environment variable BMTOOL_MODEL")
+        raise ConfigError(
+            "which model? Name a run or an .onnx file with --model, or in the environment variable BMTOOL_MODEL"
+        )
     translate.translate(text, model=model, input_file=input_, n_best=n_best, as_json=json)
 
 
@@ -112,7 +133,9 @@ def translate(
 def export_onnx(
     run: Run,
     int8: Annotated[bool, typer.Option("--int8", help="Quantise weights to 8 bits.")] = False,
-    output: Annotated[str | None, typer.Option(help="Where to write; default: the run's export/.", metavar="FILE")] = None,
+    output: Annotated[
+        str | None, typer.Option(help="Where to write; default: the run's export/.", metavar="FILE")
+    ] = None,
 ) -> None:
     """Export the best weights to ONNX, compared with PyTorch before they are kept."""
     from bmtool.commands import export_onnx
@@ -127,7 +150,9 @@ app.add_typer(selfcheck_app, name="selfcheck")
 @functools.partial(command, to=selfcheck_app)
 def resume(
     config: Config,
-    from_: Annotated[str | None, typer.Option("--from", help="Check a finetuning from this run.", metavar="RUN")] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="Check a finetuning from this run.", metavar="RUN")
+    ] = None,
     set_: Overrides = [],  # noqa: B006
 ) -> None:
     """Kill a short training of CONFIG, start it again, and compare the weights bit for bit."""

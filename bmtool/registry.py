@@ -3,7 +3,7 @@
 import difflib
 import importlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from bmtool.errors import ConfigError
 
@@ -16,7 +16,7 @@ class Entry:
     help: str
 
     # part -> "submodule:attribute"; the same for every task, so that `config` and `prepare` need no torch.
-    PARTS = {
+    PARTS: ClassVar = {
         "config": "config:Config",
         "prepare": "data:prepare",
         "task": "task:Task",

@@ -19,7 +19,13 @@ CONFIGS = ROOT / "configs"
 SAMPLE = ROOT / "data" / "pinyin2hanzi"
 KINDS = {"tagger": "tiny.yaml", "rnn": "rnn.yaml", "transformer": "transformer.yaml"}
 SMALL = {
-    "tagger": ["model.width=32", "model.feedforward=64", "model.layers=1", "model.ngram_rows=500", "model.ngram_width=8"],
+    "tagger": [
+        "model.width=32",
+        "model.feedforward=64",
+        "model.layers=1",
+        "model.ngram_rows=500",
+        "model.ngram_width=8",
+    ],
     "rnn": ["model.width=32"],
     "transformer": ["model.width=32", "model.feedforward=64", "model.layers=1"],
 }
@@ -57,7 +63,11 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def text_file(folder) -> Path:
     """240 sentences of the embedded sample."""
-    lines = [line for name in ("daily", "news") for line in (SAMPLE / "sentences" / f"{name}.txt").read_text("utf-8").splitlines()[:120]]
+    lines = [
+        line
+        for name in ("daily", "news")
+        for line in (SAMPLE / "sentences" / f"{name}.txt").read_text("utf-8").splitlines()[:120]
+    ]
     path = folder / "sample.txt"
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
@@ -73,9 +83,10 @@ def overrides(folder, text_file):
 
     def make(kind: str, run: str | Path = "run", *more: str) -> list[str]:
         return [
-            f"data.sources=[{text_file}]", f"data.prepared={folder / 'prepared'}", f"run={folder / str(run)}", "data.valid_share=0.1",
-            "data.test_share=0.1", "model.dropout=0.0", "train.steps=8", "train.batch_tokens=256", "train.validate_every=4", "train.save_every=4",
-            "train.log_every=4", "train.threads=1", "label_smoothing=0.0", *SMALL[kind], *more,
+            f"data.sources=[{text_file}]", f"data.prepared={folder / 'prepared'}", f"run={folder / str(run)}",
+            "data.valid_share=0.1", "data.test_share=0.1", "model.dropout=0.0", "label_smoothing=0.0",
+            "train.steps=8", "train.batch_tokens=256", "train.validate_every=4", "train.save_every=4", "train.log_every=4",
+            "train.threads=1", "train.keep_last=2", *SMALL[kind], *more,
         ]  # fmt: skip
 
     return make

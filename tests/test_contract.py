@@ -55,7 +55,12 @@ def test_preparing_twice_gives_the_same_bytes_and_does_nothing(prepared, overrid
 
 @kinds
 def test_loss_on_one_batch_falls_by_half(kind, prepared, overrides):
-    trainer = make_trainer(load(config_path(kind), overrides(kind, "x", "optim.lr=0.005", "schedule.name=constant", "schedule.warmup_steps=0")))
+    trainer = make_trainer(
+        load(
+            config_path(kind),
+            overrides(kind, "x", "optim.lr=0.005", "schedule.name=constant", "schedule.warmup_steps=0"),
+        )
+    )
     batch = trainer.task.batches("train", 1)[0]
     losses = [trainer._update("model", [batch], 1.0)[0] for _ in range(60)]
     assert losses[-1] < losses[0] / 2
@@ -88,12 +93,37 @@ def test_a_resumed_run_is_the_same_run(kind, stop, prepared, overrides, tmp_path
     random.seed(99), np.random.seed(99), torch.manual_seed(99)
     pretrain(config_path(kind), [*parts, "train.workers=2"])
     assert_same_bytes(weights(whole, 8), weights(tmp_path / "parts", 8))
-    states = [torch.load(run / "checkpoints" / "step-00000008" / "state.pt", weights_only=True) for run in (whole, tmp_path / "parts")]
+    states = [
+        torch.load(run / "checkpoints" / "step-00000008" / "state.pt", weights_only=True)
+        for run in (whole, tmp_path / "parts")
+    ]
     leaves = [tree_leaves(state["trainer"]) for state in states]
     assert len(leaves[0]) == len(leaves[1]) > len(weights(whole, 8))
     assert all(torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in zip(*leaves))
     steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)
+
+
+def test_the_average_of_the_best_is_kept_only_if_it_is_better(prepared, overrides, tmp_path):
+    more = ["train.steps=24", "train.keep_best=3", "train.average_best=3", "optim.lr=0.01"]
+    run = pretrain(config_path("tagger"), overrides("tagger", tmp_path / "run", *more))
+    best = (run / "checkpoints" / "best").read_text().strip()
+    metrics = {
+        p.name: json.loads((p / "manifest.json").read_text())["metrics"]
+        for p in (run / "checkpoints").iterdir()
+        if p.is_dir()
+    }
+    assert metrics[best]["accuracy"] == max(m["accuracy"] for m in metrics.values() if m)
+    assert "average of 3 checkpoints" in (run / "log.txt").read_text()
+
+
+def test_early_stopping_stops_and_stays_stopped(prepared, overrides, tmp_path):
+    more = overrides("tagger", tmp_path / "run", "train.steps=400", "train.patience=2", "optim.lr=0.05")
+    run = pretrain(config_path("tagger"), more)
+    assert "stopping early" in (run / "log.txt").read_text()
+    steps = sorted(p.name for p in (run / "checkpoints").glob("step-*"))
+    pretrain(config_path("tagger"), more)
+    assert sorted(p.name for p in (run / "checkpoints").glob("step-*")) == steps
 
 
 def test_kill_9_and_start_again_is_the_same_run(prepared, overrides):
@@ -107,15 +137,41 @@ def test_kill_9_and_start_again_is_the_same_run(prepared, overrides):
 def test_two_processes_are_one(kind, prepared, overrides, tmp_path):
     one = pretrain(config_path(kind), overrides(kind, tmp_path / "one", "train.accumulate=2"))
     settings = [part for value in overrides(kind, tmp_path / "two") for part in ("--set", value)]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
-    done = subprocess.run([*torchrun, "-m", "bmtool", "pretrain", config_path(kind), *settings], capture_output=True, text=True, cwd=ROOT, check=False)
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        "0",
+        "--rdzv-backend",
+        "c10d",
+        "--rdzv-endpoint",
+        "localhost:0",
+    ]
+    done = subprocess.run(
+        [*torchrun, "-m", "bmtool", "pretrain", config_path(kind), *settings],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     two = weights(tmp_path / "two", 8)
     for name, value in weights(one, 8).items():
         torch.testing.assert_close(value, two[name], atol=1e-4, rtol=1e-3, msg=name)
 
 
-SENTENCES = ["ni hao", "jin tian tian qi hen hao, wo men qu gong yuan ba!", "", "shi", "wo you 3 ge iPhone", "xi'an de xia tian", "2024"]
+SENTENCES = [
+    "ni hao",
+    "jin tian tian qi hen hao, wo men qu gong yuan ba!",
+    "",
+    "shi",
+    "wo you 3 ge iPhone",
+    "xi'an de xia tian",
+    "2024",
+]
 
 
 @kinds
@@ -130,7 +186,9 @@ def test_predictions_do_not_depend_on_the_batch(kind, trained):
 
 @kinds
 def test_pytorch_and_onnx_and_the_command_line_agree(kind, trained, exported, invoke):
-    ours, theirs = (load_model(path, print).predictor.translate(SENTENCES, 2) for path in (trained(kind), exported(kind)))
+    ours, theirs = (
+        load_model(path, print).predictor.translate(SENTENCES, 2) for path in (trained(kind), exported(kind))
+    )
     assert [t.text for t in ours] == [t.text for t in theirs]
     for a, b in zip(ours, theirs):
         np.testing.assert_allclose([p for _, p in a.n_best], [p for _, p in b.n_best], rtol=1e-3)
@@ -140,7 +198,9 @@ def test_pytorch_and_onnx_and_the_command_line_agree(kind, trained, exported, in
 
 @kinds
 def test_pass_through_and_length(kind, trained):
-    text = load_model(trained(kind), print).predictor.translate(["wo3 you 3 ge iPhone, hello world! IBM 2024nian"])[0].text
+    text = (
+        load_model(trained(kind), print).predictor.translate(["wo3 you 3 ge iPhone, hello world! IBM 2024nian"])[0].text
+    )
     for copied in ("3", "iPhone", ",", "hello world", "!", "IBM", "2024"):
         assert copied in text
     assert sum("一" <= c <= "鿿" for c in text) == 4
@@ -164,10 +224,14 @@ def test_learns_what_can_be_learned(seed, tmp_path, overrides):
     path = tmp_path / "words.txt"
     path.write_text("\n".join(sorted(lines)), encoding="utf-8")
     settings = [
-        *overrides("tagger", tmp_path / "run", f"seed={seed}"), f"data.sources=[{path}]", f"data.prepared={tmp_path / 'data'}", "train.steps=60",
-        "train.validate_every=60", "optim.lr=0.01",
+        *overrides("tagger", tmp_path / "run", f"seed={seed}"), f"data.sources=[{path}]", f"data.prepared={tmp_path / 'data'}",
+        "train.steps=60", "train.validate_every=60", "optim.lr=0.01",
     ]  # fmt: skip
     prepare_data(config_path("tagger"), settings)
     run = pretrain(config_path("tagger"), settings)
-    accuracy = [event["valid/accuracy"] for event in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if "valid/accuracy" in event][-1]
+    accuracy = [
+        event["valid/accuracy"]
+        for event in map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+        if "valid/accuracy" in event
+    ][-1]
     assert accuracy > 0.99

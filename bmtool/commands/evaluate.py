@@ -12,7 +12,7 @@ from rich.table import Table
 from bmtool import registry
 from bmtool.commands.loading import Loaded, load_model
 from bmtool.data import text
-from bmtool.data.files import write_json, write_text
+from bmtool.data.files import read_json, write_json, write_text
 from bmtool.engine.console import Console
 from bmtool.errors import ConfigError, DataError
 from bmtool.measure import gate, report
@@ -20,8 +20,14 @@ from bmtool.measure.report import Measured
 
 
 def evaluate(  # noqa: PLR0913
-    model: str | Path, *, split: str = "test", data: str | None = None, unit: str = "sentence", require: list[str] | None = None,
-    baseline: str | Path | None = None, output: str | None = None,
+    model: str | Path,
+    *,
+    split: str = "test",
+    data: str | None = None,
+    unit: str = "sentence",
+    require: list[str] | None = None,
+    baseline: str | Path | None = None,
+    output: str | None = None,
 ) -> Measured:
     """Measure `model` on a split or a file, write JSON, Markdown and predictions, and print a table on stdout.
 
@@ -34,7 +40,11 @@ def evaluate(  # noqa: PLR0913
     gate.check_names(bounds, list(metrics.METRICS))
     name = Path(data).stem if data else split
     folder = _folder(loaded, model, output)
-    measured = _measure(loaded, metrics, _Source(loaded, split, data, unit), folder / f"{name}.predictions.jsonl", console)
+    if data is None and loaded.run is not None:
+        _warn_of_other_data(loaded, console)
+    measured = _measure(
+        loaded, metrics, _Source(loaded, split, data, unit), folder / f"{name}.predictions.jsonl", console
+    )
     compared = {}
     if baseline is not None:
         other = load_model(baseline, console.warn, task=loaded.task)
@@ -68,10 +78,18 @@ def _measure(loaded: Loaded, metrics: Any, source: _Source, predictions: Path | 
         return metrics.evaluate(loaded.predictor, examples, lambda record: None)
     predictions.parent.mkdir(parents=True, exist_ok=True)
     with predictions.open("w", encoding="utf-8") as stream:
-        measured = metrics.evaluate(loaded.predictor, examples, lambda record: stream.write(json.dumps(record, ensure_ascii=False) + "\n"))
+        measured = metrics.evaluate(
+            loaded.predictor, examples, lambda record: stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+        )
     for reason, count in (tally.dropped if tally else {}).items():
         console.warn(f"{source.data}: left out {count:,} x {reason} (e.g. {tally.examples[reason][0]})")
     return measured
+
+
+def _warn_of_other_data(loaded: Loaded, console: Console) -> None:
+    manifest = Path(loaded.run.config().data.prepared) / "manifest.json"
+    if manifest.is_file() and read_json(manifest)["data_hash"] != loaded.info["data_hash"]:
+        console.warn(f"{manifest.parent} has changed since {loaded.run.path} was trained")
 
 
 def _folder(loaded: Loaded, model: str | Path, output: str | None) -> Path:
@@ -83,7 +101,10 @@ def _folder(loaded: Loaded, model: str | Path, output: str | None) -> Path:
 def _write(folder: Path, name: str, model: str, baseline: str | None, measured: Measured, compared: dict) -> None:  # noqa: PLR0913
     value = {"model": model, "data": name} | measured.as_dict()
     if baseline is not None:
-        value["baseline"] = {"model": baseline, "differences": {k: vars(d) | {"significant": d.significant} for k, d in compared.items()}}
+        value["baseline"] = {
+            "model": baseline,
+            "differences": {k: vars(d) | {"significant": d.significant} for k, d in compared.items()},
+        }
     try:
         write_json(folder / f"{name}.json", value)
         write_text(folder / f"{name}.md", report.markdown(f"{model} on {name}", measured, compared))

@@ -23,7 +23,9 @@ def initialise(task: Any, config: BaseConfig, parent: RunDir, console: Console, 
     checkpoints = Checkpoints(parent.path, console.warn)
     name = checkpoints.best()
     given = checkpoints.weights(name)
-    wanted = {f"{part}.{key}": value for part, module in task.modules.items() for key, value in module.state_dict().items()}
+    wanted = {
+        f"{part}.{key}": value for part, module in task.modules.items() for key, value in module.state_dict().items()
+    }
     fates = {key: _fate(key, value, given) for key, value in wanted.items()}
     if "loaded" not in fates.values():
         raise ConfigError(f"no weight of {parent.path} fits this model ({_kind(parent.config())} -> {_kind(config)})")
@@ -91,7 +93,9 @@ def _require_some(prefix: str, named: dict[str, Any], where: str) -> None:
 
 
 def _trained(modules: dict[str, nn.Module]) -> set[str]:
-    return {f"{part}.{key}" for part, module in modules.items() for key, p in module.named_parameters() if p.requires_grad}
+    return {
+        f"{part}.{key}" for part, module in modules.items() for key, p in module.named_parameters() if p.requires_grad
+    }
 
 
 def _show(console: Console, fates: dict[str, str], tensors: dict[str, Tensor], trained: set[str]) -> None:
@@ -104,4 +108,6 @@ def _show(console: Console, fates: dict[str, str], tensors: dict[str, Tensor], t
     counts = {fate: sum(f.split(",")[0] == fate for f in fates.values()) for fate in ("loaded", "new", "left out")}
     console.table(table)
     more = f" ({len(fates) - SHOWN} rows not shown)" if len(fates) > SHOWN else ""
-    console.say(", ".join(f"{count} tensors {fate}" for fate, count in counts.items()) + f"; {len(trained)} trained{more}")
+    console.say(
+        ", ".join(f"{count} tensors {fate}" for fate, count in counts.items()) + f"; {len(trained)} trained{more}"
+    )

@@ -57,7 +57,7 @@ def restore(path: str | Path, warn: Callable[[str], None]) -> tuple[Any, Any, st
     checkpoints = Checkpoints(run.path, warn)
     name = checkpoints.best()
     weights = checkpoints.weights(name)
-    device = choose(config.train).device
+    device = choose(config.train.model_copy(update={"device": "auto", "precision": "fp32"})).device
     for part, module in task.modules.items():
         module.load_state_dict({key: weights[f"{part}.{key}"] for key in module.state_dict()})
         module.to(device).eval()

@@ -18,5 +18,7 @@ def prepare_data(config: str | Path, overrides: list[str] | None = None) -> dict
             console.say(f"  {name}: dropped {count:,} x {reason}" + (f"  e.g. {examples[0]}" if examples else ""))
     splits = ", ".join(f"{split} {counts['examples']:,}" for split, counts in manifest["splits"].items())
     vocabulary = ", ".join(f"{value:,} {key}" for key, value in manifest["vocabulary"].items() if key != "sha256")
-    console.say(f"prepared {loaded.data.prepared}: {splits} examples; vocabulary {vocabulary}; data hash {manifest['data_hash'][:12]}")
+    console.say(
+        f"prepared {loaded.data.prepared}: {splits} examples; vocabulary {vocabulary}; data hash {manifest['data_hash'][:12]}"
+    )
     return manifest

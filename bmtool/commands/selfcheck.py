@@ -36,12 +36,20 @@ def resume(config: str, *, parent: str | None = None, overrides: list[str] | Non
         last = f"step-{STEPS:08d}"
         digests = [sha256(run / "checkpoints" / last / WEIGHTS) for run in (whole, killed)]
     if digests[0] != digests[1]:
-        raise BmtoolError(f"resume is NOT exact for {config}: weights after step {STEPS} differ ({digests[0][:12]}, {digests[1][:12]})")
+        raise BmtoolError(
+            f"resume is NOT exact for {config}: weights after step {STEPS} differ ({digests[0][:12]}, {digests[1][:12]})"
+        )
     console.say(f"resume is exact: the weights after step {STEPS} are the same bit for bit (sha256 {digests[0][:12]})")
 
 
 def _command(start: list[str], run: Path, overrides: list[str] | None, workers: int) -> list[str]:
-    settings = [*(overrides or []), f"run={run}", f"train.stop_after={STEPS}", f"train.save_every={SAVE_EVERY}", f"train.workers={workers}"]
+    settings = [
+        *(overrides or []),
+        f"run={run}",
+        f"train.stop_after={STEPS}",
+        f"train.save_every={SAVE_EVERY}",
+        f"train.workers={workers}",
+    ]
     return [sys.executable, "-m", "bmtool", *start, *(part for setting in settings for part in ("--set", setting))]
 
 
@@ -68,6 +76,8 @@ def _run_and_kill(command: list[str], run: Path) -> str:
 
 def _failure(code: int, output: str) -> BmtoolError:
     """The failed training's own last words and exit code."""
-    error = BmtoolError(f"the training of the check failed: {output.strip().splitlines()[-1] if output.strip() else 'no output'}")
+    error = BmtoolError(
+        f"the training of the check failed: {output.strip().splitlines()[-1] if output.strip() else 'no output'}"
+    )
     error.exit_code = code if code > 0 else 1
     return error

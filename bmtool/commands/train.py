@@ -58,7 +58,10 @@ def train(config: BaseConfig, parent: RunDir | None) -> Path:
         trainer = Trainer(task, config, device)
         session = _Session(run, trainer, console, is_main)
         console.say(f"{config.run}: {config.task}, {_size(trainer)}")
-        console.say(f"device: {device.reason}" + (f"; {distributed.world_size()} processes" if distributed.world_size() > 1 else ""))
+        console.say(
+            f"device: {device.reason}"
+            + (f"; {distributed.world_size()} processes" if distributed.world_size() > 1 else "")
+        )
         if resumes is not None:
             session.resume(resumes)
         session.train(stop)
@@ -69,7 +72,9 @@ def _require_batches(task: Any, config: BaseConfig) -> None:
     """DataError now rather than a failure hours later when the validation split is empty."""
     for split in ("train", "valid"):
         if task.batches(split, None).examples == 0:
-            raise DataError(f"the {split} split is empty: give more text, or a larger data.{split}_share, and prepare the data again")
+            raise DataError(
+                f"the {split} split is empty: give more text, or a larger data.{split}_share, and prepare the data again"
+            )
 
 
 @contextmanager
@@ -140,7 +145,8 @@ class _Session:
         found = [
             (manifest["metrics"][metric], name)
             for name in self.checkpoints.names()
-            if (manifest := self.checkpoints.manifest(name))["step"] <= self.trainer.step and metric in manifest["metrics"]
+            if (manifest := self.checkpoints.manifest(name))["step"] <= self.trainer.step
+            and metric in manifest["metrics"]
         ]
         return sorted(found, reverse=self.best_of.mode == "max")
 
@@ -149,7 +155,10 @@ class _Session:
     def train(self, stop: list[int]) -> None:
         until = min(self.settings.steps, self.settings.stop_after or self.settings.steps)
         if self.trainer.step >= until or self._has_stopped_improving():
-            self.console.say(f"nothing left to do: {self.trainer.step:,} steps are done (train.steps {self.settings.steps}, stop_after {self.settings.stop_after}, patience {self.settings.patience})")
+            done = f"{self.trainer.step:,} of {self.settings.steps:,} steps are done"
+            self.console.say(
+                f"nothing left to do: {done} (stop_after {self.settings.stop_after}, patience {self.settings.patience})"
+            )
             return
         self._prepare()
         self.console.start_progress(self.trainer.step, until)
@@ -158,9 +167,13 @@ class _Session:
                 self._after(stepped, until)
                 if self._asked_to_stop(stop):
                     self._save()
-                    raise Interrupted(f"stopped by a signal after step {stepped.step}, state saved: run the same command to go on")
+                    raise Interrupted(
+                        f"stopped by a signal after step {stepped.step}, state saved: run the same command to go on"
+                    )
                 if self._has_stopped_improving():
-                    self.console.say(f"stopping early: {self.best_of.metric} has not improved for {self.waited} validations")
+                    self.console.say(
+                        f"stopping early: {self.best_of.metric} has not improved for {self.waited} validations"
+                    )
                     break
         finally:
             self.console.stop_progress()
@@ -168,7 +181,9 @@ class _Session:
 
     def _prepare(self) -> None:
         if self.is_main:
-            shares = 4 if self.trainer.average is not None else 3  # weights, two moments, and the live weights beside an average
+            shares = (
+                4 if self.trainer.average is not None else 3
+            )  # weights, two moments, and the live weights beside an average
             weights = sum(t.numel() * t.element_size() for t in self.trainer.weights().values())
             kept = self.settings.keep_last + self.settings.keep_best + 1
             require_space(self.run.path, int(shares * weights * kept))
@@ -199,12 +214,19 @@ class _Session:
         if not self.is_main:
             return
         tokens, seconds = map(sum, zip(*self.recent))
-        values = {f"train/{'loss' if phase == 'model' else phase + '_loss'}": loss for phase, loss in stepped.losses.items()}
-        values |= {f"train/{'grad_norm' if phase == 'model' else phase + '_grad_norm'}": norm for phase, norm in stepped.grad_norms.items()}
+        values = {
+            f"train/{'loss' if phase == 'model' else phase + '_loss'}": loss for phase, loss in stepped.losses.items()
+        }
+        values |= {
+            f"train/{'grad_norm' if phase == 'model' else phase + '_grad_norm'}": norm
+            for phase, norm in stepped.grad_norms.items()
+        }
         values |= {"train/rate_factor": stepped.rate_factor, "train/tokens_per_s": tokens / seconds}
         self._event(stepped.step, values)
         left = duration((self.settings.steps - stepped.step) * seconds / len(self.recent))
-        losses = " ".join(f"{name.removeprefix('train/')} {value:.4f}" for name, value in values.items() if name.endswith("loss"))
+        losses = " ".join(
+            f"{name.removeprefix('train/')} {value:.4f}" for name, value in values.items() if name.endswith("loss")
+        )
         line = f"{losses}  {tokens / seconds:,.0f} tokens/s"
         if self.console.is_live:
             self.console.advance(stepped.step, line)
@@ -220,7 +242,9 @@ class _Session:
     def _validate(self) -> None:
         self.metrics, self.validated_step = self.trainer.validate(), self.trainer.step
         value = self.metrics[self.best_of.metric]
-        improved = self.best_value is None or (value < self.best_value if self.best_of.mode == "min" else value > self.best_value)
+        improved = self.best_value is None or (
+            value < self.best_value if self.best_of.mode == "min" else value > self.best_value
+        )
         self.best_value = value if improved else self.best_value
         self.waited = 0 if improved else self.waited + 1
         self.trainer.plateau.see(improved)
@@ -265,7 +289,9 @@ class _Session:
         drawn = plots.curves(self.run.events(), self.run.plots)
         best = "" if self.best_value is None else f"; best {self.best_of.metric} {self.best_value:.4f}"
         self.console.say(f"done: {self.trainer.step:,} steps in {duration(self.elapsed_s)}{best}")
-        self.console.say(f"run directory {self.run.path}; plots {self.run.plots} ({', '.join(path.name for path in drawn)})")
+        self.console.say(
+            f"run directory {self.run.path}; plots {self.run.plots} ({', '.join(path.name for path in drawn)})"
+        )
 
     def _average_best(self) -> None:
         """Average the best checkpoints (Izmailov et al. 2018) and keep the result if it validates better than each of them."""
@@ -273,13 +299,16 @@ class _Session:
         if len(names) < 2:
             return
         sets = [self.checkpoints.weights(name) for name in names]
-        mean = {key: torch.stack([s[key].float() for s in sets]).mean(0).to(value.dtype) for key, value in sets[0].items()}
+        mean = {
+            key: torch.stack([s[key].float() for s in sets]).mean(0).to(value.dtype) for key, value in sets[0].items()
+        }
         self.trainer.average = None
         self.trainer.load_weights(mean)
         metrics = self.trainer.validate()
         value, best = metrics[self.best_of.metric], self.ranking[0][0]
         better = value < best if self.best_of.mode == "min" else value > best
-        self.console.say(f"average of {len(names)} checkpoints: {self.best_of.metric} {value:.4f}, {'kept as best' if better else 'not better, left out'}")
+        verdict = "kept as best" if better else "not better, left out"
+        self.console.say(f"average of {len(names)} checkpoints: {self.best_of.metric} {value:.4f}, {verdict}")
         if better and self.is_main:
             self.checkpoints.save("averaged", mean, {"step": self.trainer.step}, metrics)
             self.checkpoints.mark_best("averaged")
@@ -293,4 +322,3 @@ def _tensorboard(run: Path) -> Any:
     except ImportError:
         return None
     return SummaryWriter(str(run / "tensorboard"))
-

@@ -13,7 +13,9 @@ BATCH_LINES = 64
 MAX_LINE = 1 << 20
 
 
-def translate(texts: list[str], *, model: str, input_file: str | None = None, n_best: int = 1, as_json: bool = False) -> None:
+def translate(
+    texts: list[str], *, model: str, input_file: str | None = None, n_best: int = 1, as_json: bool = False
+) -> None:
     """Print a translation for every line; standard input is answered line by line, a file in batches.
 
     Words in small letters that are no pinyin are kept as they are, with a note on stderr naming them and their line.
@@ -37,7 +39,9 @@ def _as_text(result) -> str:
 
 def _as_json(line: str, result) -> str:
     n_best = [{"text": text, "probability": round(probability, 6)} for text, probability in result.n_best]
-    return json.dumps({"input": line, "text": result.text, "n_best": n_best, "unread": result.unread}, ensure_ascii=False)
+    return json.dumps(
+        {"input": line, "text": result.text, "n_best": n_best, "unread": result.unread}, ensure_ascii=False
+    )
 
 
 def _chunks(texts: list[str], input_file: str | None) -> Iterator[tuple[int, str, list[str]]]:

@@ -84,7 +84,9 @@ def _read(path: Path) -> _Document:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror or error} (the configs that ship are under configs/)") from error
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror or error} (the configs that ship are under configs/)"
+        ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text (byte {error.start})") from error
     try:
@@ -107,7 +109,9 @@ def _places(node: yaml.Node | None, at: Path_, name: str, document: _Document) -
         for key, value in node.value:
             place, path = f"{name}:{key.start_mark.line + 1}", (*at, key.value)
             if path in document.places:
-                document.problems.append((place, ".".join(map(str, path)), f"given twice, first at {document.places[path]}"))
+                document.problems.append(
+                    (place, ".".join(map(str, path)), f"given twice, first at {document.places[path]}")
+                )
             document.places[path] = place
             _places(value, path, name, document)
     elif isinstance(node, yaml.SequenceNode):
@@ -168,7 +172,11 @@ def _problem(schema: type[BaseModel], document: _Document, item: dict) -> tuple[
     key, place = ".".join(map(str, path)), document.place(path)
     kind, given = item["type"], item.get("input")
     if kind == "extra_forbidden":
-        return place, key, f"unknown key{registry.suggest(str(path[-1]), _known_keys(schema, document.data, path[:-1]))}"
+        return (
+            place,
+            key,
+            f"unknown key{registry.suggest(str(path[-1]), _known_keys(schema, document.data, path[:-1]))}",
+        )
     if kind == "missing":
         return place, key, "missing key"
     if kind in EXPECTED:
@@ -179,7 +187,11 @@ def _problem(schema: type[BaseModel], document: _Document, item: dict) -> tuple[
     if kind == "union_tag_invalid":
         choices = re.findall(r"'([^']*)'", item["ctx"]["expected_tags"])
         tag = item["ctx"]["tag"]
-        return document.place((*path, "kind")), f"{key}.kind", f"expected one of {', '.join(choices)}, got {tag!r}{registry.suggest(tag, choices)}"
+        return (
+            document.place((*path, "kind")),
+            f"{key}.kind",
+            f"expected one of {', '.join(choices)}, got {tag!r}{registry.suggest(tag, choices)}",
+        )
     if kind == "union_tag_not_found":
         return place, f"{key}.kind", "missing key"
     if kind == "value_error":
@@ -207,7 +219,9 @@ def _known_keys(schema: type[BaseModel], data: Any, path: Path_) -> list[str]:
     for part in path:
         data = data[part]
         models = list(_models(schema.model_fields[part].annotation)) if part in schema.model_fields else []
-        chosen = [m for m in models if len(models) == 1 or data.get("kind") in get_args(m.model_fields["kind"].annotation)]
+        chosen = [
+            m for m in models if len(models) == 1 or data.get("kind") in get_args(m.model_fields["kind"].annotation)
+        ]
         if not chosen:
             return []
         schema = chosen[0]

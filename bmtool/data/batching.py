@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-WINDOW_BATCHES = 100  # sorted by length inside windows of so many batches: hardly any padding, yet every step sees all lengths
+WINDOW_BATCHES = (
+    100  # sorted by length inside windows of so many batches: hardly any padding, yet every step sees all lengths
+)
 
 
 class Permutation:

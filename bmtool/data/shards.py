@@ -47,7 +47,9 @@ class Shards:
         paths = sorted(directory.glob(f"{split}-*.offsets.npy"))
         self._offsets = [np.load(path, mmap_mode="r") for path in paths]
         self._columns = {
-            field: [np.load(path.with_name(path.name.replace(".offsets.", f".{field}.")), mmap_mode="r") for path in paths]
+            field: [
+                np.load(path.with_name(path.name.replace(".offsets.", f".{field}.")), mmap_mode="r") for path in paths
+            ]
             for field in fields
         }
         self._starts = np.cumsum([0, *(len(offsets) - 1 for offsets in self._offsets)])

@@ -5,7 +5,6 @@
 `model.safetensors` holds the weights to use (the moving average, where there is one); `state.pt` what resuming needs besides.
 """
 
-import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -124,9 +123,11 @@ def _fsync(path: Path) -> None:
 
 def _as_resource_error(error: Exception, directory: Path) -> Exception:
     """A full disk shows as an OSError here and as other types from inside torch and safetensors."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-    if full or "No space left" in str(error) or "unexpected pos" in str(error) or isinstance(error, OSError):
-        return ResourceError(f"cannot write a checkpoint to {directory}: {error}. The one before is untouched; free some space and run the same command again")
+    if isinstance(error, OSError) or "No space left" in str(error) or "unexpected pos" in str(error):
+        return ResourceError(
+            f"cannot write a checkpoint to {directory}: {error}. "
+            "The one before is untouched; free some space and run the same command again"
+        )
     return error
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from rich.console import Console as RichConsole
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from rich.table import Table
 
 
@@ -36,7 +35,14 @@ class Console:
 
     def start_progress(self, done: int, total: int) -> None:
         if self._speaks and sys.stderr.isatty():
-            columns = (TextColumn("step"), MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+            columns = (
+                TextColumn("step"),
+                MofNCompleteColumn(),
+                BarColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+            )
             self._progress = Progress(*columns, TextColumn("{task.description}"), console=self._rich, transient=True)
             self._progress.add_task("", total=total, completed=done)
             self._progress.start()

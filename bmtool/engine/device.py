@@ -27,12 +27,15 @@ def choose(settings: Train) -> Device:
     cuda = torch.cuda.is_available()
     name = settings.device if settings.device != "auto" else "cuda" if cuda else "cpu"
     if name.startswith("cuda") and not cuda:
-        raise ConfigError(f"train.device: {name} was asked for, but PyTorch {torch.__version__} sees no CUDA device here")
+        raise ConfigError(
+            f"train.device: {name} was asked for, but PyTorch {torch.__version__} sees no CUDA device here"
+        )
     if name == "cuda" and "LOCAL_RANK" in os.environ:
         name = f"cuda:{os.environ['LOCAL_RANK']}"
     device = torch.device(name)
     if device.type == "cpu":
-        torch.set_num_threads(settings.threads or os.cpu_count() or 1)
+        local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) // local_processes))
         where = f"CPU, {torch.get_num_threads()} threads" + ("" if cuda else " (no CUDA device)")
     else:
         torch.cuda.set_device(device)

@@ -18,7 +18,9 @@ from bmtool.engine.onnx import KEY
 DYNAMIC = torch.export.Dim.DYNAMIC
 
 
-def trace(module: nn.Module, arguments: dict[str, Tensor], dynamic: dict[str, tuple[str | int, ...]], outputs: list[str]) -> onnx.ModelProto:
+def trace(
+    module: nn.Module, arguments: dict[str, Tensor], dynamic: dict[str, tuple[str | int, ...]], outputs: list[str]
+) -> onnx.ModelProto:
     """The ONNX form of `module(*arguments)`.
 
     `dynamic` gives, for each input, a name for every axis that may change and a number for every one that may not.
@@ -86,8 +88,12 @@ def start_and_step(start: onnx.ModelProto, step: onnx.ModelProto, moving: list[s
         node.input[:] = [source.name if name == f"start/{source.name}" else name for name in node.input]
     then = helper.make_graph(inner.graph.node, "then", [], list(inner.graph.output), list(inner.graph.initializer))
     same = [helper.make_node("Identity", [name], [f"same/{name}"]) for name in names]
-    otherwise = helper.make_graph(same, "else", [], [_renamed(value, f"same/{value.name}") for value in start.graph.output])
-    choose = helper.make_node("If", ["start"], [f"state/{name}" for name in names], then_branch=then, else_branch=otherwise)
+    otherwise = helper.make_graph(
+        same, "else", [], [_renamed(value, f"same/{value.name}") for value in start.graph.output]
+    )
+    choose = helper.make_node(
+        "If", ["start"], [f"state/{name}" for name in names], then_branch=then, else_branch=otherwise
+    )
 
     outer = compose.add_prefix(step, "step/")
     given = {f"step/{name}": f"state/{name}" for name in names} | {"step/token": "token", "step/scores": "scores"}
@@ -99,7 +105,9 @@ def start_and_step(start: onnx.ModelProto, step: onnx.ModelProto, moving: list[s
 
     inputs = [source, helper.make_tensor_value_info("start", onnx.TensorProto.BOOL, []), *step.graph.input]
     results = [step.graph.output[0], *(_renamed(value, f"next_{value.name}") for value in start.graph.output)]
-    graph = helper.make_graph([choose, *outer.graph.node, *kept], "model", inputs, results, list(outer.graph.initializer))
+    graph = helper.make_graph(
+        [choose, *outer.graph.node, *kept], "model", inputs, results, list(outer.graph.initializer)
+    )
     domains = {opset.domain: opset for opset in [*start.opset_import, *step.opset_import]}
     merged = helper.make_model(graph, opset_imports=list(domains.values()), ir_version=step.ir_version)
     functions = {(f.domain, f.name): f for f in [*inner.functions, *outer.functions]}

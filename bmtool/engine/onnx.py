@@ -21,7 +21,9 @@ def open_model(path: Path, threads: int = 0) -> tuple[Any, dict]:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises a dozen unrelated types
-        raise DataError(f"{path} is not an ONNX model that can be loaded ({str(error).splitlines()[0][:120]})") from error
+        raise DataError(
+            f"{path} is not an ONNX model that can be loaded ({str(error).splitlines()[0][:120]})"
+        ) from error
     text = session.get_modelmeta().custom_metadata_map.get(KEY)
     if text is None:
         raise DataError(f"{path} was not exported by bmtool: make one with `bmtool export-onnx RUN`")

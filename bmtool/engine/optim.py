@@ -88,7 +88,9 @@ def _groups(scaled: list[tuple[float, Tensor]], lr: float, weight_decay: float) 
     groups: dict[tuple[float, float], dict] = {}
     for scale, parameter in scaled:
         decay = weight_decay if decays(parameter) else 0.0
-        group = groups.setdefault((scale, decay), {"params": [], "lr": lr * scale, "base_lr": lr * scale, "weight_decay": decay})
+        group = groups.setdefault(
+            (scale, decay), {"params": [], "lr": lr * scale, "base_lr": lr * scale, "weight_decay": decay}
+        )
         group["params"].append(parameter)
     return list(groups.values())
 

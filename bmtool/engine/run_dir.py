@@ -1,6 +1,6 @@
 """A run directory: everything one training made, in a layout that stays readable.
 
-    run.json  config.yaml  assets/  metrics.jsonl  log.txt  checkpoints/  plots/  eval/  export/
+run.json  config.yaml  assets/  metrics.jsonl  log.txt  checkpoints/  plots/  eval/  export/
 """
 
 import fcntl
@@ -55,7 +55,9 @@ class RunDir:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise ResourceError(f"{self.path} is in use by another training: wait for it, or choose another with --set run=DIR") from error
+                raise ResourceError(
+                    f"{self.path} is in use by another training: wait for it, or choose another with --set run=DIR"
+                ) from error
             yield
 
     def begin(self, config: BaseConfig, facts: dict, assets: dict[str, str]) -> None:
@@ -71,12 +73,20 @@ class RunDir:
     def _same(self, config: BaseConfig, facts: dict) -> None:
         info = self.info()
         if info.get("task") != config.task:
-            raise ConfigError(f"{self.path} is a run of task {info.get('task')!r}, not {config.task!r}: choose another with --set run=DIR")
+            raise ConfigError(
+                f"{self.path} is a run of task {info.get('task')!r}, not {config.task!r}: choose another with --set run=DIR"
+            )
         changed = load.differences(self.config(), config)
-        changed += [f"{key}: {info.get(key)!r} -> {facts[key]!r}" for key in ("data_hash", "parent") if info.get(key) != facts[key]]
+        changed += [
+            f"{key}: {info.get(key)!r} -> {facts[key]!r}"
+            for key in ("data_hash", "parent")
+            if info.get(key) != facts[key]
+        ]
         if changed:
             listing = "\n".join(f"  {line}" for line in changed)
-            raise ConfigError(f"{self.path} holds a run with another configuration:\n{listing}\nchoose another directory with --set run=DIR, or delete it")
+            raise ConfigError(
+                f"{self.path} holds a run with another configuration:\n{listing}\nchoose another directory with --set run=DIR, or delete it"
+            )
 
     def event(self, **values: Any) -> None:
         """Append one line to metrics.jsonl."""
@@ -116,7 +126,9 @@ def environment() -> dict:
 
 def _git_commit() -> str | None:
     try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True, cwd=os.getcwd())
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True, cwd=os.getcwd()
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

@@ -53,11 +53,16 @@ class Trainer:
             module.to(device.device)
             if config.train.compile:
                 module.compile()
-        self.named = {f"{name}.{key}": p for name, module in task.modules.items() for key, p in module.named_parameters()}
+        self.named = {
+            f"{name}.{key}": p for name, module in task.modules.items() for key, p in module.named_parameters()
+        }
         sparse = sparse_parameters(task.modules.values())
         self.optimizers = {
             phase: Optimizers(
-                {key: p for key, p in self.named.items() if key.split(".")[0] in names}, sparse, config.optim, config.finetune.lr_scale
+                {key: p for key, p in self.named.items() if key.split(".")[0] in names},
+                sparse,
+                config.optim,
+                config.finetune.lr_scale,
             )
             for phase, names in task.phases.items()
         }
@@ -97,7 +102,13 @@ class Trainer:
         if not workers:
             return (self._train_batches[position] for position in positions)
         return iter(
-            DataLoader(_ByPosition(self._train_batches), batch_size=None, sampler=positions, num_workers=workers, prefetch_factor=4)
+            DataLoader(
+                _ByPosition(self._train_batches),
+                batch_size=None,
+                sampler=positions,
+                num_workers=workers,
+                prefetch_factor=4,
+            )
         )
 
     def _update(self, phase: str, micro: list[Any], factor: float) -> tuple[float, float]:
@@ -172,7 +183,11 @@ class Trainer:
 
     def tensors(self) -> dict[str, Tensor]:
         """Every saved tensor by name: parameters and buffers."""
-        return {f"{name}.{key}": value for name, module in self.task.modules.items() for key, value in module.state_dict().items()}
+        return {
+            f"{name}.{key}": value
+            for name, module in self.task.modules.items()
+            for key, value in module.state_dict().items()
+        }
 
     def weights(self) -> dict[str, Tensor]:
         """The tensors to use for anything but training on."""
@@ -180,7 +195,9 @@ class Trainer:
 
     def state_dict(self) -> dict:
         """What resuming needs besides `weights()`; tensors and plain values only."""
-        live = {name: self.named[name].detach().cpu() for name in self.average.average} if self.average is not None else {}
+        live = (
+            {name: self.named[name].detach().cpu() for name in self.average.average} if self.average is not None else {}
+        )
         return {
             "step": self.step,
             "optimizers": {phase: optimizers.state_dict() for phase, optimizers in self.optimizers.items()},

@@ -75,7 +75,9 @@ class Figure:
 
     def as_dict(self) -> dict[str, float | None]:
         """For JSON: null where there is no number."""
-        return {k: v if np.isfinite(v) else None for k, v in (("value", self.value), ("low", self.low), ("high", self.high))}
+        return {
+            k: v if np.isfinite(v) else None for k, v in (("value", self.value), ("low", self.low), ("high", self.high))
+        }
 
 
 def figure(values: np.ndarray) -> Figure:
@@ -108,7 +110,6 @@ def difference(model: np.ndarray, baseline: np.ndarray) -> Difference:
     finite = delta[1:][np.isfinite(delta[1:])]
     tail = min((finite <= 0).sum(), (finite >= 0).sum()) if len(finite) else RESAMPLES
     return Difference(shown.value, shown.low, shown.high, float(min(1.0, 2 * (tail + 1) / (RESAMPLES + 1))))
-
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

@@ -35,12 +35,16 @@ def check_names(bounds: list[Bound], known: list[str]) -> None:
     """ConfigError for a metric that is not measured."""
     for bound in bounds:
         if bound.metric not in known:
-            raise ConfigError(f"--require {bound}: unknown metric{suggest(bound.metric, known)} (there are {', '.join(known)})")
+            raise ConfigError(
+                f"--require {bound}: unknown metric{suggest(bound.metric, known)} (there are {', '.join(known)})"
+            )
 
 
 def check(bounds: list[Bound], figures: dict[str, Figure]) -> None:
     """GateMissed naming every figure that misses its bound; a figure that is not a number misses."""
     missed = [b for b in bounds if not _COMPARE[b.relation](figures[b.metric].value, b.value)]
     if missed:
-        listing = "; ".join(f"{b.metric} is {figures[b.metric].value:.4f}, required {b.relation} {b.value:g}" for b in missed)
+        listing = "; ".join(
+            f"{b.metric} is {figures[b.metric].value:.4f}, required {b.relation} {b.value:g}" for b in missed
+        )
         raise GateMissed(f"quality gate missed: {listing}")

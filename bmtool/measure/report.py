@@ -24,11 +24,17 @@ class Measured:
         return {name: figure(values) for name, values in self.resamples.items()}
 
     def against(self, baseline: "Measured") -> dict[str, Difference]:
-        return {name: difference(values, baseline.resamples[name]) for name, values in self.resamples.items() if name in baseline.resamples}
+        return {
+            name: difference(values, baseline.resamples[name])
+            for name, values in self.resamples.items()
+            if name in baseline.resamples
+        }
 
     def as_dict(self) -> dict:
         slices = {
-            dimension: {part: {name: figure(v).as_dict() for name, v in metrics.items()} for part, metrics in parts.items()}
+            dimension: {
+                part: {name: figure(v).as_dict() for name, v in metrics.items()} for part, metrics in parts.items()
+            }
             for dimension, parts in self.slices.items()
         }
         figures = {name: f.as_dict() for name, f in self.figures.items()}
@@ -47,7 +53,11 @@ def rows(measured: Measured, compared: dict[str, Difference]) -> tuple[list[str]
         row = [name, show(f.value), f"{show(f.low)} - {show(f.high)}"]
         if compared:
             d = compared.get(name)
-            row += [f"{d.value:+.4f}", f"{d.low:+.4f} - {d.high:+.4f}", f"{d.p:.3f}{' *' if d.significant else ''}"] if d else ["", "", ""]
+            row += (
+                [f"{d.value:+.4f}", f"{d.low:+.4f} - {d.high:+.4f}", f"{d.p:.3f}{' *' if d.significant else ''}"]
+                if d
+                else ["", "", ""]
+            )
         cells.append(row)
     return headings, cells
 

@@ -39,7 +39,11 @@ class Attention(nn.Module):
         return torch.stack([key if angles is None else rotate(key, angles), value], dim=1)
 
     def attend(
-        self, x_BTD: Tensor, keys_values: Tensor, keep: Tensor | None = None, angles: tuple[Tensor, Tensor] | None = None
+        self,
+        x_BTD: Tensor,
+        keys_values: Tensor,
+        keep: Tensor | None = None,
+        angles: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """`keep`, broadcastable to [B, H, T, S], is True where a key may be attended to; None lets every key be."""
         query = self.split(self.query(x_BTD))

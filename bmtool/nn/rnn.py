@@ -61,7 +61,14 @@ class AttentionalDecoder(nn.Module):
         return hidden_BLD, torch.zeros_like(hidden_BLD)
 
     def forward(  # noqa: PLR0913
-        self, x_BD: Tensor, hidden_BLD: Tensor, cell_BLD: Tensor, *, memory_BSD: Tensor, keys_BSA: Tensor, keep_BS: Tensor
+        self,
+        x_BD: Tensor,
+        hidden_BLD: Tensor,
+        cell_BLD: Tensor,
+        *,
+        memory_BSD: Tensor,
+        keys_BSA: Tensor,
+        keep_BS: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Output [B, D] for the embedding of the previous target, and the next hidden and cell."""
         score_BS = self.attention(hidden_BLD[:, -1], keys_BSA).masked_fill(~keep_BS, -torch.inf)

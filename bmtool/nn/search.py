@@ -89,5 +89,3 @@ def merge(lists: list[list[Hypothesis]], size: int) -> list[tuple[tuple[int, ...
         grown = [((*c, i), p + h.log_probability) for c, p in best for i, h in enumerate(hypotheses)]
         best = sorted(grown, key=lambda item: -item[1])[:size]
     return best
-
-

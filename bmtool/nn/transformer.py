@@ -64,7 +64,14 @@ class DecoderBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(  # noqa: PLR0913
-        self, x_BTD: Tensor, past: Tensor, memory: Tensor, *, keep_past: Tensor | None, keep_memory: Tensor | None, angles
+        self,
+        x_BTD: Tensor,
+        past: Tensor,
+        memory: Tensor,
+        *,
+        keep_past: Tensor | None,
+        keep_memory: Tensor | None,
+        angles,
     ) -> tuple[Tensor, Tensor]:
         """`past` and `memory` are keys and values [B, 2, H, *, K]; returns the output and `past` with these positions added."""
         normed = self.self_norm(x_BTD)

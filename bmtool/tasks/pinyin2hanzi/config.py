@@ -71,5 +71,7 @@ class Config(BaseConfig):
         if self.model.width % (2 * heads):
             raise ValueError(f"model.width ({self.model.width}) must be a multiple of 2 x model.heads ({heads})")
         if self.train.batch_tokens < self.data.max_length:
-            raise ValueError(f"train.batch_tokens ({self.train.batch_tokens}) must hold data.max_length ({self.data.max_length})")
+            raise ValueError(
+                f"train.batch_tokens ({self.train.batch_tokens}) must hold data.max_length ({self.data.max_length})"
+            )
         return self

@@ -113,8 +113,9 @@ def _read_pair(line: str, suffix: str) -> tuple[str, str]:
 def prepare(config: Config, say: Say) -> dict:
     """Write the prepared data set that `config.data` describes and return its manifest.
 
-    The same sources and settings give the same bytes. Data that is prepared already is left as it is. Raises DataError when a
-    source is missing or nothing usable is found.
+    The same sources and settings give the same bytes. Data that is prepared already is left as it is; prepared data of other
+    sources or settings is replaced. Raises DataError when a source is missing, nothing usable is found, or the directory holds
+    something else.
     """
     data, target = config.data, Path(config.data.prepared)
     paths = text.expand(data.sources)
@@ -122,6 +123,10 @@ def prepare(config: Config, say: Say) -> dict:
     if recipe is not None and _is_prepared(target, recipe):
         say(f"{target} is already prepared from these sources and settings: nothing to do")
         return read_json(target / "manifest.json")
+    if target.exists() and not (target / "manifest.json").is_file() and any(target.iterdir()):
+        raise DataError(
+            f"data.prepared: {target} exists and holds something else than prepared data: name another directory"
+        )
     working = target.with_name(f".{target.name}.working")
     shutil.rmtree(working, ignore_errors=True)
     working.mkdir(parents=True)
@@ -160,7 +165,9 @@ def _write(data: Data, paths: list[Path | None], directory: Path, say: Say) -> d
         tally = tallies.setdefault("<stdin>" if path is None else str(path), text.Tally())
         for place, example in read_examples(path, tally):
             _keep(data, place, example, tally, seen, writers, observed)
-        say(f"{path or 'standard input'}: {tally.read:,} lines read, {tally.kept:,} examples kept, {sum(tally.dropped.values()):,} dropped")
+        say(
+            f"{path or 'standard input'}: {tally.read:,} lines read, {tally.kept:,} examples kept, {sum(tally.dropped.values()):,} dropped"
+        )
     for writer in writers.values():
         writer.flush()
     if not writers["train"].examples:
@@ -186,7 +193,13 @@ def _why(tallies: dict[str, text.Tally]) -> str:
 
 
 def _keep(  # noqa: PLR0913
-    data: Data, place: str, example: Example, tally: text.Tally, seen: set[int], writers: dict[str, ShardWriter], observed: Counter
+    data: Data,
+    place: str,
+    example: Example,
+    tally: text.Tally,
+    seen: set[int],
+    writers: dict[str, ShardWriter],
+    observed: Counter,
 ) -> None:
     """Filter, deduplicate and write one example, counting its readings when it is for training."""
     written = " ".join(token.text for token, _ in example)

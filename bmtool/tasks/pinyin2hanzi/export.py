@@ -47,7 +47,9 @@ def export(task: Any, path: Path, *, int8: bool, metadata: dict) -> dict:
 
 def _tagger(model: Tagger, int8: bool) -> tuple[Any, dict]:
     arguments = {"source": torch.full((3, 7), len(INPUTS) - 1), "pairs": torch.zeros(3, 7, 5, dtype=torch.int64)}
-    proto = onnx_export.trace(model, arguments, {"source": ("batch", "length"), "pairs": ("batch", "length", "candidates")}, ["log_p"])
+    proto = onnx_export.trace(
+        model, arguments, {"source": ("batch", "length"), "pairs": ("batch", "length", "candidates")}, ["log_p"]
+    )
     return (onnx_export.quantise(proto) if int8 else proto), {}
 
 
@@ -91,7 +93,12 @@ def _encoder_decoder(model: EncoderDecoder, int8: bool) -> tuple[Any, dict]:
 
 def _state_axes(name: str, value: Tensor) -> tuple[str | int, ...]:
     """Which axes of a state tensor change: rows always, and where it holds one entry a position, that one."""
-    growing = {"past": (4, "written"), "memory": (4 if value.ndim == 6 else 1, "length"), "keys": (1, "length"), "keep": (1, "length")}
+    growing = {
+        "past": (4, "written"),
+        "memory": (4 if value.ndim == 6 else 1, "length"),
+        "keys": (1, "length"),
+        "keep": (1, "length"),
+    }
     axis, label = growing.get(name, (0, "rows"))
     return tuple("rows" if i == 0 else label if i == axis else size for i, size in enumerate(value.shape))
 
@@ -122,12 +129,18 @@ def _parity(ours: Predictor, exported: Predictor, max_length: int) -> dict:
         worst = max([worst, *(_difference(a, b) for a, b in pairs)])
         for mine, theirs in zip(ours.readings(sources, BEST), exported.readings(sources, BEST)):
             same = mine[0].hanzi == theirs[0].hanzi
-            scores = _difference(*(np.array([r.log_probability for r in side]) / len(mine[0].hanzi or " ") for side in (mine, theirs)))
+            scores = _difference(
+                *(np.array([r.log_probability for r in side]) / len(mine[0].hanzi or " ") for side in (mine, theirs))
+            )
             worst, compared = max(worst, scores), compared + 1
             if not same and not scores <= TOLERANCE:
-                raise ExportMismatch(f"the export writes {theirs[0].hanzi}, PyTorch {mine[0].hanzi}: nothing was written")
+                raise ExportMismatch(
+                    f"the export writes {theirs[0].hanzi}, PyTorch {mine[0].hanzi}: nothing was written"
+                )
     if not worst <= TOLERANCE:  # NaN fails too
-        raise ExportMismatch(f"the export's log-probabilities differ from PyTorch's by up to {worst:.2g} (allowed {TOLERANCE:g}): nothing was written")
+        raise ExportMismatch(
+            f"the export's log-probabilities differ from PyTorch's by up to {worst:.2g} (allowed {TOLERANCE:g}): nothing was written"
+        )
     return {"largest_log_p_difference": worst, "tolerance": TOLERANCE, "decoded_compared": compared}
 
 

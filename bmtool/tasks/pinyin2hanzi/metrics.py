@@ -105,7 +105,9 @@ def evaluate(predictor: Predictor, examples: Iterable[Example], keep: Callable[[
     return _measured(totals)
 
 
-def _add_block(predictor: Predictor, block: list[Example], weight: np.ndarray, totals: _Totals, keep: Callable[[dict], None]) -> None:
+def _add_block(
+    predictor: Predictor, block: list[Example], weight: np.ndarray, totals: _Totals, keep: Callable[[dict], None]
+) -> None:
     found = predictor.readings([e.source for e in block], BEST)
     log_p = predictor.log_probabilities([e.source for e in block], [e.reference for e in block])
     rows, classes = [], {"true": [], "written": [], "right": []}
@@ -217,16 +219,25 @@ def _macro(totals: _Totals) -> dict[str, np.ndarray]:
     precision = np.where(written > 0, right / np.maximum(written, 1), 0.0)
     recall = right / np.maximum(true, 1)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    mean = {name: ratio((v * present).sum(0), present.sum(0)) for name, v in (("precision", precision), ("recall", recall), ("f1", f1))}
+    mean = {
+        name: ratio((v * present).sum(0), present.sum(0))
+        for name, v in (("precision", precision), ("recall", recall), ("f1", f1))
+    }
     return {f"macro_{name}": value for name, value in mean.items()}
 
 
 def _measured(totals: _Totals) -> Measured:
     figures = _ratios(totals.all) | _macro(totals)
     shown = ("character_accuracy", "cer", "sentence_accuracy", "p@5", "p@10", "mrr", "loss")
-    lengths = {label: {n: v for n, v in _ratios(sums).items() if n in shown} for label, sums in _in_order(totals.by_length, LENGTHS)}
+    lengths = {
+        label: {n: v for n, v in _ratios(sums).items() if n in shown}
+        for label, sums in _in_order(totals.by_length, LENGTHS)
+    }
     candidates = {
-        label: {"character_accuracy": ratio(s.total[:, 1], s.total[:, 0]), "share_of_hanzi": ratio(s.total[:, 0], totals.all.total[:, 0])}
+        label: {
+            "character_accuracy": ratio(s.total[:, 1], s.total[:, 0]),
+            "share_of_hanzi": ratio(s.total[:, 0], totals.all.total[:, 0]),
+        }
         for label, s in _in_order(totals.by_candidates, CANDIDATES)
     }
     unreachable = 1 - totals.all.total[0, COLUMN["reachable"]] / totals.all.total[0, COLUMN["hanzi"]]
@@ -234,7 +245,10 @@ def _measured(totals: _Totals) -> Measured:
         examples=totals.all.examples,
         resamples={name: figures[name] for name in METRICS},
         slices={"hanzi in the sentence": lengths, "candidates of the syllable": candidates},
-        notes={"hanzi": totals.all.total[0, 0], "share of hanzi that are no candidate of their syllable (not in the loss)": unreachable},
+        notes={
+            "hanzi": totals.all.total[0, 0],
+            "share of hanzi that are no candidate of their syllable (not in the loss)": unreachable,
+        },
     )
 
 

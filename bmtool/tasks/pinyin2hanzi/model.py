@@ -53,7 +53,11 @@ class Reader(nn.Module):
         self.ngrams = NgramTables(rows, model.ngram_width, model.width) if rows else None
         self.dropout = nn.Dropout(model.dropout)
         self.encoder = Encoder(
-            width=model.width, layers=model.layers, heads=model.heads, feedforward=model.feedforward, dropout=model.dropout
+            width=model.width,
+            layers=model.layers,
+            heads=model.heads,
+            feedforward=model.feedforward,
+            dropout=model.dropout,
         )
 
     @property
@@ -143,7 +147,11 @@ class TransformerHead(Writer):
         super().__init__(model.width, targets)
         self.dropout = nn.Dropout(model.dropout)
         self.decoder = Decoder(
-            width=model.width, layers=model.layers, heads=model.heads, feedforward=model.feedforward, dropout=model.dropout
+            width=model.width,
+            layers=model.layers,
+            heads=model.heads,
+            feedforward=model.feedforward,
+            dropout=model.dropout,
         )
 
     def start(self, encoded_BSD: Tensor, keep_BS: Tensor) -> dict[str, Tensor]:
@@ -191,7 +199,9 @@ class RnnReader(nn.Module):
     def __init__(self, model: config.Rnn):
         super().__init__()
         self.embedding = nn.Embedding(len(INPUTS), model.width, padding_idx=PAD)
-        self.encoder = BidirectionalEncoder(cell=model.cell, width=model.width, layers=model.layers, dropout=model.dropout)
+        self.encoder = BidirectionalEncoder(
+            cell=model.cell, width=model.width, layers=model.layers, dropout=model.dropout
+        )
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -217,7 +227,11 @@ class EncoderDecoder(nn.Module):
         score_BTV, _ = self.head.write(written, self.start(batch.source))
         target = batch.closed_target()
         loss = F.cross_entropy(
-            score_BTV.float().flatten(0, 1), target.flatten(), ignore_index=PAD, reduction="sum", label_smoothing=smoothing
+            score_BTV.float().flatten(0, 1),
+            target.flatten(),
+            ignore_index=PAD,
+            reduction="sum",
+            label_smoothing=smoothing,
         )
         real = target != PAD
         return loss, (score_BTV.argmax(-1) == target)[real].sum(), int(real.sum())

@@ -105,7 +105,9 @@ class _ConstrainedStepper:
     def start(self) -> tuple[int, np.ndarray, Any]:
         return 0, np.arange(len(self.targets)), self.backend.start(self.grid.source)
 
-    def step(self, tokens_R: np.ndarray, state: tuple[int, np.ndarray, Any]) -> tuple[np.ndarray, tuple[int, np.ndarray, Any]]:
+    def step(
+        self, tokens_R: np.ndarray, state: tuple[int, np.ndarray, Any]
+    ) -> tuple[np.ndarray, tuple[int, np.ndarray, Any]]:
         position, rows, inner = state
         if position == 0:
             written = np.full(len(rows), BEGIN)
@@ -116,7 +118,11 @@ class _ConstrainedStepper:
         here = rows[position < self.grid.lengths[rows]]
         at = np.flatnonzero(position < self.grid.lengths[rows])
         if len(at):
-            scores = np.where(self.grid.pairs[here, position] >= 0, np.take_along_axis(score_RV[at], self.targets[here, position], 1), -np.inf)
+            scores = np.where(
+                self.grid.pairs[here, position] >= 0,
+                np.take_along_axis(score_RV[at], self.targets[here, position], 1),
+                -np.inf,
+            )
             scores[self.grid.is_copy[here, position], 0] = 0.0
             out[at, : self.end] = _log_softmax(scores)
         out[position >= self.grid.lengths[rows], self.end] = 0.0
@@ -157,7 +163,9 @@ def _log_softmax(scores: np.ndarray) -> np.ndarray:
 class Predictor:
     """A trained model with what it needs to read pinyin and write text."""
 
-    def __init__(self, vocabulary: Vocabulary, backend: TaggerBackend | EncoderDecoderBackend, decode: dict, max_length: int):
+    def __init__(
+        self, vocabulary: Vocabulary, backend: TaggerBackend | EncoderDecoderBackend, decode: dict, max_length: int
+    ):
         self.vocabulary, self.backend, self.decode, self.max_length = vocabulary, backend, decode, max_length
         self._is_tagger = hasattr(backend, "log_p")
         self._free = not self._is_tagger and not decode["constrained"]
@@ -172,7 +180,9 @@ class Predictor:
     def _translation(self, parts: list[list[Token]], readings: list[list[Reading]], n_best: int) -> Translation:
         n_best_texts: dict[str, float] = {}
         for choice, log_p in search.merge(readings, n_best):
-            written = [pair for part, options, i in zip(parts, readings, choice) for pair in _write(part, options[i].hanzi)]
+            written = [
+                pair for part, options, i in zip(parts, readings, choice) for pair in _write(part, options[i].hanzi)
+            ]
             n_best_texts.setdefault(pinyin.join(written), float(np.exp(log_p)))
         unread = [token.text for part in parts for token in part if pinyin.looks_mistyped(token)]
         return Translation(next(iter(n_best_texts)), list(n_best_texts.items()), unread)
@@ -203,7 +213,9 @@ class Predictor:
     def _indices(self, source: list[int], reference: list[str | None]) -> list[int]:
         """The candidate number of each reference hanzi, -1 when it is none."""
         starts = self.vocabulary.pair_start[source]
-        pairs = [start if h is None else self.vocabulary.pair_id(n, h) for n, h, start in zip(source, reference, starts)]
+        pairs = [
+            start if h is None else self.vocabulary.pair_id(n, h) for n, h, start in zip(source, reference, starts)
+        ]
         return [int(pair - start) if pair >= 0 else -1 for pair, start in zip(pairs, starts)]
 
     def _force(self, stepper: Any, forced_BT: np.ndarray) -> np.ndarray:
@@ -230,11 +242,15 @@ class Predictor:
             max_steps=grid.source.shape[1] + (EXTRA_STEPS if self._free else 1), length_penalty=self.decode["length_penalty"],
         )  # fmt: skip
         name = self._free_hanzi if self._free else self._grid_hanzi
-        return [[Reading(name(grid, row, h.tokens), h.log_probability) for h in found[row]] for row in range(len(sources))]
+        return [
+            [Reading(name(grid, row, h.tokens), h.log_probability) for h in found[row]] for row in range(len(sources))
+        ]
 
     def _grid_hanzi(self, grid: _Grid, row: int, tokens: tuple[int, ...]) -> tuple[str | None, ...]:
         copies, pairs = grid.is_copy[row], grid.pairs[row]
-        return tuple(None if copies[t] else self.vocabulary.pair_hanzi[pairs[t, token]] for t, token in enumerate(tokens))
+        return tuple(
+            None if copies[t] else self.vocabulary.pair_hanzi[pairs[t, token]] for t, token in enumerate(tokens)
+        )
 
     def _free_hanzi(self, grid: _Grid, row: int, tokens: tuple[int, ...]) -> tuple[str | None, ...]:
         return tuple(None if token == COPY else self.vocabulary.hanzi[token - SPECIALS] for token in tokens)
@@ -293,7 +309,9 @@ class OnnxEncoderDecoder:
 
     def __init__(self, session: Any, empty: dict[str, list], moving: list[str]):
         self.session, self.moving = session, moving
-        self.empty = {name: np.zeros(shape, np.bool_ if name == "keep" else np.float32) for name, shape in empty.items()}
+        self.empty = {
+            name: np.zeros(shape, np.bool_ if name == "keep" else np.float32) for name, shape in empty.items()
+        }
 
     def start(self, source_BT: np.ndarray) -> dict[str, np.ndarray]:
         return {"source": source_BT}
@@ -301,7 +319,12 @@ class OnnxEncoderDecoder:
     def step(self, token_R: np.ndarray, state: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         starting = "source" in state
         wanted = list(self.empty) if starting else self.moving
-        feeds = self.empty | {"source": np.zeros((1, 1), np.int64)} | state | {"token": token_R, "start": np.array(starting)}
+        feeds = (
+            self.empty
+            | {"source": np.zeros((1, 1), np.int64)}
+            | state
+            | {"token": token_R, "start": np.array(starting)}
+        )
         scores, *values = self.session.run(["scores", *(f"next_{name}" for name in wanted)], feeds)
         kept = {} if starting else state
         return scores, kept | dict(zip(wanted, values))

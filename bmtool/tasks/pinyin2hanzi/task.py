@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ class Batch:
 
 
 class Task:
-    phases = {"model": ("backbone", "head")}
+    phases: ClassVar = {"model": ("backbone", "head")}
     best = Best("accuracy", "max")
 
     def __init__(self, config: Config, assets: Path | None = None):
@@ -76,7 +77,9 @@ class Task:
 
     def predictor(self) -> Predictor:
         backend = TorchTagger if isinstance(self.model, model.Tagger) else TorchEncoderDecoder
-        return Predictor(self.vocabulary, backend(self.model), self.config.decode.model_dump(), self.config.data.max_length)
+        return Predictor(
+            self.vocabulary, backend(self.model), self.config.decode.model_dump(), self.config.data.max_length
+        )
 
     def export(self, path: Path, *, int8: bool, metadata: dict) -> dict:
         return export.export(self, path, int8=int8, metadata=metadata)

@@ -91,7 +91,9 @@ class Vocabulary:
         if not isinstance(value, dict) or "candidates" not in value:
             raise DataError(f"{origin} holds no pinyin2hanzi vocabulary")
         if value.get("inputs") != list(INPUTS):
-            raise DataError(f"{origin} was made with other pinyin rules (version {value.get('rules')}, this is {VERSION}): prepare the data again")
+            raise DataError(
+                f"{origin} was made with other pinyin rules (version {value.get('rules')}, this is {VERSION}): prepare the data again"
+            )
         return cls(value["candidates"])
 
     @classmethod
