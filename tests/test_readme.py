@@ -1,0 +1,51 @@
+"""README.md and README.zh-CN.md stay true: every command in them is run, in their order, in a fresh copy of what they use."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+READMES = ("README.md", "README.zh-CN.md")
+_BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+
+
+def commands(name: str) -> list[str]:
+    """Every `$ ...` line of the console blocks, continuation lines joined."""
+    text = "\n".join(_BLOCK.findall((ROOT / name).read_text("utf-8")))
+    return [line[2:] for line in text.replace("\\\n", " ").splitlines() if line.startswith("$ ")]
+
+
+def test_both_languages_show_the_same_commands():
+    assert commands(READMES[0]) == commands(READMES[1])
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_links_and_pictures_exist(name):
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text("utf-8")):
+        assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_make_targets_exist():
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for command in commands(READMES[0]):
+        if command.startswith("make "):
+            assert command.split()[1] in targets
+
+
+@pytest.mark.slow
+def test_every_command_works(tmp_path):
+    """`make demo` and `make test` are run by CI itself; set-up is what made this environment."""
+    for part in ("configs", "data/pinyin2hanzi"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for command in commands(READMES[0]):
+        if command.startswith(("make ", "git ", "pip ")):
+            continue
+        done = subprocess.run(command, shell=True, cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False)
+        expected = 3 if "--require" in command and "exit" in command else 0
+        assert done.returncode == expected, f"{command}\n{done.stderr}"
