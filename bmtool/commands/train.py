@@ -2,7 +2,6 @@
 
 import signal
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -122,7 +121,7 @@ class _Session:
         self.checkpoints = Checkpoints(run.path, console.warn)
         self.ranking: list[tuple[float, str]] = []  # best first, of checkpoints that exist
         self.best_value, self.waited, self.elapsed_before = None, 0, 0.0
-        self.began, self.recent = time.perf_counter(), deque(maxlen=200)
+        self.began, self.window = time.perf_counter(), []  # steps since the last line of the log
         self.metrics: dict[str, float] = {}
         self.saved_step = self.validated_step = -1
         self.tensorboard = _tensorboard(run.path) if is_main else None
@@ -192,7 +191,7 @@ class _Session:
             self.console.say(f"rehearsed one batch: peak memory {memory / 1e9:.2f} GB")
 
     def _after(self, stepped: Stepped, until: int) -> None:
-        self.recent.append((stepped.tokens, stepped.elapsed_s))
+        self.window.append(stepped)
         if stepped.step % self.settings.log_every == 0 or stepped.step in (1, until):
             self._log(stepped)
         if stepped.step % self.settings.validate_every == 0 or stepped.step == self.settings.steps:
@@ -211,27 +210,23 @@ class _Session:
         return self.elapsed_before + time.perf_counter() - self.began
 
     def _log(self, stepped: Stepped) -> None:
+        window, self.window = self.window, []
+        seconds, tokens = sum(s.elapsed_s for s in window), sum(s.tokens for s in window)
+        values = {}
+        for phase in stepped.losses:
+            prefix = "train/" if phase == "model" else f"train/{phase}_"
+            values[f"{prefix}loss"] = sum(s.losses[phase] for s in window) / len(window)
+            values[f"{prefix}grad_norm"] = sum(s.grad_norms[phase] for s in window) / len(window)
+        values |= {"train/rate_factor": stepped.rate_factor, "train/tokens_per_s": tokens / seconds}
         if not self.is_main:
             return
-        tokens, seconds = map(sum, zip(*self.recent))
-        values = {
-            f"train/{'loss' if phase == 'model' else phase + '_loss'}": loss for phase, loss in stepped.losses.items()
-        }
-        values |= {
-            f"train/{'grad_norm' if phase == 'model' else phase + '_grad_norm'}": norm
-            for phase, norm in stepped.grad_norms.items()
-        }
-        values |= {"train/rate_factor": stepped.rate_factor, "train/tokens_per_s": tokens / seconds}
         self._event(stepped.step, values)
-        left = duration((self.settings.steps - stepped.step) * seconds / len(self.recent))
+        left = duration((self.settings.steps - stepped.step) * seconds / len(window))
         losses = " ".join(
             f"{name.removeprefix('train/')} {value:.4f}" for name, value in values.items() if name.endswith("loss")
         )
-        line = f"{losses}  {tokens / seconds:,.0f} tokens/s"
-        if self.console.is_live:
-            self.console.advance(stepped.step, line)
-        else:
-            self.console.say(f"step {stepped.step:,}/{self.settings.steps:,}  {line}  left {left}")
+        line = f"step {stepped.step:,}/{self.settings.steps:,}  {losses}  {tokens / seconds:,.0f} tokens/s  left {left}"
+        self.console.progress(stepped.step, line)
 
     def _event(self, step: int, values: dict[str, float]) -> None:
         self.run.event(step=step, elapsed_s=round(self.elapsed_s, 2), **values)

@@ -50,8 +50,8 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path} is damaged: {error}") from error
 
 
-def fsync_directory(path: Path) -> None:
-    """Make renames inside `path` survive a power cut."""
+def fsync(path: Path) -> None:
+    """Make what was written to a file, or renamed inside a directory, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

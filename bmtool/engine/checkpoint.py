@@ -5,7 +5,6 @@
 `model.safetensors` holds the weights to use (the moving average, where there is one); `state.pt` what resuming needs besides.
 """
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bmtool.data.files import fsync_directory, read_json, sha256, write_json, write_text
+from bmtool.data.files import fsync, read_json, sha256, write_json, write_text
 from bmtool.errors import DataError, ResourceError
 
 WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
@@ -37,12 +36,12 @@ class Checkpoints:
             save_file({key: value.detach().cpu().contiguous() for key, value in weights.items()}, working / WEIGHTS)
             torch.save(state, working / STATE)
             for part in (WEIGHTS, STATE):
-                _fsync(working / part)
+                fsync(working / part)
             files = {part: sha256(working / part) for part in (WEIGHTS, STATE)}
             write_json(working / MANIFEST, {"format": 1, "step": state["step"], "metrics": metrics, "sha256": files})
             shutil.rmtree(target, ignore_errors=True)
             working.rename(target)
-            fsync_directory(self.directory)
+            fsync(self.directory)
         except Exception as error:
             shutil.rmtree(working, ignore_errors=True)
             raise _as_resource_error(error, self.directory) from error
@@ -111,14 +110,6 @@ class Checkpoints:
         for name in self.names()[:-keep_last]:
             if name not in best:
                 shutil.rmtree(self.directory / name)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _as_resource_error(error: Exception, directory: Path) -> Exception:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console as RichConsole
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 
@@ -19,12 +19,14 @@ class Console:
         self._progress: Progress | None = None
 
     def say(self, message: str, *, style: str = "") -> None:
-        if not self._speaks:
-            return
+        if self._speaks:
+            self._record(message)
+            self._rich.print(escape(message), style=style)
+
+    def _record(self, message: str) -> None:
         if self._log is not None:
             with self._log.open("a", encoding="utf-8") as stream:
                 stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
-        self._rich.print(escape(message), style=style)
 
     def warn(self, message: str) -> None:
         self.say(f"warning: {message}", style="yellow")
@@ -35,25 +37,19 @@ class Console:
 
     def start_progress(self, done: int, total: int) -> None:
         if self._speaks and sys.stderr.isatty():
-            columns = (
-                TextColumn("step"),
-                MofNCompleteColumn(),
-                BarColumn(),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
+            self._progress = Progress(
+                BarColumn(bar_width=20), TextColumn("{task.description}"), console=self._rich, transient=True
             )
-            self._progress = Progress(*columns, TextColumn("{task.description}"), console=self._rich, transient=True)
             self._progress.add_task("", total=total, completed=done)
             self._progress.start()
 
-    def advance(self, done: int, description: str) -> None:
-        if self._progress is not None:
-            self._progress.update(self._progress.task_ids[0], completed=done, description=description)
-
-    @property
-    def is_live(self) -> bool:
-        return self._progress is not None
+    def progress(self, done: int, line: str) -> None:
+        """A bar with `line` on a terminal, `line` alone elsewhere."""
+        if self._progress is None:
+            self.say(line)
+        else:
+            self._record(line)
+            self._progress.update(self._progress.task_ids[0], completed=done, description=escape(line))
 
     def stop_progress(self) -> None:
         if self._progress is not None:
