@@ -515,7 +515,7 @@ def test_the_file_carries_what_it_needs(exported):
     metadata = {p.key: p.value for p in onnx.load(exported("tagger")).metadata_props}
     about = json.loads(metadata["bmtool"])
     assert about["task"] == "pinyin2hanzi" and about["data_hash"] and about["vocabulary"]["candidates"]["ni"]
-    assert {"decode", "max_length", "metrics", "checkpoint"} <= about.keys()
+    assert {"decode", "max_length", "metrics", "validation", "checkpoint"} <= about.keys()
 
 
 def test_run_directory_is_self_contained(trained, prepared, invoke, tmp_path):

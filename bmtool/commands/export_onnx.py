@@ -4,6 +4,7 @@ from pathlib import Path
 
 from bmtool.commands.loading import restore
 from bmtool.data.files import read_json, write_json
+from bmtool.engine.checkpoint import Checkpoints
 from bmtool.engine.console import Console
 
 
@@ -15,9 +16,15 @@ def export_onnx(run_path: str | Path, *, output: str | None = None, int8: bool =
     info = run.info()
     evaluation = run.evaluations / "test.json"
     metadata = {
-        "format": 1, "task": info["task"], "run": run.path.name, "checkpoint": checkpoint, "data_hash": info["data_hash"],
-        "bmtool": info["versions"]["bmtool"], "metrics": read_json(evaluation)["metrics"] if evaluation.is_file() else {},
-    }  # fmt: skip
+        "format": 1,
+        "task": info["task"],
+        "run": run.path.name,
+        "checkpoint": checkpoint,
+        "data_hash": info["data_hash"],
+        "bmtool": info["versions"]["bmtool"],
+        "validation": Checkpoints(run.path, console.warn).manifest(checkpoint)["metrics"],
+        "metrics": read_json(evaluation)["metrics"] if evaluation.is_file() else {},
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     report = task.export(path, int8=int8, metadata=metadata)
     write_json(run.exports / f"parity{'-int8' if int8 else ''}.json", report)

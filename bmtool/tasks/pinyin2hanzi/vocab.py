@@ -90,7 +90,7 @@ class Vocabulary:
     def from_dict(cls, value: dict, origin: str) -> "Vocabulary":
         if not isinstance(value, dict) or "candidates" not in value:
             raise DataError(f"{origin} holds no pinyin2hanzi vocabulary")
-        if value.get("inputs") != list(INPUTS):
+        if value.get("inputs") != list(INPUTS) or value.get("rules") != VERSION:
             raise DataError(
                 f"{origin} was made with other pinyin rules (version {value.get('rules')}, this is {VERSION}): prepare the data again"
             )
