@@ -14,6 +14,7 @@ app = typer.Typer(
     name="bmtool",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: Rich would double the time of --help
     context_settings={"help_option_names": ["-h", "--help"]},
     help="From raw data to a trained, measured, exported and deployed model, from the shell.",
 )
@@ -54,7 +55,10 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @command
 def prepare_data(config: Config, set_: Overrides = []) -> None:  # noqa: B006
-    """Clean, deduplicate, split and index raw data into what training reads."""
+    """Turn raw data into what training reads.
+
+    Cleans, deduplicates, splits, labels and indexes it, and counts what it drops.
+    """
     from bmtool.commands import prepare_data
 
     prepare_data.prepare_data(config, set_)
@@ -62,7 +66,10 @@ def prepare_data(config: Config, set_: Overrides = []) -> None:  # noqa: B006
 
 @command
 def pretrain(config: Config, set_: Overrides = []) -> None:  # noqa: B006
-    """Train from scratch; resumes by itself when the run directory holds a checkpoint."""
+    """Train from scratch, or resume.
+
+    Resumes by itself when the run directory holds a checkpoint.
+    """
     from bmtool.commands import train
 
     train.pretrain(config, set_)
@@ -74,7 +81,10 @@ def finetune(
     from_: Annotated[str, typer.Option("--from", help="The run directory to start from.", metavar="RUN")],
     set_: Overrides = [],  # noqa: B006
 ) -> None:
-    """Train from the weights of another run; resumes like pretrain."""
+    """Train from the weights of another run.
+
+    Resumes by itself, like pretrain.
+    """
     from bmtool.commands import train
 
     train.finetune(config, from_, set_)
@@ -100,7 +110,10 @@ def evaluate(  # noqa: PLR0913
         str | None, typer.Option(help="Directory for the report; default: the run's eval/, or beside the .onnx file.")
     ] = None,
 ) -> None:
-    """Measure a model, with confidence intervals; the quality gate of a CI job."""
+    """Measure a model, with a quality gate.
+
+    Every figure has a confidence interval; --require makes it the gate of a CI job.
+    """
     from bmtool.commands import evaluate
 
     evaluate.evaluate(model, split=split, data=data, unit=unit, require=require, baseline=baseline, output=output)
@@ -118,7 +131,7 @@ def translate(
     n_best: Annotated[int, typer.Option(min=1, max=100, help="So many ways to write each line, tab-separated.")] = 1,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with probabilities.")] = False,
 ) -> None:
-    """Pinyin to Chinese text: a line in, a line out."""
+    """Pinyin to Chinese text, line by line."""
     from bmtool.commands import translate
     from bmtool.errors import ConfigError
 
@@ -137,13 +150,18 @@ def export_onnx(
         str | None, typer.Option(help="Where to write; default: the run's export/.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Export the best weights to ONNX, compared with PyTorch before they are kept."""
+    """Export to ONNX, compared with PyTorch.
+
+    The best weights become one file; it is kept only if it agrees with PyTorch.
+    """
     from bmtool.commands import export_onnx
 
     export_onnx.export_onnx(run, output=output, int8=int8)
 
 
-selfcheck_app = typer.Typer(no_args_is_help=True, help="Prove a promise of bmtool on your own config.")
+selfcheck_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Prove a promise of bmtool on your own config."
+)
 app.add_typer(selfcheck_app, name="selfcheck")
 
 

@@ -14,7 +14,8 @@ class Console:
     """Silent unless `speaks` (data-parallel: rank 0 only)."""
 
     def __init__(self, log: Path | None = None, speaks: bool = True):
-        self._rich = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+        width = None if sys.stderr.isatty() else 120  # a file or pipe has no width to fit
+        self._rich = RichConsole(stderr=True, highlight=False, soft_wrap=True, width=width)
         self._log, self._speaks = log, speaks
         self._progress: Progress | None = None
 

@@ -81,13 +81,17 @@ class Figure:
 
 
 def centred(values: np.ndarray) -> np.ndarray:
-    """The finite resamples, moved so that their mean is the figure itself.
+    """The finite resamples, moved so that their mean is the figure itself where their bias is worth it.
 
-    Ratios stay as they are but for noise. Macro averages need it: a resample misses rare classes, which are the worst
-    ones, so its average over the classes that are left is too high (Efron & Tibshirani 1993, chapter 10, bias).
+    Macro averages need it: a resample misses rare classes, which are the worst ones, so its average over the classes
+    that are left is too high. A bias under a quarter of the standard error is left alone (Efron & Tibshirani 1993,
+    section 10.3), which it is for ratios of sums.
     """
     resampled = values[1:][np.isfinite(values[1:])]
-    return resampled - resampled.mean() + values[0] if len(resampled) else resampled
+    if not len(resampled):
+        return resampled
+    bias = resampled.mean() - values[0]
+    return resampled - bias if abs(bias) > 0.25 * resampled.std() else resampled
 
 
 def figure(values: np.ndarray) -> Figure:
