@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := runs/demo
 TUNED := runs/demo-customer-service
-SENTENCE := jin tian de tian qi zhen hao, wo men yi qi chu qu wan ba!
+SENTENCE := jin tian de tian qi zhen hao, wo men qu chi fan ba!
 QUESTION := nin hao, qing wen wo de ding dan shen me shi hou fa huo?
 
 .PHONY: setup demo test test-all lint benchmark clean-demo

@@ -1,5 +1,6 @@
 """README.md and README.zh-CN.md stay true: every command in them is run, in their order, in a fresh copy of what they use."""
 
+import lzma
 import os
 import re
 import shutil
@@ -42,10 +43,15 @@ def test_every_command_works(tmp_path):
     """`make demo` and `make test` are run by CI itself; set-up is what made this environment."""
     for part in ("configs", "data/pinyin2hanzi"):
         shutil.copytree(ROOT / part, tmp_path / part)
+    (tmp_path / "my/text").mkdir(parents=True)
+    sample = b"".join(path.read_bytes() for path in sorted((ROOT / "data/pinyin2hanzi/sentences").glob("*.txt")))
+    (tmp_path / "my/text/sample.txt.xz").write_bytes(lzma.compress(sample))
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    for command in commands(READMES[0]):
-        if command.startswith(("make ", "git ", "pip ")):
+    for shown in commands(READMES[0]):
+        if shown.startswith("make "):
             continue
+        is_long = "pretrain configs/pinyin2hanzi/base.yaml" in shown  # half an hour at its full length
+        command = f"{shown} --set train.steps=3" if is_long else shown
         done = subprocess.run(
             command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
