@@ -1,0 +1,118 @@
+"""Checkpoints are whole or absent, verified, and the right ones are kept."""
+
+import json
+
+import pytest
+import torch
+
+from bmtool.engine import checkpoint
+from bmtool.engine.checkpoint import Checkpoints, require_space
+from bmtool.engine.run_dir import RunDir
+from bmtool.errors import DataError, ResourceError
+
+WEIGHTS = {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(2, dtype=torch.int64)}
+
+
+@pytest.fixture
+def warnings():
+    return []
+
+
+@pytest.fixture
+def checkpoints(tmp_path, warnings):
+    return Checkpoints(tmp_path, warnings.append)
+
+
+def save(checkpoints: Checkpoints, *steps: int) -> None:
+    for step in steps:
+        checkpoints.save(
+            f"step-{step:08d}", {k: v + step for k, v in WEIGHTS.items()}, {"step": step, "x": WEIGHTS["a"]}, {}
+        )
+
+
+def test_what_is_saved_comes_back(checkpoints):
+    save(checkpoints, 5)
+    name = checkpoints.newest()
+    assert all(torch.equal(value, WEIGHTS[key] + 5) for key, value in checkpoints.weights(name).items())
+    assert torch.equal(checkpoints.state(name)["x"], WEIGHTS["a"])
+    assert checkpoints.manifest(name)["step"] == 5
+
+
+@pytest.mark.parametrize("part", ["model.safetensors", "state.pt", "manifest.json"])
+@pytest.mark.parametrize("damage", [lambda b: b[:-3], lambda b: b[:-1] + b"\x07", lambda b: b""])
+def test_a_damaged_one_is_passed_over_with_a_warning(part, damage, checkpoints, warnings):
+    save(checkpoints, 1, 2)
+    path = checkpoints.directory / "step-00000002" / part
+    path.write_bytes(damage(path.read_bytes()))
+    assert checkpoints.newest() == "step-00000001"
+    assert "step-00000002 cannot be used" in warnings[0]
+
+
+def test_all_damaged_and_none_at_all_are_different(checkpoints):
+    assert checkpoints.newest() is None
+    with pytest.raises(DataError, match="no checkpoint yet"):
+        checkpoints.best()
+    save(checkpoints, 1)
+    (checkpoints.directory / "step-00000001" / "state.pt").unlink()
+    with pytest.raises(DataError, match="every checkpoint"):
+        checkpoints.newest()
+
+
+def test_best_follows_its_pointer_and_falls_back(checkpoints, warnings):
+    save(checkpoints, 1, 2, 3)
+    checkpoints.mark_best("step-00000001")
+    assert checkpoints.best() == "step-00000001"
+    (checkpoints.directory / "step-00000001" / "model.safetensors").write_bytes(b"")
+    assert checkpoints.best() == "step-00000003"
+    assert warnings
+
+
+def test_pruning_keeps_the_newest_and_the_best(checkpoints):
+    save(checkpoints, 1, 2, 3, 4)
+    checkpoints.prune(keep_last=2, best=["step-00000001"])
+    assert checkpoints.names() == ["step-00000001", "step-00000003", "step-00000004"]
+
+
+@pytest.mark.parametrize("where", ["save_file", "fsync", "write_json"])
+def test_a_full_disk_leaves_the_one_before_and_nothing_else(where, checkpoints, monkeypatch):
+    save(checkpoints, 1)
+
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, where, full)
+    with pytest.raises(ResourceError, match="No space left"):
+        save(checkpoints, 2)
+    assert sorted(p.name for p in checkpoints.directory.iterdir()) == ["last", "step-00000001"]
+    assert checkpoints.newest() == "step-00000001"
+
+
+def test_a_write_that_was_cut_off_is_ignored(checkpoints):
+    save(checkpoints, 1)
+    (checkpoints.directory / ".step-00000002.tmp").mkdir()
+    assert checkpoints.names() == ["step-00000001"]
+    save(checkpoints, 2)
+    assert checkpoints.newest() == "step-00000002"
+
+
+def test_space_is_required_beforehand(tmp_path):
+    require_space(tmp_path, 1)
+    with pytest.raises(ResourceError, match="free some space"):
+        require_space(tmp_path, 1 << 60)
+
+
+def test_a_torn_last_line_of_metrics_is_passed_over(tmp_path):
+    run = RunDir(tmp_path)
+    for step in (1, 2, 3):
+        run.event(step=step)
+    with run.metrics.open("a") as stream:
+        stream.write('{"step": 4, "lo')
+    assert [event["step"] for event in run.events()] == [1, 2, 3]
+    run.forget_after(2)
+    assert [json.loads(line)["step"] for line in run.metrics.read_text().splitlines()] == [1, 2]
+
+
+def test_a_run_of_another_format_is_refused(tmp_path):
+    (tmp_path / "run.json").write_text('{"format": 99}')
+    with pytest.raises(DataError, match="format 99"):
+        RunDir.open(tmp_path)

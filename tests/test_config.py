@@ -1,0 +1,118 @@
+"""Configuration: every problem, together, each where it is."""
+
+import pytest
+from conftest import CONFIGS
+
+from bmtool.config.load import differences, dump, load, parse
+from bmtool.errors import ConfigError
+
+GOOD = """\
+task: pinyin2hanzi
+run: runs/x
+data:
+  sources: [a]
+  prepared: b
+model:
+  kind: tagger
+optim:
+  lr: 1e-4
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    def run(text: str, *overrides: str):
+        path = tmp_path / "x.yaml"
+        path.write_text(text, encoding="utf-8")
+        return load(path, list(overrides))
+
+    return run
+
+
+def problems(read, text: str, *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read(text, *overrides)
+    return str(caught.value)
+
+
+def test_one_e_minus_four_is_a_number_and_defaults_are_filled(read):
+    config = read(GOOD)
+    assert config.optim.lr == 1e-4
+    assert config.train.accumulate == 1
+
+
+def test_all_problems_are_reported_together_where_they_are(read):
+    text = GOOD + "  wieght_decay: 0.1\ntrain:\n  steps: 20k\n  deterministic: 1\n"
+    said = problems(read, text, "train.seeed=1", "model.layers=four")
+    assert said.startswith("5 problems in the configuration")
+    for line in (
+        "x.yaml:10  optim.wieght_decay: unknown key; did you mean 'weight_decay'?",
+        "x.yaml:12  train.steps: expected an integer, got '20k'",
+        "x.yaml:13  train.deterministic: expected true or false, got 1",
+        "--set      train.seeed: unknown key",
+        "--set      model.layers: expected an integer, got 'four'",
+    ):
+        assert line in said
+
+
+@pytest.mark.parametrize("text, words", [
+    ("", "task: missing key"),
+    ("- a\n", "expected `key: value` lines"),
+    ("task: pinyin2hanz\n", "did you mean 'pinyin2hanzi'?"),
+    ("task: [\n", "not valid YAML"),
+    (GOOD.replace("tagger", "taggr"), "x.yaml:7  model.kind: expected one of tagger, transformer, rnn, got 'taggr'; did you"),
+    (GOOD.replace("  kind: tagger", "  width: 8"), "model.kind: missing key"),
+    (GOOD.replace("  prepared: b\n", ""), "data.prepared: missing key"),
+    (GOOD + "run: runs/y\n", "x.yaml:10  run: given twice, first at x.yaml:2"),
+    (GOOD + "train: {average_best: 3}\n", "average_best (3) needs keep_best"),
+    (GOOD.replace("kind: tagger", "{kind: tagger, width: 100, heads: 3}"), "model.width (100) must be a multiple"),
+    (GOOD + "finetune: {last_blocks: 1}\n", "last_blocks goes with"),
+    (GOOD + "train: {batch_tokens: 8}\n", "must hold data.max_length"),
+    (GOOD.replace("lr: 1e-4", "lr: -1"), "optim.lr"),
+])  # fmt: skip
+def test_single_problems(text, words, read):
+    assert words in problems(read, text)
+
+
+@pytest.mark.parametrize("override", ["nothing", "=3", "a.b=[1"])
+def test_bad_overrides(override, read):
+    assert "--set" in problems(read, GOOD, override)
+
+
+def test_overrides_make_sections_and_take_yaml(read):
+    config = read(GOOD, "train.steps=7", "finetune.lr_scale={head: 0.5}", "data.sources=[x, y]")
+    assert (config.train.steps, config.finetune.lr_scale, config.data.sources) == (7, {"head": 0.5}, ["x", "y"])
+
+
+def test_a_missing_file_and_bytes_that_are_no_text(tmp_path):
+    with pytest.raises(ConfigError, match="cannot read"):
+        load(tmp_path / "none.yaml")
+    (tmp_path / "bad.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load(tmp_path / "bad.yaml")
+
+
+ALL = sorted(CONFIGS.rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
+def test_every_shipped_config_is_valid_commented_and_says_how_to_run_it(path):
+    config = load(path)
+    first, *lines = path.read_text("utf-8").splitlines()
+    assert first.startswith(f"# bmtool {'finetune' if config.data.vocabulary else 'pretrain'} ")
+    assert str(path.relative_to(CONFIGS.parent)) in first
+    assert sum("#" in line for line in lines) >= 5
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
+def test_what_is_saved_loads_as_it_is(path, read):
+    config = load(path)
+    assert read(dump(config)) == config == parse(config.model_dump())
+
+
+def test_differences_name_what_makes_another_run(read):
+    old = read(GOOD)
+    assert differences(old, read(GOOD, "train.stop_after=3", "train.workers=2", "run=elsewhere")) == []
+    assert differences(old, read(GOOD, "optim.lr=0.5", "model.width=128")) == [
+        "model.width: 256 -> 128", "optim.lr: 0.0001 -> 0.5",
+    ]  # fmt: skip
