@@ -254,5 +254,7 @@ def build(model: config.Tagger | config.Transformer | config.Rnn, vocabulary: Vo
 
 
 def core_parameters(module: nn.Module) -> int:
-    """Weights that take part in a matrix product for every token: 6 FLOP each a trained token. No tables, no candidate rows."""
-    return sum(math.prod(m.weight.shape) for m in module.modules() if isinstance(m, nn.Linear))
+    """Weights that take part in a matrix product for every token: 6 FLOP each a trained token. No embedding tables, and no
+    candidate rows, of which a token meets only its own syllable's."""
+    tables = {m.weight for m in module.modules() if isinstance(m, nn.Embedding | CandidateHead)}
+    return sum(math.prod(p.shape) for p in module.parameters() if p.ndim == 2 and p not in tables)
