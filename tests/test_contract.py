@@ -19,6 +19,8 @@ from bmtool.commands.train import pretrain
 from bmtool.config.load import load
 from bmtool.engine.device import choose
 from bmtool.engine.trainer import Trainer, seed_everything
+from bmtool.tasks.pinyin2hanzi.pinyin import SYLLABLES
+from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID
 
 kinds = pytest.mark.parametrize("kind", list(KINDS))
 
@@ -204,6 +206,17 @@ def test_pass_through_and_length(kind, trained):
     for copied in ("3", "iPhone", ",", "hello world", "!", "IBM", "2024"):
         assert copied in text
     assert sum("一" <= c <= "鿿" for c in text) == 4
+
+
+def test_no_syllable_is_ever_lost(trained):
+    """Also not one that no hanzi of the vocabulary is read with: it comes back as it was typed."""
+    predictor = load_model(trained("tagger"), print).predictor
+    without = [s for s in SYLLABLES if not predictor.vocabulary.candidate_count(INPUT_ID[s])]
+    assert without
+    for syllable, result in zip(SYLLABLES, predictor.translate(list(SYLLABLES))):
+        assert result.text == syllable if syllable in without else len(result.text) == 1
+    text = predictor.translate([f"ni {without[0]} hao"])[0].text
+    assert text[1:-1] == without[0] and len(text) == 2 + len(without[0])
 
 
 @pytest.mark.parametrize("kind", ["rnn", "transformer"])

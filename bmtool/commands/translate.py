@@ -11,6 +11,7 @@ from bmtool.errors import DataError
 
 BATCH_LINES = 64
 MAX_LINE = 1 << 20
+WORDS_SHOWN, WORD_SHOWN = 5, 40
 
 
 def translate(
@@ -26,11 +27,17 @@ def translate(
         for number, (line, result) in enumerate(zip(lines, results), start=first):
             print(_as_json(line, result) if as_json else _as_text(result), flush=True)
             if result.unread:
-                _warn(f"{name}:{number}: no pinyin, kept as it is: {', '.join(result.unread)}")
+                _warn(f"{name}:{number}: no pinyin, kept as it is: {_listing(result.unread)}")
 
 
 def _warn(message: str) -> None:
     print(f"bmtool: {message}", file=sys.stderr)
+
+
+def _listing(words: list[str]) -> str:
+    """The first few words, each shortened to what fits a line."""
+    shown = [word if len(word) <= WORD_SHOWN else f"{word[:WORD_SHOWN]}..." for word in words[:WORDS_SHOWN]]
+    return ", ".join(shown) + (f" and {len(words) - WORDS_SHOWN} more" if len(words) > WORDS_SHOWN else "")
 
 
 def _as_text(result) -> str:

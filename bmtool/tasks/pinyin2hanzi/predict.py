@@ -172,10 +172,16 @@ class Predictor:
 
     def translate(self, lines: list[str], n_best: int = 1) -> list[Translation]:
         """Each line of typed pinyin as text, with up to `n_best` ways to write it. An empty line stays empty."""
-        tokens = [list(pinyin.tokenise_pinyin(line)) for line in lines]
+        tokens = [list(map(self._readable, pinyin.tokenise_pinyin(line))) for line in lines]
         parts = [list(_parts(line, self.max_length)) for line in tokens]
         readings = iter(self.readings([[input_id(t) for t in part] for line in parts for part in line], n_best))
         return [self._translation(line, [next(readings) for _ in line], n_best) for line in parts]
+
+    def _readable(self, token: Token) -> Token:
+        """The token itself, or a copy of it when it is a syllable that no hanzi of this vocabulary is read with."""
+        if token.is_copy or self.vocabulary.candidate_count(input_id(token)):
+            return token
+        return Token(token.text, "latin", token.spaced)
 
     def _translation(self, parts: list[list[Token]], readings: list[list[Reading]], n_best: int) -> Translation:
         n_best_texts: dict[str, float] = {}
