@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import bmtool
-from bmtool.errors import BmtoolError
+from bmtool.errors import BmtoolError, ResourceError
 
 app = typer.Typer(
     name="bmtool",
@@ -42,6 +42,12 @@ def command(function: Callable, to: typer.Typer = app) -> Callable:
         except BrokenPipeError as error:  # the reader of our output has gone: `bmtool translate ... | head`
             sys.stdout = None
             raise typer.Exit(0) from error
+        except (
+            OSError,
+            MemoryError,
+        ) as error:  # a full disk, a file in the way, no permission: not a bug, so no traceback
+            print(f"bmtool: {error or 'out of memory'}", file=sys.stderr)
+            raise typer.Exit(ResourceError.exit_code) from error
 
     return to.command()(run)
 

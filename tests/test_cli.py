@@ -221,6 +221,23 @@ def test_a_run_of_another_task_is_refused(trained, invoke, overrides, tmp_path):
     fails(invoke("pretrain", config_path("tagger"), *sets(overrides("tagger", run))), 2, "image-classification")
 
 
+def test_a_file_in_the_way_is_no_traceback(prepared, invoke, overrides, tmp_path):
+    (tmp_path / "taken").write_text("")
+    fails(invoke("pretrain", config_path("tagger"), *sets(overrides("tagger", tmp_path / "taken"))), 6, "taken")
+    values = [*overrides("tagger"), f"data.prepared={tmp_path / 'taken' / 'deeper'}"]
+    fails(invoke("prepare-data", config_path("tagger"), *sets(values)), 6, "taken")
+
+
+def test_a_disk_that_fills_while_preparing_leaves_nothing_half_done(invoke, overrides, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    values = [*overrides("tagger"), f"data.prepared={tmp_path / 'data'}"]
+    fails(invoke("prepare-data", config_path("tagger"), *sets(values)), 6, "No space left")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_second_process_in_the_same_run_is_refused(prepared, invoke, overrides, tmp_path):
     with RunDir(tmp_path / "run").lock():
         result = invoke("pretrain", config_path("tagger"), *sets(overrides("tagger", tmp_path / "run")))
