@@ -502,7 +502,9 @@ def test_a_file_of_something_else_is_refused(invoke, tmp_path):
     fails(invoke("translate", "--model", other, "ni hao"), 4, "not exported by bmtool")
 
 
-@pytest.mark.parametrize("kind", ["tagger", "rnn", "transformer"])
+@pytest.mark.parametrize(
+    "kind", ["tagger", pytest.param("rnn", marks=pytest.mark.slow), pytest.param("transformer", marks=pytest.mark.slow)]
+)
 def test_a_mismatch_is_not_written(kind, trained, invoke, tmp_path, monkeypatch):
     from bmtool.tasks.pinyin2hanzi import export
 

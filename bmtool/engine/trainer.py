@@ -164,12 +164,15 @@ class Trainer:
         if self.average is not None:
             self.average.swap()
         sums: dict[str, list[float]] = {}
-        for position in range(self.rank, self._valid_batches.per_epoch, self.world):
+        batches = self._valid_batches
+        # Every process takes part in every round, so that all know the same figures; past the end a batch counts for nothing.
+        for position in range(self.rank, -(-batches.per_epoch // self.world) * self.world, self.world):
+            weight = float(position < batches.per_epoch)
             with self.device.autocast():
-                measured = self.task.measure(self._valid_batches[position].to(self.device.device))
+                measured = self.task.measure(batches[position % batches.per_epoch].to(self.device.device))
             for name, (total, count) in measured.items():
                 entry = sums.setdefault(name, [0.0, 0.0])
-                entry[0], entry[1] = entry[0] + total, entry[1] + count
+                entry[0], entry[1] = entry[0] + weight * total, entry[1] + weight * count
         if self.average is not None:
             self.average.swap()
         self._set_mode(training=True)
