@@ -254,15 +254,16 @@ class _Session:
         if step == self.saved_step:
             return
         self.saved_step = step
+        name = f"step-{step:08d}"
+        validated = step == self.validated_step
+        if validated:
+            entry = (self.metrics[self.best_of.metric], name)
+            ranking = sorted([*self.ranking, entry], key=lambda e: e[0], reverse=self.best_of.mode == "max")
+            self.ranking = ranking[: self.settings.keep_best]
         if self.is_main:
-            validated = step == self.validated_step
-            name = f"step-{step:08d}"
             self.checkpoints.save(name, self.trainer.weights(), self._state(), self.metrics if validated else {})
-            if validated:
-                entry = (self.metrics[self.best_of.metric], name)
-                self.ranking = sorted([*self.ranking, entry], key=lambda e: e[0], reverse=self.best_of.mode == "max")
+            if self.ranking:
                 self.checkpoints.mark_best(self.ranking[0][1])
-            self.ranking = self.ranking[: self.settings.keep_best]
             self.checkpoints.prune(keep_last=self.settings.keep_last, best=[name for _, name in self.ranking])
         distributed.barrier()
 
