@@ -26,6 +26,7 @@ def process_group(device: torch.device) -> Iterator[None]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield
+        dist.barrier()  # a process that leaves while another still works brings gloo's threads down with it
     finally:
         dist.destroy_process_group()
 
