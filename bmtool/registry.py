@@ -33,7 +33,7 @@ class Entry:
 
 
 TASKS = {
-    "pinyin2hanzi": Entry("bmtool.tasks.pinyin2hanzi", "Pinyin syllables to Chinese characters."),
+    "pinyin2hanzi": Entry("bmtool.tasks.pinyin2hanzi", "pinyin syllables to Chinese characters"),
 }
 
 
@@ -47,4 +47,5 @@ def find(name: object) -> Entry:
     """The task called `name`; a `ConfigError` that names the nearest one when there is none."""
     if name in TASKS:
         return TASKS[str(name)]
-    raise ConfigError(f"unknown task {name!r}{suggest(str(name), list(TASKS))} (tasks: {', '.join(TASKS)})")
+    known = "; ".join(f"{task}: {entry.help}" for task, entry in TASKS.items())
+    raise ConfigError(f"unknown task {name!r}{suggest(str(name), list(TASKS))} (tasks are {known})")

@@ -141,7 +141,6 @@ class Writer(nn.Module):
 
 class TransformerHead(Writer):
     MOVING = ("past",)
-    CONSTANT = ("memory", "keep")
 
     def __init__(self, model: config.Transformer, targets: int):
         super().__init__(model.width, targets)
@@ -167,7 +166,6 @@ class TransformerHead(Writer):
 
 class RnnHead(Writer):
     MOVING = ("hidden", "cell")
-    CONSTANT = ("memory", "keys", "keep")
 
     def __init__(self, model: config.Rnn, targets: int):
         super().__init__(model.width, targets)
