@@ -1,7 +1,10 @@
 """The command line as people meet it: fast start, results on stdout, one clear line on stderr, the right exit code."""
 
+import bz2
 import errno
+import gzip
 import json
+import lzma
 import shutil
 import subprocess
 import sys
@@ -10,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import zstandard
 from conftest import ROOT, bmtool, config_path
 from onnx import TensorProto, helper
 
@@ -174,22 +178,23 @@ def test_bad_pairs_are_counted(line, reason, prepare):
     assert dropped(manifest) == {reason: 1}
 
 
-def test_json_pairs_and_standard_input(prepare, overrides, tmp_path):
+def test_json_pairs(prepare):
     lines = [
         json.dumps({"pinyin": f"ni hao {s}", "hanzi": f"你好{h}"})
         for s, h in zip(["yi", "er", "san", "si", "wu"], "一二三四五")
     ]
     _, manifest = prepare("\n".join([*lines, '{"pinyin": 3}', "{"]).encode(), "pairs.jsonl")
     assert dropped(manifest) == {'not a JSON object with "pinyin" and "hanzi"': 2}
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress, bz2.compress, zstandard.compress])
+def test_standard_input_plain_and_compressed(pack, overrides, tmp_path):
     values = [*overrides("tagger"), "data.sources=[-]", f"data.prepared={tmp_path / 'stdin'}"]
-    done = subprocess.run(
-        [sys.executable, "-m", "bmtool", "prepare-data", config_path("tagger"), *sets(values)],
-        input=GOOD,
-        capture_output=True,
-        cwd=ROOT,
-        check=False,
-    )
+    command = [sys.executable, "-m", "bmtool", "prepare-data", config_path("tagger"), *sets(values)]
+    done = subprocess.run(command, input=pack(GOOD), capture_output=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "stdin" / "manifest.json").read_text("utf-8"))
+    assert manifest["sources"]["<stdin>"]["read"] == 40 and not dropped(manifest)
 
 
 # -- training -------------------------------------------------------------------------------------------------------------

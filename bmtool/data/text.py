@@ -21,12 +21,14 @@ from bmtool.errors import DataError
 MAX_LINE_BYTES = 1 << 20  # a longer line is no sentence: it is skipped without being held in memory
 EXAMPLES_KEPT = 10
 
-_OPEN: dict[str, Callable[[Path], BinaryIO]] = {
+_OPEN: dict[str, Callable[[Path | BinaryIO], BinaryIO]] = {
     ".gz": gzip.open,
     ".xz": lzma.open,
     ".bz2": bz2.open,
     ".zst": lambda path: io.BufferedReader(zstandard.open(path, "rb")),
 }
+# First bytes by which compressed standard input is recognised, which has no name to tell by.
+_MAGIC = {b"\x1f\x8b": ".gz", b"\xfd7zXZ": ".xz", b"BZh": ".bz2", b"\x28\xb5\x2f\xfd": ".zst"}
 _BROKEN_ARCHIVE = (EOFError, lzma.LZMAError, gzip.BadGzipFile, zstandard.ZstdError, OSError)
 
 
@@ -111,7 +113,9 @@ def read_lines(path: Path | None, tally: Tally) -> Iterator[tuple[str, str]]:
 
 def _open(path: Path | None) -> BinaryIO:
     if path is None:
-        return sys.stdin.buffer
+        head = sys.stdin.buffer.peek(8)
+        suffix = next((suffix for magic, suffix in _MAGIC.items() if head.startswith(magic)), None)
+        return _OPEN[suffix](sys.stdin.buffer) if suffix else sys.stdin.buffer
     return _OPEN.get(path.suffix, lambda p: p.open("rb"))(path)
 
 
