@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import bmtool
-from bmtool.errors import BmtoolError, ResourceError
+from bmtool.errors import BmtoolError, ConfigError, ResourceError
 
 app = typer.Typer(
     name="bmtool",
@@ -60,14 +60,31 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 @command
-def prepare_data(config: Config, set_: Overrides = []) -> None:  # noqa: B006
+def prepare_data(
+    config: Annotated[str | None, typer.Argument(help="A YAML file.", metavar="CONFIG", show_default=False)] = None,
+    set_: Overrides = [],  # noqa: B006
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Read the first 10,000 lines of each file, say what is kept, write nothing."),
+    ] = False,
+    report_only: Annotated[
+        str | None, typer.Option(help="Print the report of a prepared directory again.", metavar="DIR")
+    ] = None,
+) -> None:
     """Turn raw data into what training reads.
 
     Cleans, deduplicates, splits, labels and indexes it, and counts what it drops.
     """
     from bmtool.commands import prepare_data
 
-    prepare_data.prepare_data(config, set_)
+    if (config is None) == (report_only is None):
+        raise ConfigError("prepare-data needs a CONFIG, or --report-only DIR")
+    if report_only is not None:
+        prepare_data.report_only(report_only)
+    elif dry_run:
+        prepare_data.dry_run(config, set_)
+    else:
+        prepare_data.prepare_data(config, set_)
 
 
 @command

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from bmtool import registry
 from bmtool.commands.loading import Loaded, load_model
-from bmtool.data import text
 from bmtool.data.files import read_json, write_json, write_text
+from bmtool.data.tally import Tally
 from bmtool.engine.console import Console
 from bmtool.errors import ConfigError, DataError
 from bmtool.measure import gate, report
@@ -62,7 +62,7 @@ class _Source:
     def __init__(self, loaded: Loaded, split: str, data: str | None, unit: str):
         self.loaded, self.split, self.data, self.unit = loaded, split, data, unit
 
-    def examples(self, metrics: Any) -> tuple[Iterable[Any], text.Tally | None]:
+    def examples(self, metrics: Any) -> tuple[Iterable[Any], Tally | None]:
         if self.data is not None:
             return metrics.file_examples(Path(self.data), self.unit, self.loaded.predictor.max_length)
         if self.split not in ("valid", "test", "train"):

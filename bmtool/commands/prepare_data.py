@@ -1,24 +1,50 @@
 """`prepare-data`: raw sources to what training reads."""
 
+import tempfile
 from pathlib import Path
 
 from bmtool import registry
 from bmtool.config.load import load
+from bmtool.data import report
+from bmtool.data.files import read_json
 from bmtool.engine.console import Console
+from bmtool.errors import DataError
+
+DRY_LINES = 10_000
 
 
 def prepare_data(config: str | Path, overrides: list[str] | None = None) -> dict:
     """Prepare the data of `config`, print what was kept and dropped and why, and return the manifest."""
     loaded = load(config, overrides)
     console = Console()
-    manifest = registry.find(loaded.task).load("prepare")(loaded, console.say)
-    for name, source in manifest["sources"].items():
-        for reason, count in source["dropped"].items():
-            examples = source["examples"].get(reason, [])
-            console.say(f"  {name}: dropped {count:,} x {reason}" + (f"  e.g. {examples[0]}" if examples else ""))
+    manifest = registry.find(loaded.task).load("prepare")(loaded, console)
+    target = Path(loaded.data.prepared)
+    page = report.write(target, manifest)
+    for line in report.lines(manifest):
+        console.say(line)
     splits = ", ".join(f"{split} {counts['examples']:,}" for split, counts in manifest["splits"].items())
-    vocabulary = ", ".join(f"{value:,} {key}" for key, value in manifest["vocabulary"].items() if key != "sha256")
-    console.say(
-        f"prepared {loaded.data.prepared}: {splits} examples; vocabulary {vocabulary}; data hash {manifest['data_hash'][:12]}"
-    )
+    facts = {key: value for key, value in manifest.get("vocabulary", {}).items() if isinstance(value, int)}
+    vocabulary = "; vocabulary " + ", ".join(f"{value:,} {key}" for key, value in facts.items()) if facts else ""
+    console.say(f"prepared {target}: {splits} examples{vocabulary}; data hash {manifest['data_hash'][:12]}")
+    console.say(f"report {page}")
     return manifest
+
+
+def dry_run(config: str | Path, overrides: list[str] | None = None) -> None:
+    """Print what would be read and kept of the first DRY_LINES lines of every file; write nothing."""
+    loaded = load(config, overrides)
+    with tempfile.TemporaryDirectory() as folder:
+        data = loaded.data.model_copy(update={"prepared": str(Path(folder) / "prepared")})
+        trial = loaded.model_copy(update={"data": data})
+        manifest = registry.find(loaded.task).load("prepare")(trial, Console(), limit=DRY_LINES)
+    print(f"the first {DRY_LINES:,} lines of each file; nothing was written to {loaded.data.prepared}")
+    for line in report.lines(manifest):
+        print(line)
+
+
+def report_only(directory: str | Path) -> None:
+    """Print the report of prepared data again, and draw its pictures anew."""
+    path = Path(directory)
+    if not (path / "manifest.json").is_file():
+        raise DataError(f"{path} holds no prepared data (no manifest.json): run `bmtool prepare-data CONFIG` first")
+    print(report.write(path, read_json(path / "manifest.json")).read_text("utf-8"), end="")

@@ -1,12 +1,15 @@
 """Writing files so that a reader sees all of one or nothing, and hashing them."""
 
+import fcntl
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bmtool.errors import DataError
+from bmtool.errors import DataError, ResourceError
 
 
 def sha256(path: Path) -> str:
@@ -57,3 +60,15 @@ def fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def lock(directory: Path, busy: str) -> Iterator[None]:
+    """Hold a directory, made if need be, for one process; ResourceError that says `busy` when another process has it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / ".lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ResourceError(busy) from error
+        yield

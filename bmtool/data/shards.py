@@ -1,43 +1,73 @@
-"""Memory-mapped shards of variable-length examples: written one at a time, read at random, never held in memory whole.
+"""Memory-mapped shards of variable-length examples: read at random, never held in memory whole.
 
-A split is a series of shards; each shard is one `.npy` file a field, all of one flat dtype, and `offsets.npy` that says where
-every example starts. Reading touches only the pages asked for, so memory does not grow with the corpus.
+A split is a series of shards; each is one `.npy` file a field, all of one length, and `offsets.npy` (uint32) that says where every
+example starts. Reading touches only the pages asked for, so memory does not grow with the corpus.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-SHARD_EXAMPLES = 1 << 17
+SHARD_TOKENS = 1 << 28  # a corpus of any size stays a handful of files
 
 
-class ShardWriter:
-    """Collects examples (one 1-D array a field, all of one length) and writes a shard whenever SHARD_EXAMPLES are there."""
+def ragged(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """start, start + 1, ... for each of the lengths, one after the other; int64."""
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
 
-    def __init__(self, directory: Path, split: str, fields: tuple[str, ...], dtype: type = np.uint16):
-        self.directory, self.split, self.fields, self.dtype = directory, split, fields, dtype
-        self.examples = self.tokens = self._shards = 0
-        self._pending: list[tuple[list[int], ...]] = []
 
-    def add(self, *values: list[int]) -> None:
-        self._pending.append(values)
-        self.examples += 1
-        self.tokens += len(values[0])
-        if len(self._pending) == SHARD_EXAMPLES:
-            self.flush()
+def write_part(directory: Path, split: str, lengths: np.ndarray, fields: dict[str, np.ndarray]) -> None:
+    """Keep examples of one split for `assemble`."""
+    for name, values in ({"lengths": lengths.astype(np.uint32)} | fields).items():
+        np.save(directory / f"{split}.{name}.npy", values)
 
-    def flush(self) -> None:
-        if not self._pending:
-            return
-        lengths = [len(example[0]) for example in self._pending]
-        columns = {"offsets": np.cumsum([0, *lengths], dtype=np.uint32)}
-        for index, field in enumerate(self.fields):
-            flat = (value for example in self._pending for value in example[index])
-            columns[field] = np.fromiter(flat, self.dtype, count=sum(lengths))
-        for name, column in columns.items():
-            np.save(self.directory / f"{self.split}-{self._shards:05d}.{name}.npy", column)
-        self._shards += 1
-        self._pending = []
+
+def assemble(directory: Path, split: str, parts: list[Path]) -> None:
+    """Join parts, in their order, to shards of about SHARD_TOKENS."""
+    for number, group in enumerate(_groups(split, parts)):
+        prefix = f"{split}-{number:05d}"
+        names = sorted(path.name.split(".")[1] for path in group[0].glob(f"{split}.*.npy"))
+        for name in names:
+            arrays = (np.load(part / f"{split}.{name}.npy") for part in group)
+            if name == "lengths":
+                lengths = np.concatenate([[0], *arrays])
+                np.save(directory / f"{prefix}.offsets.npy", np.cumsum(lengths).astype(np.uint32))
+            else:
+                _join(directory / f"{prefix}.{name}.npy", arrays, [_size(part, split, name) for part in group])
+
+
+def _groups(split: str, parts: list[Path]) -> Iterator[list[Path]]:
+    group, held = [], 0
+    for part in parts:
+        size = int(np.load(part / f"{split}.lengths.npy").sum())
+        if group and held + size > SHARD_TOKENS:
+            yield group
+            group, held = [], 0
+        group.append(part)
+        held += size
+    if group:
+        yield group
+
+
+def _size(part: Path, split: str, name: str) -> int:
+    return len(np.load(part / f"{split}.{name}.npy", mmap_mode="r"))
+
+
+def _join(path: Path, arrays: Iterator[np.ndarray], sizes: list[int]) -> None:
+    """One `.npy` of all arrays, written one after the other."""
+    with path.open("wb") as stream:
+        for index, array in enumerate(arrays):
+            if index == 0:
+                header = {
+                    "descr": np.lib.format.dtype_to_descr(array.dtype),
+                    "fortran_order": False,
+                    "shape": (sum(sizes),),
+                }
+                np.lib.format.write_array_header_1_0(stream, header)
+            array.tofile(stream)
 
 
 class Shards:

@@ -3,7 +3,6 @@
 run.json  config.yaml  assets/  metrics.jsonl  log.txt  checkpoints/  plots/  eval/  export/
 """
 
-import fcntl
 import json
 import os
 import platform
@@ -18,8 +17,8 @@ from typing import Any
 import bmtool
 from bmtool.config import load
 from bmtool.config.schema import BaseConfig
-from bmtool.data.files import read_json, write_json, write_text
-from bmtool.errors import ConfigError, DataError, ResourceError
+from bmtool.data.files import lock, read_json, write_json, write_text
+from bmtool.errors import ConfigError, DataError
 
 FORMAT = 1
 
@@ -50,14 +49,8 @@ class RunDir:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the directory for one training; ResourceError when another process has it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise ResourceError(
-                    f"{self.path} is in use by another training: wait for it, or choose another with --set run=DIR"
-                ) from error
+        busy = f"{self.path} is in use by another training: wait for it, or choose another with --set run=DIR"
+        with lock(self.path, busy):
             yield
 
     def begin(self, config: BaseConfig, facts: dict, assets: dict[str, str]) -> None:

@@ -5,17 +5,19 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from bmtool.config.schema import BaseConfig, Section
+from bmtool.config.text import TextData
 
 
-class Data(Section):
-    sources: list[str] = Field(min_length=1)  # files, directories or globs of text or pairs; "-" is standard input
-    prepared: str  # directory that prepare-data writes and training reads
-    valid_share: float = Field(0.05, ge=0, lt=0.5)  # by a hash of the sentence, so stable when text is added
-    test_share: float = Field(0.05, ge=0, lt=0.5)
+class Data(TextData):
     max_length: int = Field(64, ge=8, le=512)  # model inputs (hanzi, punctuation marks, words) in one example
     min_count: int = Field(1, ge=1)  # a hanzi seen less often in the training split is left out of the vocabulary
     charset: Literal["gb2312", "seen"] = "gb2312"  # gb2312 adds its 6,763 hanzi to those that were seen
     vocabulary: str | None = None  # take the vocabulary of this run or prepared directory: what finetuning needs
+    readings: str | None = None  # your own reading dictionary: a line each of word, tab, pinyin
+    variant_share: float = Field(0.1, ge=0, le=1)  # of 这, 那, 谁 ... in training text, labelled as zhei, nei, shei ...
+    drop_uncertain: bool = (
+        False  # drop sentences with a hanzi of several readings that no phrase settles; false: count them
+    )
 
 
 class Tagger(Section):

@@ -1,224 +1,269 @@
 """From raw text or pairs to labelled, indexed shards, and from shards to batches.
 
-A prepared directory holds, for each split, the fields `source` (input numbers) and `hanzi` (code points, 0 under a copy),
-`vocab.json`, and `manifest.json`, which is written last: a directory without it is not prepared.
+A prepared directory holds, for each split, the fields `source` (input numbers), `hanzi` (code points, 0 under a copy) and `tone` (1 to
+5, 0 where unknown), `vocab.json`, `readings.tsv`, and `manifest.json`, which is written last: a directory without it is not prepared.
 """
 
+import functools
 import hashlib
-import json
-import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from pypinyin import lazy_pinyin
 
-from bmtool.data import text
-from bmtool.data.files import read_json, sha256, write_json
-from bmtool.data.shards import Shards, ShardWriter
+from bmtool.config.text import Clean
+from bmtool.data import corpus
+from bmtool.data.cleaning import Text, clean_block, hanzi_mask
+from bmtool.data.corpus import Counts, Encoded, TextTask
+from bmtool.data.duplicates import mix
+from bmtool.data.files import read_json, write_text
+from bmtool.data.reading import File, blocks, decode
+from bmtool.data.shards import Shards
+from bmtool.data.tally import Tally
 from bmtool.errors import DataError
-from bmtool.tasks.pinyin2hanzi import vocab
+from bmtool.tasks.pinyin2hanzi import report, variants, vocab
 from bmtool.tasks.pinyin2hanzi.config import Config, Data
-from bmtool.tasks.pinyin2hanzi.pinyin import VERSION, Token, hanzi_runs, tokenise, tokenise_pinyin
-from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, Vocabulary, input_id
+from bmtool.tasks.pinyin2hanzi.pinyin import COPY_CLASSES, VERSION, WORD, Token, copy_class, tokenise_pinyin
+from bmtool.tasks.pinyin2hanzi.readings import Labeller, load_dictionary
+from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, INPUTS, Vocabulary, input_id
 
-FIELDS = ("source", "hanzi")
-SPLITS = ("train", "valid", "test")
-MIN_HANZI = 2
-PAIR_SUFFIXES = (".tsv", ".jsonl")
-Example = list[tuple[Token, int]]  # tokens of the text, each with its input number
-
-Say = Callable[[str], None]
-
-
-def label(sentence: str) -> Example:
-    """A hanzi sentence as its tokens with input numbers; raises ValueError for a hanzi without a known reading."""
-    readings = iter([reading for run in hanzi_runs(sentence) for reading in lazy_pinyin(run, errors=list)])
-    example = []
-    for token in tokenise(sentence):
-        name = token.text if token.is_copy else next(readings)
-        if not token.is_copy and name not in INPUT_ID:
-            raise ValueError(f"no reading for {token.text}")
-        example.append((token, input_id(token) if token.is_copy else INPUT_ID[name]))
-    return example
+FIELDS = ("source", "hanzi", "tone")
+PAIR = ("pinyin", "hanzi")
+UNCERTAIN = "uncertain reading"
+# Measuring takes text as it is: nothing but what makes characters comparable.
+_AS_IS = Clean(
+    html=False,
+    markdown=False,
+    boilerplate=False,
+    min_hanzi=0,
+    min_hanzi_share=0.0,
+    max_repeats=0,
+    max_characters=1 << 20,
+)
 
 
-def align(pinyin: str, hanzi: str) -> Example:
-    """A pair as the tokens of its hanzi with the input numbers of its pinyin; raises ValueError when they do not match."""
-    typed, written = list(tokenise_pinyin(pinyin)), list(tokenise(hanzi))
-    if len(typed) != len(written):
-        raise ValueError("pinyin and hanzi differ in length")
-    for left, right in zip(typed, written):
-        if left.kind == "latin" and not right.is_copy:
-            raise ValueError(f"{left.text!r} is no pinyin syllable")
-        if left.is_copy != right.is_copy:
-            raise ValueError("pinyin and hanzi do not line up")
-    return [(right, input_id(left)) for left, right in zip(typed, written)]
+# --- sentences to numbers ---
 
 
-def cut(example: Example, max_length: int) -> Iterator[Example]:
+@functools.lru_cache(maxsize=4)
+def labeller(entries: tuple = ()) -> Labeller:
+    return Labeller(dict(entries))
+
+
+@functools.lru_cache(maxsize=1)
+def _first_input() -> np.ndarray:
+    """For a character that begins a token, the input number of its class as a copy; 0 for white space. uint16 [65536]."""
+    table = np.full(1 << 16, INPUT_ID["<symbol>"], np.uint16)
+    for code in range(1 << 16):
+        character = chr(code)
+        if character.isspace():
+            table[code] = 0
+        elif word := WORD.match(character):
+            table[code] = INPUT_ID[f"<{word.lastgroup}>"]
+        else:
+            table[code] = INPUT_ID[copy_class(Token(character, "other", False))]
+    return table
+
+
+def tokens(text: Text) -> tuple[np.ndarray, np.ndarray]:
+    """(position in the text, input number as a copy) of every token of hanzi text, as `pinyin.tokenise` cuts it."""
+    codes = text.codes
+    first = _first_input()[np.where(codes < (1 << 16), codes, 0xFFFD)]
+    for match in WORD.finditer(text.joined):
+        first[match.start() + 1 : match.end()] = 0
+    at = np.flatnonzero(first)
+    return at, first[at]
+
+
+def encode(  # noqa: PLR0913
+    sentences: list[str],
+    keys: np.ndarray,
+    training: np.ndarray,
+    *,
+    entries: tuple,
+    max_length: int,
+    variant_share: float,
+    drop_uncertain: bool,
+) -> Encoded:
+    """Sentences, or pairs of pinyin and hanzi with a tab between them, as numbers. See `corpus.TextTask.encode`."""
+    if not sentences:
+        empty = np.empty(0, np.int64)
+        return Encoded(
+            {"source": np.empty(0, np.uint16), "hanzi": np.empty(0, np.uint16), "tone": np.empty(0, np.uint8)},
+            empty,
+            empty,
+            empty,
+        )
+    pairs = {row: sentence.split("\t") for row, sentence in enumerate(sentences) if "\t" in sentence}
+    text = Text([pairs[row][-1] if row in pairs else sentence for row, sentence in enumerate(sentences)])
+    reader = labeller(entries)
+    read = reader.read(text.codes)
+    at, source = tokens(text)
+    row = text.row(at)
+    codes = text.codes[at]
+    is_hanzi = hanzi_mask(codes)
+    toned = read.toned[at]
+    syllable = reader.toneless[toned]
+    source = np.where(is_hanzi, np.where(syllable > 0, len(COPY_CLASSES) + syllable, 0), source).astype(np.uint16)
+    hanzi = np.where(is_hanzi, codes, 0).astype(np.uint16)
+    tone = np.where(is_hanzi, reader.tone[toned], 0).astype(np.uint8)
+    if variant_share:
+        chance = mix(keys[row] + at.astype(np.uint64), 21) / 2.0**64
+        source = np.where(training[row], variants.vary(codes, source, INPUT_ID, chance, variant_share), source)
+    bounds = np.searchsorted(row, np.arange(len(sentences) + 1))
+    reasons: dict[int, str] = {}
+    for number, cells in pairs.items():
+        here = slice(bounds[number], bounds[number + 1])
+        aligned = _align(cells[0], source[here], is_hanzi[here])
+        if isinstance(aligned, str):
+            reasons[number] = aligned
+        else:
+            source[here], tone[here] = aligned, 0
+    for number in np.unique(row[source == 0]).tolist():
+        reasons.setdefault(number, "hanzi without a reading")
+    guessed = np.unique(row[read.guessed[at] & is_hanzi])
+    guessed = [number for number in guessed.tolist() if number not in pairs and number not in reasons]
+    if drop_uncertain:
+        reasons |= dict.fromkeys(guessed, UNCERTAIN)
+        guessed = []
+    starts, lengths, rows = _examples(bounds, is_hanzi, max_length, set(reasons))
+    fields = {"source": source, "hanzi": hanzi, "tone": tone}
+    return Encoded(fields, starts, lengths, rows, sorted(reasons.items()), [(number, UNCERTAIN) for number in guessed])
+
+
+def _align(pinyin: str, source: np.ndarray, is_hanzi: np.ndarray) -> np.ndarray | str:
+    """Input numbers of the typed pinyin, one for each token of the hanzi; or why they do not match."""
+    typed = list(tokenise_pinyin(pinyin))
+    if len(typed) != len(source):
+        return "pinyin and hanzi differ in length"
+    for token, hanzi in zip(typed, is_hanzi.tolist()):
+        if token.kind == "latin" and hanzi:
+            return "pinyin is no syllable"
+        if token.is_copy == hanzi:
+            return "pinyin and hanzi do not line up"
+    return np.array([input_id(token) for token in typed], np.uint16)
+
+
+def _examples(
+    bounds: np.ndarray, is_hanzi: np.ndarray, max_length: int, dropped: set[int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(start, length, sentence) of every example: sentences, the long ones cut; without pieces that hold no hanzi."""
+    starts, ends = bounds[:-1], bounds[1:]
+    rows = np.arange(len(starts))
+    long = np.flatnonzero(ends - starts > max_length)
+    if len(long):
+        pieces = [
+            (a, b, row) for row in long.tolist() for a, b in cut(is_hanzi, int(starts[row]), int(ends[row]), max_length)
+        ]
+        short = np.delete(rows, long)
+        table = np.array([*zip(starts[short], ends[short], short), *pieces], np.int64)
+        starts, ends, rows = table[np.argsort(table[:, 0], kind="stable")].T
+    before = np.append(0, np.cumsum(is_hanzi))
+    good = (before[ends] > before[starts]) & ~np.isin(rows, list(dropped))
+    return starts[good], (ends - starts)[good], rows[good]
+
+
+def cut(is_hanzi: np.ndarray, start: int, end: int, max_length: int) -> Iterator[tuple[int, int]]:
     """Pieces of at most `max_length` tokens, cut after the last copy that leaves a piece of half that length or more."""
-    while len(example) > max_length:
-        breaks = [i + 1 for i in range(max_length // 2, max_length) if example[i][0].is_copy]
-        at = breaks[-1] if breaks else max_length
-        yield example[:at]
-        example = example[at:]
-    yield example
+    while end - start > max_length:
+        copies = np.flatnonzero(~is_hanzi[start + max_length // 2 : start + max_length])
+        at = start + (max_length // 2 + int(copies[-1]) + 1 if len(copies) else max_length)
+        yield start, at
+        start = at
+    yield start, end
 
 
-def read_examples(path: Path | None, tally: text.Tally) -> Iterator[tuple[str, Example]]:
-    """(place, example) for every sentence or pair of one source; the others are counted in `tally`."""
-    suffix = text.plain_suffix(path)
-    for place, line in text.read_lines(path, tally):
-        if not line:
-            tally.drop("empty line", place)
-            continue
-        try:
-            if suffix in PAIR_SUFFIXES:
-                pairs = [_read_pair(line, suffix)]
-            else:
-                pairs = [(None, sentence) for sentence in text.split_sentences(text.clean(line))]
-        except ValueError as error:
-            tally.drop(str(error), place, line)
-            continue
-        for pinyin, sentence in pairs:
-            try:
-                yield place, label(sentence) if pinyin is None else align(pinyin, sentence)
-            except ValueError as error:
-                reason = "hanzi without a reading" if pinyin is None else _reason(error)
-                tally.drop(reason, place, sentence)
+def count(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """(syllable, tone, hanzi) as `source << 20 | tone << 16 | code point` of every hanzi."""
+    here = fields["hanzi"] > 0
+    source, hanzi, tone = (fields[name][here].astype(np.int64) for name in FIELDS)
+    return {"readings": source << 20 | tone << 16 | hanzi}
 
 
-def _reason(error: ValueError) -> str:
-    return "pinyin is no syllable" if "no pinyin syllable" in str(error) else str(error)
+# --- prepare-data ---
 
 
-def _read_pair(line: str, suffix: str) -> tuple[str, str]:
-    if suffix == ".tsv":
-        cells = line.split("\t")
-        if len(cells) != 2:
-            raise ValueError("not two columns: pinyin, tab, hanzi")
-    else:
-        try:
-            record = json.loads(line)
-            cells = [record["pinyin"], record["hanzi"]]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError('not a JSON object with "pinyin" and "hanzi"') from error
-        if not all(isinstance(cell, str) for cell in cells):
-            raise ValueError('not a JSON object with "pinyin" and "hanzi"')
-    return text.clean(cells[0]), text.clean(cells[1])
+def prepare(config: Config, console: Any, limit: int | None = None) -> dict:
+    """Write the prepared data set that `config.data` describes and return its manifest; see `corpus.prepare`."""
+    return corpus.prepare(config.data, text_task(config.data), console, limit)
 
 
-def prepare(config: Config, say: Say) -> dict:
-    """Write the prepared data set that `config.data` describes and return its manifest.
-
-    The same sources and settings give the same bytes. Data that is prepared already is left as it is; prepared data of other
-    sources or settings is replaced. Raises DataError when a source is missing, nothing usable is found, or the directory holds
-    something else.
-    """
-    data, target = config.data, Path(config.data.prepared)
-    paths = text.expand(data.sources)
-    recipe = _recipe(data, paths)
-    if recipe is not None and _is_prepared(target, recipe):
-        say(f"{target} is already prepared from these sources and settings: nothing to do")
-        return read_json(target / "manifest.json")
-    if target.exists() and not (target / "manifest.json").is_file() and any(target.iterdir()):
-        raise DataError(
-            f"data.prepared: {target} exists and holds something else than prepared data: name another directory"
-        )
-    working = target.with_name(f".{target.name}.working")
-    shutil.rmtree(working, ignore_errors=True)
-    working.mkdir(parents=True)
-    try:
-        manifest = _write(data, paths, working, say) | {"recipe": recipe}
-        write_json(working / "manifest.json", manifest)
-        shutil.rmtree(target, ignore_errors=True)
-        working.rename(target)
-    finally:
-        shutil.rmtree(working, ignore_errors=True)
-    return manifest
+def text_task(data: Data) -> TextTask:
+    entries = tuple(load_dictionary(Path(data.readings)).items()) if data.readings else ()
+    vocabulary = Vocabulary.load(Path(data.vocabulary)) if data.vocabulary else None
+    settings = {
+        "entries": hashlib.sha256(repr(entries).encode()).hexdigest() if entries else None, "max_length": data.max_length,
+        "variant_share": data.variant_share, "drop_uncertain": data.drop_uncertain,
+    }  # fmt: skip
+    working = functools.partial(
+        encode,
+        entries=entries,
+        max_length=data.max_length,
+        variant_share=data.variant_share,
+        drop_uncertain=data.drop_uncertain,
+    )
+    finish = functools.partial(_finish, data=data, vocabulary=vocabulary)
+    return TextTask("pinyin2hanzi", VERSION, PAIR, settings, working, count, finish)
 
 
-def _recipe(data: Data, paths: list[Path | None]) -> dict | None:
-    """What the prepared bytes depend on; None when standard input is among the sources and cannot be known beforehand."""
-    if None in paths:
-        return None
-    settings = data.model_dump(exclude={"prepared", "sources"})
-    if data.vocabulary is not None:
-        settings["vocabulary"] = Vocabulary.load(Path(data.vocabulary)).sha256
-    return {"rules": VERSION, "settings": settings, "sources": {str(path): sha256(path) for path in paths}}
-
-
-def _is_prepared(target: Path, recipe: dict) -> bool:
-    manifest = target / "manifest.json"
-    return manifest.is_file() and read_json(manifest).get("recipe") == recipe
-
-
-def _write(data: Data, paths: list[Path | None], directory: Path, say: Say) -> dict:
-    given = Vocabulary.load(Path(data.vocabulary)) if data.vocabulary else None
-    writers = {split: ShardWriter(directory, split, FIELDS) for split in SPLITS}
-    tallies: dict[str, text.Tally] = {}
-    seen: set[int] = set()
-    observed: Counter = Counter()
-    for path in paths:
-        tally = tallies.setdefault("<stdin>" if path is None else str(path), text.Tally())
-        for place, example in read_examples(path, tally):
-            _keep(data, place, example, tally, seen, writers, observed)
-        say(
-            f"{path or 'standard input'}: {tally.read:,} lines read, {tally.kept:,} examples kept, {sum(tally.dropped.values()):,} dropped"
-        )
-    for writer in writers.values():
-        writer.flush()
-    if not writers["train"].examples:
-        raise DataError(f"nothing to train on: no usable sentence in {', '.join(tallies)} ({_why(tallies)})")
-    vocabulary = given or vocab.build(observed, min_count=data.min_count, charset=data.charset)
+def _finish(directory: Path, counts: dict[str, dict[str, Counts]], data: Data, vocabulary: Vocabulary | None) -> dict:
+    """Write the vocabulary and the readings, and describe both."""
+    seen = counts["train"].get("readings", Counts())
+    source, tone, hanzi = seen.keys >> 20, seen.keys >> 16 & 15, seen.keys & 0xFFFF
+    pairs: dict[tuple[str, str], int] = {}
+    lines = ["hanzi\treading\tcount"]
+    for s, t, h, n in sorted(
+        zip(source.tolist(), tone.tolist(), hanzi.tolist(), seen.counts.tolist()), key=lambda x: (x[2], -x[3], x)
+    ):
+        pair = (INPUTS[s], chr(h))
+        pairs[pair] = pairs.get(pair, 0) + n
+        lines.append(f"{chr(h)}\t{INPUTS[s]}{t or ''}\t{n}")
+    write_text(directory / "readings.tsv", "\n".join(lines) + "\n")
+    vocabulary = vocabulary or vocab.build(pairs, min_count=data.min_count, charset=data.charset)
     vocabulary.save(directory)
-    files = {p.name: sha256(p) for p in sorted(directory.iterdir())}
-    return {
-        "format": 1,
-        "task": "pinyin2hanzi",
-        "rules": VERSION,
-        "splits": {s: {"examples": w.examples, "tokens": w.tokens} for s, w in writers.items()},
-        "sources": {name: tally.as_dict() for name, tally in tallies.items()},
-        "vocabulary": {"sha256": vocabulary.sha256, "hanzi": len(vocabulary.hanzi), "pairs": vocabulary.pairs},
-        "files": files,
-        "data_hash": hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest(),
+    coverage = {split: _coverage(vocabulary, found.get("readings", Counts())) for split, found in counts.items()}
+    facts = {
+        "sha256": vocabulary.sha256,
+        "hanzi": len(vocabulary.hanzi),
+        "pairs": vocabulary.pairs,
+        "coverage": coverage,
     }
+    return {"vocabulary": facts, "statistics": report.statistics(vocabulary, hanzi, seen.counts)}
 
 
-def _why(tallies: dict[str, text.Tally]) -> str:
-    dropped = sum((tally.dropped for tally in tallies.values()), Counter())
-    return ", ".join(f"{count} x {reason}" for reason, count in dropped.most_common()) or "no lines"
+def _coverage(vocabulary: Vocabulary, seen: Counts) -> dict:
+    """Hanzi of a split, and those whose reading has them among its candidates."""
+    found = vocab.find_pairs(vocabulary.pair_lookup(), seen.keys >> 20, seen.keys & 0xFFFF) >= 0
+    return {"hanzi": int(seen.counts.sum()), "covered": int(seen.counts[found].sum())}
 
 
-def _keep(  # noqa: PLR0913
-    data: Data,
-    place: str,
-    example: Example,
-    tally: text.Tally,
-    seen: set[int],
-    writers: dict[str, ShardWriter],
-    observed: Counter,
-) -> None:
-    """Filter, deduplicate and write one example, counting its readings when it is for training."""
-    written = " ".join(token.text for token, _ in example)
-    if sum(not token.is_copy for token, _ in example) < MIN_HANZI:
-        return tally.drop(f"fewer than {MIN_HANZI} hanzi", place, written.replace(" ", ""))
-    identity = " ".join([written, *(str(number) for _, number in example)])
-    digest = int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=8).digest(), "big")
-    if digest in seen:
-        return tally.drop("duplicate", place, written.replace(" ", ""))
-    seen.add(digest)
-    share = int.from_bytes(hashlib.blake2b(written.encode(), digest_size=8).digest(), "big") / (1 << 64)
-    split = "test" if share < data.test_share else "valid" if share < data.test_share + data.valid_share else "train"
-    for piece in cut(example, data.max_length):
-        if all(token.is_copy for token, _ in piece):
-            continue
-        writers[split].add([number for _, number in piece], [0 if t.is_copy else ord(t.text) for t, _ in piece])
-        tally.kept += 1
-        if split == "train":
-            observed.update((vocab.INPUTS[number], token.text) for token, number in piece if not token.is_copy)
+# --- reading prepared data and files ---
+
+
+def read_examples(path: Path | None, tally: Tally) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(source, hanzi) of every sentence or pair of a file, uncut; what cannot be used is counted in `tally`."""
+    file = File(path, pair=PAIR)
+    for block in blocks(file, tally):
+        lines = decode(file, block)
+        tally.read += lines.count
+        cleaned = clean_block(lines, _AS_IS)
+        for line, reason, held in cleaned.dropped:
+            tally.drop(reason, f"{file.name}:{block.first + line}", held)
+        every = np.zeros(len(cleaned.sentences))
+        encoded = encode(
+            cleaned.sentences,
+            every.astype(np.uint64),
+            every.astype(bool),
+            entries=(),
+            max_length=1 << 20,
+            variant_share=0.0,
+            drop_uncertain=False,
+        )
+        for row, reason in encoded.dropped:
+            tally.drop(reason, f"{file.name}:{block.first + int(cleaned.line[row])}", cleaned.sentences[row])
+        for start, length in zip(encoded.starts.tolist(), encoded.lengths.tolist()):
+            yield encoded.fields["source"][start : start + length], encoded.fields["hanzi"][start : start + length]
 
 
 def open_split(directory: str, split: str) -> tuple[dict, Shards]:
@@ -227,8 +272,8 @@ def open_split(directory: str, split: str) -> tuple[dict, Shards]:
     if not (path / "manifest.json").is_file():
         raise DataError(f"{path} is not prepared yet: run `bmtool prepare-data CONFIG` first")
     manifest = read_json(path / "manifest.json")
-    if manifest.get("rules") != VERSION:
-        raise DataError(f"{path} was prepared with other pinyin rules: run `bmtool prepare-data CONFIG` again")
+    if manifest.get("rules") != VERSION or manifest.get("format") != corpus.FORMAT:
+        raise DataError(f"{path} was prepared by another version: run `bmtool prepare-data CONFIG` again")
     return manifest, Shards(path, split, FIELDS)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from bmtool.data import text
+from bmtool.data.tally import Tally
 from bmtool.errors import ConfigError, DataError
 from bmtool.measure.bootstrap import BLOCK, Counts, Sums, ratio, weights
 from bmtool.measure.report import Measured
@@ -44,38 +44,36 @@ class Example:
 def split_examples(prepared: str, split: str) -> Iterator[Example]:
     """The examples of a split of prepared data that hold hanzi."""
     for source, code_points in data.split_texts(prepared, split):
-        yield Example(source.tolist(), [chr(code) if code else None for code in code_points])
+        yield _example(source, code_points)
 
 
-def file_examples(path: Path, unit: str, max_length: int) -> tuple[Iterator[Example], text.Tally]:
+def file_examples(path: Path, unit: str, max_length: int) -> tuple[Iterator[Example], Tally]:
     """Examples of a text or pair file, whole sentences or runs of 2 to 40 hanzi, and the tally that fills as they are read."""
     if not path.is_file():
         raise DataError(f"no such file: {path}")
     if unit not in ("sentence", "run"):
         raise ConfigError(f"--unit: expected sentence or run, got {unit!r}")
-    tally = text.Tally()
+    tally = Tally()
 
     def read() -> Iterator[Example]:
-        for _, tokens in data.read_examples(path, tally):
-            pieces = _runs(tokens) if unit == "run" else data.cut(tokens, max_length)
-            for piece in pieces:
-                example = Example([number for _, number in piece], [None if t.is_copy else t.text for t, _ in piece])
-                if example.hanzi:
+        for source, hanzi in data.read_examples(path, tally):
+            is_hanzi = hanzi > 0
+            for start, end in _runs(is_hanzi) if unit == "run" else data.cut(is_hanzi, 0, len(hanzi), max_length):
+                if is_hanzi[start:end].any():
                     tally.kept += 1
-                    yield example
+                    yield _example(source[start:end], hanzi[start:end])
 
     return read(), tally
 
 
-def _runs(tokens: data.Example) -> Iterator[data.Example]:
-    run: data.Example = []
-    for token, number in [*tokens, (None, 0)]:
-        if token is not None and not token.is_copy:
-            run.append((token, number))
-        else:
-            if len(run) in RUN_LENGTHS:
-                yield run
-            run = []
+def _example(source: np.ndarray, hanzi: np.ndarray) -> Example:
+    return Example(source.tolist(), [chr(code) if code else None for code in hanzi.tolist()])
+
+
+def _runs(is_hanzi: np.ndarray) -> list[tuple[int, int]]:
+    """(start, end) of every run of hanzi of a length in RUN_LENGTHS."""
+    bounds = np.flatnonzero(np.diff(is_hanzi, prepend=False, append=False)).reshape(-1, 2).tolist()
+    return [(start, end) for start, end in bounds if end - start in RUN_LENGTHS]
 
 
 # One row of numbers an example.

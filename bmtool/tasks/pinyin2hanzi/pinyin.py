@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-VERSION = 1  # of the rules in this file; kept in every prepared data set, run and exported model
+from bmtool.tasks.pinyin2hanzi.variants import ERHUA, LETTERS, SPELLINGS
+
+VERSION = 2  # of the rules in this file; kept in every prepared data set, run and exported model
 
 # Every toneless syllable that some hanzi is read with; ü is v.
 SYLLABLES = tuple(
@@ -46,12 +48,12 @@ COPY_CLASSES = ("<number>", "<latin>", "<symbol>", *PUNCTUATION)
 
 HANZI = "㐀-䶿一-鿿〇"
 _LETTER = "A-Za-zÀ-ÖØ-öø-ɏǍ-ǜḀ-ỿ\u0300-\u030c"
-_TOKEN = re.compile(
-    rf"(?P<hanzi>[{HANZI}])"
-    rf"|(?P<latin>[{_LETTER}](?:[{_LETTER}0-9]|['’](?=[{_LETTER}])|(?<=[nNlL][uU]):)*)"
+_WORD = (
+    rf"(?P<latin>[{_LETTER}](?:[{_LETTER}0-9]|['’](?=[{_LETTER}])|(?<=[nNlL][uU]):)*)"
     r"|(?P<number>[0-9]+(?:[.,:][0-9]+)*)"
-    r"|(?P<other>\S)"
 )
+WORD = re.compile(_WORD)  # the only tokens of more than one character
+_TOKEN = re.compile(rf"(?P<hanzi>[{HANZI}])|{_WORD}|(?P<other>\S)")
 _HANZI_RUN = re.compile(f"[{HANZI}]+")
 _TONE_MARKS = dict.fromkeys(map(ord, "\u0304\u0301\u030c\u0300"))
 _TONED_PIECES = re.compile(r"['’]|(?<=[a-zê])[1-5](?![0-9])")
@@ -102,6 +104,10 @@ def looks_mistyped(token: Token) -> bool:
     return token.kind == "latin" and token.text.isalpha() and token.text.islower()
 
 
+def is_hanzi(character: str) -> bool:
+    return _HANZI_RUN.fullmatch(character) is not None
+
+
 def hanzi_runs(text: str) -> list[str]:
     """Every maximal run of hanzi."""
     return _HANZI_RUN.findall(text)
@@ -111,13 +117,15 @@ def hanzi_runs(text: str) -> list[str]:
 def read_syllables(word: str) -> tuple[str, ...] | None:
     """The canonical syllables of a typed word, or None if it is no pinyin.
 
-    Understands tone marks and tone numbers, ü as v, ü, u: (and lue, nue, jv, qv, xv, yv), apostrophes, capitals and
-    syllables written together. A word in capitals with digits (A4, MP3) is no pinyin.
+    Understands tone marks and tone numbers, the spellings in `variants`, apostrophes, capitals and syllables written together.
+    A word in capitals with digits (A4, MP3) is no pinyin.
     """
     if len(word) > 1 and word.isupper() and any(c.isdigit() for c in word):
         return None
     bare = unicodedata.normalize("NFD", word.lower()).translate(_TONE_MARKS)
-    bare = unicodedata.normalize("NFC", bare).replace("u:", "v").replace("ü", "v")
+    bare = unicodedata.normalize("NFC", bare)
+    for written, meant in LETTERS:
+        bare = bare.replace(written, meant)
     syllables: list[str] = []
     for piece in _TONED_PIECES.split(bare):
         if piece:
@@ -130,11 +138,19 @@ def read_syllables(word: str) -> tuple[str, ...] | None:
 
 def canonical(syllable: str) -> str | None:
     """The one spelling used everywhere of a bare, lower-case syllable; None if there is no such syllable."""
-    if syllable in ("lue", "nue"):
-        return syllable[0] + "ve"
-    if len(syllable) > 1 and syllable[0] in "jqxy" and syllable[1] == "v":
-        syllable = syllable[0] + "u" + syllable[2:]
+    syllable = SPELLINGS.get(syllable, syllable)
     return syllable if syllable in _KNOWN else None
+
+
+def read_toned(typed: str) -> str | None:
+    """One syllable in canonical spelling with its tone number, if it was given: `lv4` for lǜ, lü4 and lv4; None for no syllable."""
+    decomposed = unicodedata.normalize("NFD", typed.lower())
+    marks = [tone for tone, mark in enumerate("\u0304\u0301\u030c\u0300", start=1) if mark in decomposed]
+    syllables = read_syllables(typed)
+    if syllables is None or len(syllables) != 1 or len(marks) > 1:
+        return None
+    digit = typed[-1] if typed[-1] in "12345" else ""
+    return syllables[0] + (str(marks[0]) if marks else digit)
 
 
 def _segment(letters: str) -> list[str] | None:
@@ -145,7 +161,7 @@ def _segment(letters: str) -> list[str] | None:
     for start in range(len(letters) - 1, -1, -1):
         for size in range(1, min(_LONGEST, len(letters) - start) + 1):
             rest = best[start + size]
-            syllable = canonical(letters[start : start + size])
+            syllable = _inside(letters, start, size)
             fits = rest is not None and syllable is not None and syllable not in _ALONE_ONLY
             if fits and (best[start] is None or rest[0] + 1 <= best[start][0]):
                 best[start] = (rest[0] + 1, size)
@@ -154,9 +170,15 @@ def _segment(letters: str) -> list[str] | None:
     cut, start = [], 0
     while start < len(letters):
         size = best[start][1]
-        cut.append(canonical(letters[start : start + size]))
+        cut.append(_inside(letters, start, size))
         start += size
     return cut
+
+
+def _inside(letters: str, start: int, size: int) -> str | None:
+    """The syllable at a place in joined letters, where `r` after another syllable is erhua."""
+    piece = letters[start : start + size]
+    return ERHUA[1] if piece == ERHUA[0] and start else canonical(piece)
 
 
 def join(pieces: list[tuple[str, Token]]) -> str:

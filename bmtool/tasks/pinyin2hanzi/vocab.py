@@ -10,6 +10,8 @@ import numpy as np
 from bmtool.data.files import read_json, write_text
 from bmtool.errors import DataError
 from bmtool.tasks.pinyin2hanzi.pinyin import COPY_CLASSES, SYLLABLES, VERSION, Token, copy_class
+from bmtool.tasks.pinyin2hanzi.readings import heteronyms
+from bmtool.tasks.pinyin2hanzi.variants import READINGS
 
 FILE = "vocab.json"
 INPUTS = ("<pad>", *COPY_CLASSES, *SYLLABLES)
@@ -112,32 +114,29 @@ def find_pairs(lookup: np.ndarray, inputs: np.ndarray, code_points: np.ndarray) 
     return np.where(lookup[0][at] == keys, lookup[1][at], -1)
 
 
-def build(observed: Counter, *, min_count: int, charset: str) -> Vocabulary:
+def build(observed: dict[tuple[str, str], int], *, min_count: int, charset: str) -> Vocabulary:
     """A vocabulary from counts of (syllable, hanzi).
 
     A hanzi enters when it was seen `min_count` times in all, or belongs to `charset`; it is a candidate of every syllable it was
-    seen with and of every reading that pypinyin's dictionary gives it.
+    seen with, of every reading that pypinyin's dictionary gives it, and of those that the table of variants gives it.
     """
-    from pypinyin.contrib.tone_convert import to_normal  # here, because translating needs no pypinyin
-    from pypinyin.pinyin_dict import pinyin_dict
-
     total: Counter = Counter()
     for (_, hanzi), count in observed.items():
         total[hanzi] += count
-    chosen = {h for h, count in total.items() if count >= min_count} | (_gb2312() if charset == "gb2312" else set())
+    chosen = {h for h, count in total.items() if count >= min_count} | (gb2312() if charset == "gb2312" else set())
     candidates: dict[str, dict[str, int]] = defaultdict(dict)
     for (syllable, hanzi), count in observed.items():
         if hanzi in chosen:
             candidates[syllable][hanzi] = count
+    known = heteronyms()
     for hanzi in chosen:
-        for reading in pinyin_dict.get(ord(hanzi), "").split(","):
-            if (syllable := to_normal(reading)) in INPUT_ID:
-                candidates[syllable].setdefault(hanzi, 0)
+        for syllable in (*known.get(hanzi, ()), *READINGS.get(hanzi, ())):
+            candidates[syllable].setdefault(hanzi, 0)
     ranked = {s: dict(sorted(c.items(), key=lambda item: (-item[1], item[0]))) for s, c in candidates.items()}
     return Vocabulary(ranked)
 
 
-def _gb2312() -> set[str]:
+def gb2312() -> set[str]:
     """The 6,763 hanzi of GB 2312, levels 1 and 2."""
     codes = ((high, low) for high in range(0xB0, 0xF8) for low in range(0xA1, 0xFF))
     return {text for high, low in codes if (text := bytes((high, low)).decode("gb2312", "ignore"))}

@@ -1,0 +1,66 @@
+"""The `data` section of every task that reads text: where it comes from, how it is cleaned, deduplicated and split."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from bmtool.config.schema import Section
+
+
+class SourceSpec(Section):
+    path: str  # a file, a directory or a glob; "-" is standard input
+    domain: str = ""  # what the report groups by; empty: the file's name
+    weight: float = Field(1.0, gt=0, le=100)  # how often each training sentence is written; 0.5 keeps every second one
+    cap: int | None = Field(None, ge=1)  # sentences at most from each file: a fixed random choice
+    columns: list[str] = Field([])  # of csv, tsv, jsonl, parquet; empty: the task's own pair of columns, else "text"
+    encoding: str = "utf-8"  # of text files; gb18030 reads GBK and GB 2312
+
+
+def _as_source(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
+
+
+Source = Annotated[SourceSpec, BeforeValidator(_as_source)]
+
+
+class Clean(Section):
+    """Steps in the order they are taken. Every one is counted, by line changed or sentence dropped."""
+
+    html: bool = True  # tags and entities
+    markdown: bool = True  # headings, bullets, emphasis, links, code marks
+    nfkc: bool = True  # compatibility forms (full-width letters and digits ...); Chinese punctuation stays full-width
+    invisible: bool = True  # control, zero-width and other characters that cannot be seen
+    simplify: bool = False  # traditional to simplified characters; needs `pip install 'bmtool[opencc]'`
+    mask: bool = False  # URLs, e-mail addresses, phone and identity-card numbers become <URL> <EMAIL> <PHONE> <ID>
+    boilerplate: bool = True  # drop short lines such as "copyright", "share", "scan the code"
+    sentences: bool = True  # cut lines into sentences
+    min_hanzi: int = Field(2, ge=0)  # of a sentence
+    max_characters: int = Field(1000, ge=1)  # of a sentence
+    min_hanzi_share: float = Field(0.3, ge=0, le=1)  # of a sentence's characters, white space aside
+    max_repeats: int = Field(8, ge=0)  # of one character in a row; 0: any number
+
+
+class Duplicates(Section):
+    exact: bool = True
+    near: bool = False  # MinHash over hanzi n-grams (Broder 1997), every pair found is then compared exactly
+    threshold: float = Field(0.8, gt=0, le=1)  # near: Jaccard similarity of the two sets of n-grams
+    ngram: int = Field(3, ge=1, le=10)
+    min_hanzi: int = Field(10, ge=1)  # near: shorter sentences are left to `exact`
+
+
+class TextData(Section):
+    sources: list[Source] = Field(min_length=1)
+    prepared: str  # directory that prepare-data writes and training reads
+    protected: list[str] = Field([])  # evaluation files: nothing that shares 20 hanzi in a row with them is kept
+    clean: Clean = Clean()
+    duplicates: Duplicates = Duplicates()
+    split_by: Literal["sentence", "line", "file"] = "sentence"  # what stays together; chosen by a hash of it
+    valid_share: float = Field(0.05, ge=0, lt=0.5)
+    test_share: float = Field(0.05, ge=0, lt=0.5)
+    workers: int = Field(0, ge=0)  # processes; 0: one a core. Any number gives the same bytes
+    engine: Literal["processes", "ray"] = "processes"  # ray: a cluster; needs `pip install 'bmtool[ray]'`
+    cache: bool = True  # keep the steps between, so that a changed source or setting redoes only what depends on it
+
+
+# Keys on which the prepared bytes do not depend.
+HOW_ONLY = {"prepared", "workers", "engine", "cache"}

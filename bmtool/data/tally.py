@@ -1,0 +1,30 @@
+"""Counting what was read, kept and dropped."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+EXAMPLES_KEPT = 10
+
+
+@dataclass
+class Tally:
+    """What one source gave: lines read, sentences kept, and what was dropped by reason with a few examples (`place: text`)."""
+
+    read: int = 0
+    kept: int = 0
+    dropped: Counter = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def drop(self, reason: str, place: str, text: str = "") -> None:
+        self.dropped[reason] += 1
+        self.show(reason, place, text)
+
+    def show(self, reason: str, place: str, text: str = "") -> None:
+        shown = self.examples.setdefault(reason, [])
+        if len(shown) < EXAMPLES_KEPT:
+            text = text.replace("\t", " | ")
+            shown.append(f"{place}: {text[:80]}" if text else place)
+
+    def as_dict(self) -> dict:
+        dropped = dict(self.dropped.most_common())
+        return {"read": self.read, "kept": self.kept, "dropped": dropped, "examples": self.examples}

@@ -1,0 +1,52 @@
+"""Other ways to type a syllable: one table, which translating reads and training data is made with.
+
+`SPELLINGS` are ways to write the same syllable, resolved as soon as pinyin is read. `READINGS` are other syllables that people type
+for a hanzi in its usual sense; they become candidates of that syllable, and a share of the training text is labelled with them.
+"""
+
+import numpy as np
+
+LETTERS = (("u:", "v"), ("ü", "v"))  # after tone marks are taken away
+SPELLINGS = {
+    "lue": "lve", "nue": "nve", "jv": "ju", "qv": "qu", "xv": "xu", "yv": "yu", "jve": "jue", "qve": "que", "xve": "xue", "yve": "yue",
+    "jvan": "juan", "qvan": "quan", "xvan": "xuan", "yvan": "yuan", "jvn": "jun", "qvn": "qun", "xvn": "xun", "yvn": "yun",
+}  # fmt: skip
+ERHUA = ("r", "er")  # after another syllable: nar, wanr, yihuir
+
+# hanzi -> its usual syllable in running text, and the others
+READINGS = {
+    "这": ("zhe", "zhei"),
+    "那": ("na", "nei"),
+    "哪": ("na", "nei"),
+    "谁": ("shui", "shei"),
+    "嗯": ("n", "en", "ng"),
+    "地": ("di", "de"),
+    "得": ("de", "dei"),
+    "血": ("xue", "xie"),
+    "熟": ("shu", "shou"),
+    "薄": ("bao", "bo"),
+    "露": ("lu", "lou"),
+    "削": ("xue", "xiao"),
+    "剥": ("bo", "bao"),
+    "给": ("gei", "ji"),
+    "色": ("se", "shai"),
+    "尿": ("niao", "sui"),
+    "呐": ("na", "ne"),
+    "嘞": ("lei", "le"),
+    "噢": ("o", "ao"),
+    "喔": ("wo", "o"),
+}
+
+
+def vary(codes: np.ndarray, inputs: np.ndarray, number: dict[str, int], chance: np.ndarray, share: float) -> np.ndarray:
+    """`inputs` with some usual syllables replaced by another from READINGS.
+
+    codes: code points; inputs: input numbers, named by `number`; chance: one number in [0, 1) each; `share` of those that could be
+    replaced are. All arrays are of one length.
+    """
+    out = inputs.copy()
+    for hanzi, (usual, *others) in READINGS.items():
+        at = np.flatnonzero((codes == ord(hanzi)) & (inputs == number[usual]) & (chance < share))
+        choice = (chance[at] / share * len(others)).astype(np.int64) if len(at) else at
+        out[at] = np.array([number[other] for other in others], inputs.dtype)[choice]
+    return out
