@@ -39,11 +39,11 @@ def invisible(text: str) -> str:
     return "".join(c if c.isprintable() or c.isspace() else " " * (unicodedata.category(c) != "Cf") for c in text)
 
 
-_SCRIPT = re.compile(r"<(script|style)\b[^\n]*?</\1\s*>", re.I)
+_SCRIPT = re.compile(r"<(script|style)\b[^\n]*?</\1[ ]*>", re.I)
 _INLINE = re.compile(
-    r"</?(?:a|b|i|u|s|em|strong|span|font|mark|small|sub|sup|code|tt|q|abbr|cite)(?:\s[^<>\n]*)?>", re.I
+    r"</?(?:a|b|i|u|s|em|strong|span|font|mark|small|sub|sup|code|tt|q|abbr|cite)(?:[ \t][^<>\n]*)?/?>", re.I
 )
-_TAG = re.compile(r"<!--[^\n]*?-->|<!doctype[^<>\n]*>|</?[a-z][a-z0-9]*(?:\s[^<>\n]*)?/?>", re.I)
+_TAG = re.compile(r"<!--[^\n]*?-->|<!doctype[^<>\n]*>|</?[a-z][a-z0-9]*(?:[ \t][^<>\n]*)?/?>", re.I)
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});")
 
 
@@ -112,17 +112,25 @@ def mask(text: str) -> str:
     return text
 
 
+_NAVIGATION = "加入收藏|打印本页|关闭窗口|设为首页|网站地图|联系我们|关于我们|返回顶部|回到顶部|返回首页|返回列表|用户协议|隐私政策"
 _BOILERPLATE = re.compile(
-    "版权所有|版权声明|侵权必究|转载请注明|未经(?:授权|许可|允许)|责任编辑|(?:原文|阅读)(?:链接|原文)|点击(?:查看|下载|进入|阅读|关注)|"
-    "扫码关注|扫描二维码|长按识别|关注(?:我们的)?(?:微信)?公众号|微信公众号|返回(?:顶部|首页|列表)|上一[篇页条][:：]|下一[篇页条][:：]|"
-    "相关(?:阅读|新闻|推荐|链接)[:：]|(?:展开|阅读|查看)全文|加入收藏|打印本页|关闭窗口|分享到|ICP备|公网安备|"
-    "All [Rr]ights [Rr]eserved|Copyright|©|本站(?:所有|内容)|免责声明|用户协议|隐私政策"
+    rf"(?:(?:{_NAVIGATION})[ |·/、]*)+"
+    "|(?:点击|阅读|查看|展开|收起)(?:此处|这里)?(?:查看|阅读|进入)?(?:全文|原文|更多|详情)(?:>>|»|…)?"
+    "|[上下]一[篇页条](?:[:：].{0,60})?"
+    "|(?:相关(?:阅读|新闻|推荐|链接|文章)|原文链接|热门推荐|猜你喜欢|延伸阅读|版权声明|免责声明)[:：]?"
+    "|(?:责任|本文|值班)?编辑[:：].{0,20}|(?:来源|作者|记者|校对|摄影)[:：].{0,12}"
+    "|版权所有.{0,40}|(?:Copyright|COPYRIGHT|copyright|©).{0,80}|.{0,20}[Aa]ll [Rr]ights [Rr]eserved.{0,20}"
+    "|.{0,30}(?:ICP备|公网安备).{0,30}"
+    "|(?:未经(?:授权|许可|允许)[,，]?)?(?:请勿|不得|严禁|禁止|谢绝)(?:擅自)?转载.{0,10}|.{0,10}转载请(?:注明|标明).{0,20}"
+    "|请?(?:微信)?(?:扫码|扫一扫|扫描?(?:下方|上方)?二维码|长按(?:识别)?(?:下方)?二维码)(?:即可)?(?:关注|下载|加入)(?:我们|.{0,4}公众号)?"
+    "|(?:分享|转发)到[:：]?(?:[ 、|]|微信|微博|朋友圈|QQ空间|QQ好友)*"
 )
-BOILERPLATE_LENGTH = 60  # a longer line that holds such words may well say something
+_AROUND = " 【】[]()（）<>《》|·*#-—_.。!！…"
 
 
 def is_boilerplate(line: str) -> bool:
-    return len(line) <= BOILERPLATE_LENGTH and _BOILERPLATE.search(line) is not None
+    """Whether a line is nothing but what web pages put around their text: navigation, credits, copyright, "share", "scan the code"."""
+    return _BOILERPLATE.fullmatch(line.strip(_AROUND)) is not None
 
 
 # Every step with a bit, which marks the characters without which it changes nothing.

@@ -135,7 +135,7 @@ def prepare(data: TextData, task: TextTask, console: Any, limit: int | None = No
         )
     cache = target.with_name(f".{target.name}.cache")
     with lock(cache, f"{target} is being prepared by another process: wait for it, or name another directory"):
-        small = sum(source.bytes for source in sources) < reading.BLOCK_BYTES  # is done before a worker has started
+        small = sum(source.bytes for source in sources) < 2 * reading.BLOCK_BYTES  # is done before a worker has started
         with ENGINES[data.engine](data.workers or int(small)) as engine:
             run = _Run(data, task, engine, console, cache, limit)
             manifest = run.prepare(sources, target, recipe)

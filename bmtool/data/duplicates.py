@@ -182,23 +182,27 @@ def jaccard(a: frozenset, b: frozenset) -> float:
 def store(directory: Path, sentences: list[str]) -> None:
     """Keep sentences so that each can be read alone."""
     encoded = [sentence.encode() for sentence in sentences]
-    np.save(directory / "text.npy", np.frombuffer(b"".join(encoded), np.uint8))
-    np.save(directory / "offsets.npy", np.cumsum([0, *map(len, encoded)], dtype=np.uint64))
+    (directory / "text.bin").write_bytes(b"".join(encoded))
+    np.cumsum([0, *map(len, encoded)], dtype=np.uint64).tofile(directory / "offsets.bin")
 
 
-@lru_cache(maxsize=256)
 class Stored:
     """The sentences that `store` has written to a directory."""
 
     def __init__(self, directory: Path):
-        self._text = np.load(directory / "text.npy", mmap_mode="r")
-        self._offsets = np.load(directory / "offsets.npy", mmap_mode="r")
+        self._text, self._offsets = (directory / name for name in ("text.bin", "offsets.bin"))
 
     def sentence(self, row: int) -> str:
-        return self._text[int(self._offsets[row]) : int(self._offsets[row + 1])].tobytes().decode()
+        """One sentence, by two small reads: a mapped file would fill the memory with pages that are read once."""
+        with self._offsets.open("rb") as stream:
+            stream.seek(8 * row)
+            start, end = np.frombuffer(stream.read(16), np.uint64).tolist()
+        with self._text.open("rb") as stream:
+            stream.seek(start)
+            return stream.read(end - start).decode()
 
     def all(self) -> list[str]:
-        data, offsets = self._text.tobytes(), self._offsets.tolist()
+        data, offsets = self._text.read_bytes(), np.fromfile(self._offsets, np.uint64).tolist()
         return [data[a:b].decode() for a, b in pairwise(offsets)]
 
 
@@ -221,11 +225,20 @@ def leaks(sentences: list[str], line: np.ndarray, protected: tuple[np.ndarray, n
     is_hanzi = text.is_hanzi
     codes = text.codes[is_hanzi].astype(np.uint64)
     sentence = np.repeat(np.arange(len(sentences)), text.sums(is_hanzi))
-    found = np.isin(_whole(codes, sentence, len(sentences)), wholes)
-    starts = np.flatnonzero(_within(line[sentence]))
-    starts = starts[np.isin(_spans(codes)[starts], spans)]
+    found = _among(_whole(codes, sentence, len(sentences)), wholes)
+    starts = np.flatnonzero(_within(line[sentence]) & _among(_spans(codes), spans))
     for offset in range(SPAN):
         found[sentence[starts + offset]] = True
+    return found
+
+
+def _among(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Mask of the values that are in `known`; nearly all are ruled out by a table of their low bits."""
+    table = np.zeros(1 << 20, bool)
+    table[(known & np.uint64(len(table) - 1)).astype(np.int64)] = True
+    found = table[(values & np.uint64(len(table) - 1)).astype(np.int64)]
+    maybe = np.flatnonzero(found)
+    found[maybe] = np.isin(values[maybe], known)
     return found
 
 

@@ -24,7 +24,7 @@ from bmtool.data.tally import Tally
 from bmtool.errors import DataError
 
 MAX_LINE_BYTES = 1 << 20  # a longer line is no sentence: it is skipped without being held in memory
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 4 << 20
 # Lines that stand in a block for a line that was skipped, and for one that is no record of its own.
 TOO_LONG, CONTINUED = b"\0too long", b"\0continued"
 RECORDS = (".tsv", ".csv", ".jsonl", ".parquet")

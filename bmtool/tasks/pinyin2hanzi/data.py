@@ -109,8 +109,11 @@ def encode(  # noqa: PLR0913
     hanzi = np.where(is_hanzi, codes, 0).astype(np.uint16)
     tone = np.where(is_hanzi, reader.tone[toned], 0).astype(np.uint8)
     if variant_share:
-        chance = mix(keys[row] + at.astype(np.uint64), 21) / 2.0**64
-        source = np.where(training[row], variants.vary(codes, source, INPUT_ID, chance, variant_share), source)
+        here = variants.candidates(hanzi)
+        here = here[training[row[here]]]
+        place = at[here] - text.starts[row[here]]
+        chance = mix(keys[row[here]] + place.astype(np.uint64), 21) / 2.0**64
+        source[here] = variants.vary(hanzi[here], source[here], INPUT_ID, chance, variant_share)
     bounds = np.searchsorted(row, np.arange(len(sentences) + 1))
     reasons: dict[int, str] = {}
     for number, cells in pairs.items():
@@ -153,22 +156,26 @@ def _examples(
     rows = np.arange(len(starts))
     long = np.flatnonzero(ends - starts > max_length)
     if len(long):
-        pieces = [
-            (a, b, row) for row in long.tolist() for a, b in cut(is_hanzi, int(starts[row]), int(ends[row]), max_length)
-        ]
+        spans = zip(long.tolist(), starts[long].tolist(), ends[long].tolist())
+        marks = is_hanzi.tobytes()
+        pieces = [(a, b, row) for row, start, end in spans for a, b in _cut(marks, start, end, max_length)]
         short = np.delete(rows, long)
-        table = np.array([*zip(starts[short], ends[short], short), *pieces], np.int64)
+        table = np.concatenate([np.stack([starts[short], ends[short], short], axis=1), np.array(pieces, np.int64)])
         starts, ends, rows = table[np.argsort(table[:, 0], kind="stable")].T
     before = np.append(0, np.cumsum(is_hanzi))
     good = (before[ends] > before[starts]) & ~np.isin(rows, list(dropped))
     return starts[good], (ends - starts)[good], rows[good]
 
 
-def cut(is_hanzi: np.ndarray, start: int, end: int, max_length: int) -> Iterator[tuple[int, int]]:
-    """Pieces of at most `max_length` tokens, cut after the last copy that leaves a piece of half that length or more."""
+def cut(is_hanzi: np.ndarray, max_length: int) -> list[tuple[int, int]]:
+    """(start, end) of pieces of at most `max_length` tokens, cut after the last copy that leaves a piece of half that or more."""
+    return list(_cut(is_hanzi.tobytes(), 0, len(is_hanzi), max_length))
+
+
+def _cut(marks: bytes, start: int, end: int, max_length: int) -> Iterator[tuple[int, int]]:
     while end - start > max_length:
-        copies = np.flatnonzero(~is_hanzi[start + max_length // 2 : start + max_length])
-        at = start + (max_length // 2 + int(copies[-1]) + 1 if len(copies) else max_length)
+        copy = marks.rfind(b"\0", start + max_length // 2, start + max_length)
+        at = copy + 1 if copy >= 0 else start + max_length
         yield start, at
         start = at
     yield start, end

@@ -58,7 +58,7 @@ def file_examples(path: Path, unit: str, max_length: int) -> tuple[Iterator[Exam
     def read() -> Iterator[Example]:
         for source, hanzi in data.read_examples(path, tally):
             is_hanzi = hanzi > 0
-            for start, end in _runs(is_hanzi) if unit == "run" else data.cut(is_hanzi, 0, len(hanzi), max_length):
+            for start, end in _runs(is_hanzi) if unit == "run" else data.cut(is_hanzi, max_length):
                 if is_hanzi[start:end].any():
                     tally.kept += 1
                     yield _example(source[start:end], hanzi[start:end])

@@ -4,6 +4,8 @@
 for a hanzi in its usual sense; they become candidates of that syllable, and a share of the training text is labelled with them.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 LETTERS = (("u:", "v"), ("ü", "v"))  # after tone marks are taken away
@@ -38,15 +40,27 @@ READINGS = {
 }
 
 
-def vary(codes: np.ndarray, inputs: np.ndarray, number: dict[str, int], chance: np.ndarray, share: float) -> np.ndarray:
+@lru_cache(maxsize=1)
+def _has_variants() -> np.ndarray:
+    table = np.zeros(1 << 16, bool)
+    table[[ord(hanzi) for hanzi in READINGS]] = True
+    return table
+
+
+def candidates(hanzi: np.ndarray) -> np.ndarray:
+    """Positions of hanzi in READINGS among code points (uint16)."""
+    return np.flatnonzero(_has_variants()[hanzi])
+
+
+def vary(hanzi: np.ndarray, inputs: np.ndarray, number: dict[str, int], chance: np.ndarray, share: float) -> np.ndarray:
     """`inputs` with some usual syllables replaced by another from READINGS.
 
-    codes: code points; inputs: input numbers, named by `number`; chance: one number in [0, 1) each; `share` of those that could be
+    hanzi: code points; inputs: input numbers, named by `number`; chance: one number in [0, 1) each; `share` of those that could be
     replaced are. All arrays are of one length.
     """
     out = inputs.copy()
-    for hanzi, (usual, *others) in READINGS.items():
-        at = np.flatnonzero((codes == ord(hanzi)) & (inputs == number[usual]) & (chance < share))
+    for written, (usual, *others) in READINGS.items():
+        at = np.flatnonzero((hanzi == ord(written)) & (inputs == number[usual]) & (chance < share))
         choice = (chance[at] / share * len(others)).astype(np.int64) if len(at) else at
         out[at] = np.array([number[other] for other in others], inputs.dtype)[choice]
     return out
