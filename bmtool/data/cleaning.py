@@ -7,7 +7,6 @@ import html
 import re
 import sys
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,10 +39,11 @@ def invisible(text: str) -> str:
 
 
 _SCRIPT = re.compile(r"<(script|style)\b[^\n]*?</\1[ ]*>", re.I)
+_ATTRIBUTES = r"(?:[ \t]+[a-z_:@][a-z0-9_:.@-]*(?:=(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s\"'<>]+))?)*[ \t]*/?"
 _INLINE = re.compile(
-    r"</?(?:a|b|i|u|s|em|strong|span|font|mark|small|sub|sup|code|tt|q|abbr|cite)(?:[ \t][^<>\n]*)?/?>", re.I
+    rf"</?(?:a|b|i|u|s|em|strong|span|font|mark|small|sub|sup|code|tt|q|abbr|cite){_ATTRIBUTES}>", re.I
 )
-_TAG = re.compile(r"<!--[^\n]*?-->|<!doctype[^<>\n]*>|</?[a-z][a-z0-9]*(?:[ \t][^<>\n]*)?/?>", re.I)
+_TAG = re.compile(rf"<!--[^\n]*?-->|<!doctype[^<>\n]*>|</?[a-z][a-z0-9]*{_ATTRIBUTES}>", re.I)
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});")
 
 
@@ -114,7 +114,7 @@ def mask(text: str) -> str:
 
 _NAVIGATION = "加入收藏|打印本页|关闭窗口|设为首页|网站地图|联系我们|关于我们|返回顶部|回到顶部|返回首页|返回列表|用户协议|隐私政策"
 _BOILERPLATE = re.compile(
-    rf"(?:(?:{_NAVIGATION})[ |·/、]*)+"
+    rf"(?:(?:{_NAVIGATION})[ |·/、【】\[\]]*)+"
     "|(?:点击|阅读|查看|展开|收起)(?:此处|这里)?(?:查看|阅读|进入)?(?:全文|原文|更多|详情)(?:>>|»|…)?"
     "|[上下]一[篇页条](?:[:：].{0,60})?"
     "|(?:相关(?:阅读|新闻|推荐|链接|文章)|原文链接|热门推荐|猜你喜欢|延伸阅读|版权声明|免责声明)[:：]?"
@@ -170,14 +170,15 @@ def _bits() -> np.ndarray:
     return bits
 
 
-def clean(lines: list[str], settings: Clean, changed: Counter | None = None) -> list[str]:
-    """The lines after every step that is switched on; `changed` counts the lines that each step has changed.
+def clean(lines: list[str], settings: Clean, changed: list[tuple[int, str, str]] | None = None) -> list[str]:
+    """The lines after every step that is switched on; `changed` receives (line, step, "before → after") of each change.
 
     A step sees only the lines that hold a character it may concern.
     """
-    lines = list(lines)
-    text = Text(lines)
-    concerned = np.bitwise_or.reduceat(_bits()[text.codes], text.starts) if lines else np.zeros(0, np.uint8)
+    if not lines:
+        return []
+    lines, text = list(lines), Text(lines)
+    concerned = np.bitwise_or.reduceat(_bits()[text.codes], text.starts)
     concerned[text.lengths == 0] = 0
     for name, (bit, step) in STEPS.items():
         rows = np.flatnonzero(concerned & bit).tolist()
@@ -190,10 +191,16 @@ def clean(lines: list[str], settings: Clean, changed: Counter | None = None) -> 
                 lines[row] = new
                 concerned[row] = 255  # it may hold other characters now
                 if changed is not None:
-                    changed[name] += 1
+                    changed.append((row, name, _difference(old, new)))
     for row in np.flatnonzero(concerned & _SPACE).tolist():
         lines[row] = "\t".join(" ".join(cell.split()) for cell in lines[row].split("\t"))
     return lines
+
+
+def _difference(old: str, new: str) -> str:
+    """Both from shortly before the first character in which they differ."""
+    at = max(0, next((i for i, (a, b) in enumerate(zip(old, new)) if a != b), min(len(old), len(new))) - 10)
+    return f"{old[at : at + 40]!r} → {new[at : at + 40]!r}"
 
 
 # --- sentences ---
@@ -239,12 +246,12 @@ class Cleaned:
     line: np.ndarray  # uint32, from 0 within the block
     lines: list[str]  # cleaned, whole
     dropped: list[tuple[int, str, str]]  # line, reason, text
-    changed: Counter
+    changed: list[tuple[int, str, str]]  # line, step, before and after
 
 
 def clean_block(lines: Lines, settings: Clean) -> Cleaned:
     """Clean, cut and filter the lines of one block."""
-    changed: Counter = Counter()
+    changed: list[tuple[int, str, str]] = []
     dropped = [(number, reason, held) for number, (reason, held) in lines.dropped.items() if reason]
     cleaned = clean(lines.text, settings, changed)
     sentences, origin = [], []

@@ -24,7 +24,7 @@ from bmtool.data.cleaning import clean, clean_block
 from bmtool.data.engine import ENGINES, Engine, Job, digest, facts, is_done
 from bmtool.data.files import lock, read_json, sha256, write_json
 from bmtool.data.reading import Block, File
-from bmtool.data.tally import EXAMPLES_KEPT, Tally
+from bmtool.data.tally import EXAMPLE_LENGTH, EXAMPLES_KEPT, Tally
 from bmtool.errors import DataError
 
 FORMAT = 2  # of a prepared directory
@@ -128,12 +128,14 @@ def prepare(data: TextData, task: TextTask, console: Any, limit: int | None = No
     recipe = _recipe(data, task, sources)
     if recipe is not None and _is_prepared(target, recipe):
         console.say(f"{target} is already prepared from these sources and settings: nothing to do")
+        if not data.cache:
+            shutil.rmtree(_cache(target), ignore_errors=True)
         return read_json(target / "manifest.json")
     if target.exists() and not (target / "manifest.json").is_file() and any(target.iterdir()):
         raise DataError(
             f"data.prepared: {target} exists and holds something else than prepared data: name another directory"
         )
-    cache = target.with_name(f".{target.name}.cache")
+    cache = _cache(target)
     with lock(cache, f"{target} is being prepared by another process: wait for it, or name another directory"):
         small = sum(source.bytes for source in sources) < 2 * reading.BLOCK_BYTES  # is done before a worker has started
         with ENGINES[data.engine](data.workers or int(small)) as engine:
@@ -143,6 +145,10 @@ def prepare(data: TextData, task: TextTask, console: Any, limit: int | None = No
     if not data.cache:
         shutil.rmtree(cache, ignore_errors=True)
     return manifest
+
+
+def _cache(target: Path) -> Path:
+    return target.with_name(f".{target.name}.cache")
 
 
 def _sources(data: TextData, task: TextTask, console: Any) -> list[Source]:
@@ -342,10 +348,10 @@ class _Run:
             for row, first in zip(again[:room].tolist(), firsts[:room].tolist()):
                 at = pieces[first >> duplicates.ROW_BITS]
                 other = first & 0xFFFFFFFF
-                text = duplicates.Stored(piece.directory).sentence(row)
+                text = duplicates.Stored(piece.directory).sentence(row)[:60]
                 if reason == "near-duplicate":
-                    text = f"{text[:38]} ~ {duplicates.Stored(at.directory).sentence(other)[:38]}"
-                tally.show(reason, _place_of(piece, row), f"(as {_place_of(at, other)}) {text}")
+                    text = f"{text} ~ {duplicates.Stored(at.directory).sentence(other)[:60]}"
+                tally.show(reason, _place_of(piece, row), f"{text} (as {_place_of(at, other)})")
             if not tally.dropped[reason]:
                 del tally.dropped[reason]
 
@@ -447,8 +453,7 @@ def _add_clean(piece: Piece, found: dict) -> None:
     source.tally.read += found["lines"]
     source.characters += found["characters"]
     source.seconds += found["seconds"]
-    for step, count in found["changed"].items():
-        source.changed[step] = source.changed.get(step, 0) + count
+    _add_noted(piece, found["changed"], source.changed)
     _add_dropped(piece, found["dropped"])
 
 
@@ -459,10 +464,14 @@ def _add_encoded(piece: Piece, found: dict) -> None:
     for split, count in found["examples"].items():
         source.splits[split] = source.splits.get(split, 0) + count
     _add_dropped(piece, found["dropped"])
-    for note, (count, listed) in found["flagged"].items():
-        source.flagged[note] = source.flagged.get(note, 0) + count
+    _add_noted(piece, found["flagged"], source.flagged)
+
+
+def _add_noted(piece: Piece, noted: dict[str, list], totals: dict[str, int]) -> None:
+    for note, (count, listed) in noted.items():
+        totals[note] = totals.get(note, 0) + count
         for line, text in listed:
-            source.tally.show(note, f"{source.name}:{piece.first + line}", text)
+            piece.source.tally.show(note, f"{piece.source.name}:{piece.first + line}", text)
 
 
 def _add_dropped(piece: Piece, dropped: dict[str, list]) -> None:
@@ -480,7 +489,7 @@ def _listed(found: list[tuple[int, str, str]]) -> dict[str, list]:
         entry = listed.setdefault(reason, [0, []])
         entry[0] += 1
         if len(entry[1]) < EXAMPLES_KEPT:
-            entry[1].append((line, text[:200]))
+            entry[1].append((line, text[:EXAMPLE_LENGTH]))
     return listed
 
 
@@ -499,7 +508,7 @@ def clean_job(directory: Path, file: File, block: Block, settings: Clean, by_lin
     if by_line:
         np.save(directory / "groups.npy", duplicates.sentence_keys(cleaned.lines)[cleaned.line])
     return {
-        "lines": lines.count, "keys": len(keys), "characters": sum(map(len, lines.text)), "changed": dict(cleaned.changed),
+        "lines": lines.count, "keys": len(keys), "characters": sum(map(len, lines.text)), "changed": _listed(cleaned.changed),
         "dropped": _listed(cleaned.dropped), "seconds": time.process_time() - started,
     }  # fmt: skip
 

@@ -12,6 +12,7 @@ import io
 import json
 import lzma
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -58,14 +59,14 @@ class _ZstdStream(io.RawIOBase):
 
 
 _OPEN: dict[str, Callable[[BinaryIO], BinaryIO]] = {
-    ".gz": gzip.GzipFile,
+    ".gz": lambda raw: gzip.GzipFile(fileobj=raw),
     ".xz": lzma.LZMAFile,
     ".bz2": bz2.BZ2File,
     ".zst": lambda raw: io.BufferedReader(_ZstdStream(raw), 1 << 20),
 }
 # First bytes by which compressed standard input is recognised, which has no name to tell by.
 _MAGIC = {b"\x1f\x8b": ".gz", b"\xfd7zXZ": ".xz", b"BZh": ".bz2", b"\x28\xb5\x2f\xfd": ".zst"}
-_BROKEN_ARCHIVE = (EOFError, lzma.LZMAError, gzip.BadGzipFile, zstandard.ZstdError, OSError)
+_BROKEN_ARCHIVE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zstandard.ZstdError, OSError)
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ def _bounded_lines(stream: BinaryIO) -> Iterator[bytes]:
 
 def _csv_lines(file: File, stream: BinaryIO, tally: Tally) -> Iterator[bytes]:
     """Every record as a JSON object; CONTINUED stands where a record goes over several lines, and for the header."""
-    csv.field_size_limit(MAX_LINE_BYTES)
+    csv.field_size_limit(MAX_LINE_BYTES // 4)  # of characters: what a quote that is never closed can cost
     number = 0
 
     def text_lines() -> Iterator[str]:
@@ -238,14 +239,14 @@ def _csv_lines(file: File, stream: BinaryIO, tally: Tally) -> Iterator[bytes]:
             yield text or "\n"
 
     lines = text_lines()
-    rows, header, written = csv.reader(lines), None, 0
+    rows, header, written = csv.reader(lines, strict=True), None, 0
     while True:
         try:
             row = next(rows, None)
         except csv.Error as error:
             tally.read += 1
             tally.drop("broken csv record", f"{file.name}:{number}", str(error))
-            rows, row = csv.reader(lines), []
+            rows, row = csv.reader(lines, strict=True), []
         if row is None:
             return
         if header is None and row:
@@ -278,7 +279,8 @@ def _parquet_lines(file: File, raw: BinaryIO, tally: Tally) -> Iterator[bytes]:
 
 def decode(file: File, block: Block) -> Lines:
     """The lines of a block as text, or as columns joined by tabs."""
-    lines = _decode(block.data, "utf-8" if file.format in (".csv", ".parquet") else file.encoding)
+    encoding = "utf-8" if file.format in (".csv", ".parquet") else file.encoding
+    lines = _decode(block.data, encoding, file.format == ".csv")
     if block.first == 1 and lines.text[0].startswith("\ufeff"):
         lines.text[0] = lines.text[0][1:]
     if file.format:
@@ -288,7 +290,7 @@ def decode(file: File, block: Block) -> Lines:
     return lines
 
 
-def _decode(data: bytes, encoding: str) -> Lines:
+def _decode(data: bytes, encoding: str, is_csv: bool) -> Lines:
     if b"\0" not in data:
         try:
             return Lines(data.decode(encoding).split("\n"))
@@ -302,7 +304,7 @@ def _decode(data: bytes, encoding: str) -> Lines:
                 text = line.decode(encoding)
             except UnicodeDecodeError:
                 reason = _not_encoded(encoding)
-        if line == CONTINUED:
+        if line == CONTINUED and is_csv:
             lines.dropped[number] = ("", "")
         elif reason:
             lines.dropped[number] = (reason, "" if line == TOO_LONG else repr(line[:40]))

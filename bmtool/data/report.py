@@ -91,7 +91,7 @@ def _page(name: str, manifest: dict, figures: dict[str, dict]) -> Iterator[str]:
         cells = " | ".join(f"{number:,}" for number in numbers)
         yield f"| {title} | {source['domain']} | {source['weight']:g} | {cells} | {source['seconds']:.1f} |"
     yield from ("", "## Examples", "")
-    for reason in [*_total(manifest, "dropped"), *_total(manifest, "flagged")]:
+    for reason in [key for what in ("dropped", "flagged", "changed") for key in _total(manifest, what)]:
         yield from (f"**{reason}**", "")
         yield from (f"- `{shown.replace('`', chr(39))}`" for shown in _examples(manifest, reason)[:10])
         yield ""

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-EXAMPLES_KEPT = 10
+EXAMPLES_KEPT, EXAMPLE_LENGTH = 10, 240
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Tally:
         shown = self.examples.setdefault(reason, [])
         if len(shown) < EXAMPLES_KEPT:
             text = text.replace("\t", " | ")
-            shown.append(f"{place}: {text[:80]}" if text else place)
+            shown.append(f"{place}: {text[:EXAMPLE_LENGTH]}" if text else place)
 
     def as_dict(self) -> dict:
         dropped = dict(self.dropped.most_common())
