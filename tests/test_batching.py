@@ -62,15 +62,22 @@ def test_batches_are_even_and_hardly_padded():
 
 
 def test_shards_give_back_what_was_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "SHARD_EXAMPLES", 7)
+    monkeypatch.setattr(shards, "SHARD_TOKENS", 40)
     random = np.random.default_rng(0)
     rows = [random.integers(0, 65_536, random.integers(1, 9)) for _ in range(40)]
-    writer = shards.ShardWriter(tmp_path, "train", ("a", "b"))
-    for row in rows:
-        writer.add(row.tolist(), row[::-1].tolist())
-    writer.flush()
+    parts = []
+    for number in range(10):
+        some = rows[4 * number : 4 * number + 4]
+        parts.append(tmp_path / str(number))
+        parts[-1].mkdir()
+        columns = {
+            "a": np.concatenate(some).astype(np.uint16),
+            "b": np.concatenate([row[::-1] for row in some]).astype(np.uint32),
+        }
+        shards.write_part(parts[-1], "train", np.array([len(row) for row in some]), columns)
+    shards.assemble(tmp_path, "train", parts)
     read = shards.Shards(tmp_path, "train", ("a", "b"))
-    assert len(read) == 40 and read.tokens == sum(map(len, rows)) and len(list(tmp_path.glob("*.a.npy"))) == 6
+    assert len(read) == 40 and read.tokens == sum(map(len, rows)) and 3 <= len(list(tmp_path.glob("*.a.npy"))) <= 9
     order = random.permutation(40)
     assert read.lengths(order).tolist() == [len(rows[i]) for i in order]
     for number in order:
@@ -79,6 +86,12 @@ def test_shards_give_back_what_was_written(tmp_path, monkeypatch):
     padded = read.padded("a", order[:5])
     assert padded.shape == (5, max(len(rows[i]) for i in order[:5]))
     assert padded.sum() == sum(rows[i].sum() for i in order[:5])
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 5)), max_size=20))
+def test_ragged_is_every_range_after_the_other(spans):
+    starts, lengths = (np.array([span[i] for span in spans], np.int64) for i in range(2))
+    assert shards.ragged(starts, lengths).tolist() == [start + i for start, length in spans for i in range(length)]
 
 
 def test_an_absent_split_is_empty(tmp_path):

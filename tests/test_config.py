@@ -81,7 +81,18 @@ def test_bad_overrides(override, read):
 
 def test_overrides_make_sections_and_take_yaml(read):
     config = read(GOOD, "train.steps=7", "finetune.lr_scale={head: 0.5}", "data.sources=[x, y]")
-    assert (config.train.steps, config.finetune.lr_scale, config.data.sources) == (7, {"head": 0.5}, ["x", "y"])
+    assert (config.train.steps, config.finetune.lr_scale) == (7, {"head": 0.5})
+    assert [source.path for source in config.data.sources] == ["x", "y"]
+
+
+def test_a_source_is_a_path_or_a_section(read):
+    config = read(GOOD, "data.sources=[x, {path: y, weight: 2.0, domain: chat, cap: 10}]")
+    first, second = config.data.sources
+    assert (first.path, first.weight, first.cap) == ("x", 1.0, None)
+    assert (second.path, second.weight, second.domain, second.cap) == ("y", 2.0, "chat", 10)
+    said = problems(read, GOOD, "data.sources=[{path: y, wieght: 2.0}, {domain: z}]")
+    assert "--set  data.sources.0.wieght: unknown key; did you mean 'weight'?" in said
+    assert "data.sources.1.path: missing key" in said
 
 
 def test_a_missing_file_and_bytes_that_are_no_text(tmp_path):

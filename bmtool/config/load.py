@@ -134,7 +134,7 @@ def _override(document: _Document, override: str) -> None:
         child = target.get(part)
         target[part] = target = dict(child) if isinstance(child, dict) else {}
     target[path[-1]] = value
-    document.places[path] = "--set"
+    document.places = {at: place for at, place in document.places.items() if at[: len(path)] != path} | {path: "--set"}
 
 
 def _validate(document: _Document) -> BaseConfig:
@@ -218,6 +218,8 @@ def _known_keys(schema: type[BaseModel], data: Any, path: Path_) -> list[str]:
     """The keys that the section at `path` takes."""
     for part in path:
         data = data[part]
+        if isinstance(part, int):  # an item of the list whose model was found before
+            continue
         models = list(_models(schema.model_fields[part].annotation)) if part in schema.model_fields else []
         chosen = [
             m for m in models if len(models) == 1 or data.get("kind") in get_args(m.model_fields["kind"].annotation)
