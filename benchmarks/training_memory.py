@@ -21,7 +21,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 def multiply(prepared: Path, times: int, target: Path) -> None:
     """The prepared data with its training shards repeated."""
     shutil.copytree(prepared, target)
-    for field in ("offsets", "source", "hanzi"):
+    for field in ("offsets", "source", "hanzi", "tone"):
         for shard in range(1, times):
             shutil.copy(prepared / f"train-00000.{field}.npy", target / f"train-{shard:05d}.{field}.npy")
 

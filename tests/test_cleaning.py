@@ -1,5 +1,7 @@
 """Cleaning, cutting, masking and filtering text."""
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -184,3 +186,15 @@ def test_columns_are_cleaned_apart_and_never_cut():
     found = clean_block(Lines(["ni３ hao。 \t  你好。世界。", "yi er\tab"]), Clean())
     assert found.sentences == ["ni3 hao。\t你好。世界。"]
     assert found.dropped == [(1, "fewer than 2 hanzi", "yi er\tab")]
+
+
+def test_no_character_is_passed_over():
+    """`clean` gives each step only the lines that it may concern: nothing that a step would change is left out."""
+    bits = cleaning._bits()
+    for code in range(sys.maxunicode + 1):
+        if 0xD800 <= code < 0xE000 or code == 0x0A:
+            continue
+        character = chr(code)
+        for name, step in (("nfkc", cleaning.nfkc), ("invisible", cleaning.invisible)):
+            if not bits[code] & cleaning.STEPS[name][0]:
+                assert step(character) == character and step(f"e{character}") == f"e{character}", (name, hex(code))

@@ -17,7 +17,11 @@ def prepare_data(config: str | Path, overrides: list[str] | None = None) -> dict
     """Prepare the data of `config`, print what was kept and dropped and why, and return the manifest."""
     loaded = load(config, overrides)
     console = Console()
-    manifest = registry.find(loaded.task).load("prepare")(loaded, console)
+    try:
+        manifest = registry.find(loaded.task).load("prepare")(loaded, console)
+    except KeyboardInterrupt:
+        console.say("interrupted: what is finished is kept; the same command goes on from there")
+        raise
     target = Path(loaded.data.prepared)
     page = report.write(target, manifest)
     for line in report.lines(manifest):

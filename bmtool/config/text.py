@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from bmtool.config.schema import Section
 
@@ -14,6 +14,17 @@ class SourceSpec(Section):
     cap: int | None = Field(None, ge=1)  # sentences at most from each file: a fixed random choice
     columns: list[str] = Field([])  # of csv, tsv, jsonl, parquet; empty: the task's own pair of columns, else "text"
     encoding: str = "utf-8"  # of text files; gb18030 reads GBK and GB 2312
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_known(cls, name: str) -> str:
+        try:
+            newline = "\n".encode(name)
+        except LookupError as error:
+            raise ValueError(f"no encoding {name!r}; utf-8 and gb18030 are the usual ones") from error
+        if newline != b"\n":
+            raise ValueError(f"{name} does not end lines with one byte: convert the files (iconv -t utf-8)")
+        return name
 
 
 def _as_source(value: Any) -> Any:
@@ -30,7 +41,7 @@ class Clean(Section):
     markdown: bool = True  # headings, bullets, emphasis, links, code marks
     nfkc: bool = True  # compatibility forms (full-width letters and digits ...); Chinese punctuation stays full-width
     invisible: bool = True  # control, zero-width and other characters that cannot be seen
-    simplify: bool = False  # traditional to simplified characters; needs `pip install 'bmtool[opencc]'`
+    simplify: bool = False  # traditional to simplified characters; needs `pip install 'bmtool[text]'`
     mask: bool = False  # URLs, e-mail addresses, phone and identity-card numbers become <URL> <EMAIL> <PHONE> <ID>
     boilerplate: bool = True  # drop short lines such as "copyright", "share", "scan the code"
     sentences: bool = True  # cut lines into sentences
@@ -42,7 +53,7 @@ class Clean(Section):
 
 class Duplicates(Section):
     exact: bool = True
-    near: bool = False  # MinHash over hanzi n-grams (Broder 1997), every pair found is then compared exactly
+    near: bool = False  # MinHash over hanzi n-grams (Broder 1997); needs `pip install 'bmtool[text]'`
     threshold: float = Field(0.8, gt=0, le=1)  # near: Jaccard similarity of the two sets of n-grams
     ngram: int = Field(3, ge=1, le=10)
     min_hanzi: int = Field(10, ge=1)  # near: shorter sentences are left to `exact`

@@ -21,16 +21,16 @@ HANZI = "㐀-䶿一-鿿〇"
 
 # --- steps ---
 
-# NFKC would make these half-width; they are put aside while it is applied, as characters of the private use area.
+# NFKC would make these half-width; they are put aside while it is applied, as noncharacters, which no text should hold.
 _CHINESE_MARKS = "，。！？：；（）…"
-_ASIDE = {ord(mark): 0xF8F0 + index for index, mark in enumerate(_CHINESE_MARKS)}
+_ASIDE = {ord(mark): 0xFDD0 + index for index, mark in enumerate(_CHINESE_MARKS)}
 _BACK = {code: chr(mark) for mark, code in _ASIDE.items()}
-_PRIVATE = dict.fromkeys(_BACK, " ")
+_NONCHARACTERS = dict.fromkeys(_BACK, " ")
 
 
 def nfkc(text: str) -> str:
     """NFKC, with Chinese punctuation left full-width."""
-    return unicodedata.normalize("NFKC", text.translate(_PRIVATE).translate(_ASIDE)).translate(_BACK)
+    return unicodedata.normalize("NFKC", text.translate(_NONCHARACTERS).translate(_ASIDE)).translate(_BACK)
 
 
 def invisible(text: str) -> str:
@@ -81,7 +81,7 @@ def _opencc():
     try:
         import opencc
     except ImportError as error:
-        raise DataError("data.clean.simplify needs OpenCC: pip install 'bmtool[opencc]'") from error
+        raise DataError("data.clean.simplify needs OpenCC: pip install 'bmtool[text]'") from error
     return opencc.OpenCC("t2s")
 
 
@@ -155,10 +155,12 @@ def _bits() -> np.ndarray:
         if not block.isprintable():
             hidden = [c for c in codes if not (chr(c).isprintable() or chr(c).isspace())]
             bits[hidden] |= STEPS["invisible"][0]
-        bits[[c for c in codes if unicodedata.category(chr(c))[0] == "M"]] |= STEPS["nfkc"][0]
+        if start < 0x20000 and not 0x4E00 <= start < 0x9F00:  # elsewhere are no marks but variation selectors
+            bits[[c for c in codes if unicodedata.category(chr(c))[0] == "M"]] |= STEPS["nfkc"][0]
         if not unicodedata.is_normalized("NFKC", block):
             bits[[c for c in codes if not unicodedata.is_normalized("NFKC", chr(c))]] |= STEPS["nfkc"][0]
     bits[0x1100:0x1200] |= STEPS["nfkc"][0]  # jamo, which compose without being marks
+    bits[list(_BACK)] |= STEPS["nfkc"][0]
     bits[[ord(mark) for mark in _CHINESE_MARKS]] &= ~np.uint8(STEPS["nfkc"][0])
     bits[[code for code in range(0x10000) if chr(code).isspace()]] |= _SPACE
     bits[[ord(c) for c in "<&"]] |= STEPS["html"][0]

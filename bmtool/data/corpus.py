@@ -24,6 +24,7 @@ from bmtool.data.cleaning import clean, clean_block
 from bmtool.data.engine import ENGINES, Engine, Job, digest, facts, is_done
 from bmtool.data.files import lock, read_json, sha256, write_json
 from bmtool.data.reading import Block, File
+from bmtool.data.report import HINTS
 from bmtool.data.tally import EXAMPLE_LENGTH, EXAMPLES_KEPT, Tally
 from bmtool.errors import DataError
 
@@ -217,7 +218,7 @@ class _Run:
         encoded = self._encode(pieces, dropped)
         if not sum(facts(part)["examples"]["train"] for part in encoded):
             why = sum((source.tally.dropped for source in sources), Tally().dropped).most_common()
-            said = ", ".join(f"{count} x {reason}" for reason, count in why) or "no lines"
+            said = ", ".join(f"{count} x {reason}{HINTS.get(reason, '')}" for reason, count in why) or "no lines"
             names = ", ".join(source.name for source in sources[:5]) + (", ..." if len(sources) > 5 else "")
             raise DataError(f"nothing to train on: no usable sentence in {names} ({said})")
         working = target.with_name(f".{target.name}.working")
@@ -382,8 +383,13 @@ class _Run:
         files = _protected_files(self.data)
         if not files:
             return None
-        at = self._place("protected", CODE, self.data.clean.model_dump(), _protected_hashes(self.data))
-        next(iter(self.engine.run([Job(at, protect_job, (files, self.data.clean))])))
+        at = self._place("protected", CODE, self.data.clean.model_dump(), self.task.pair, _protected_hashes(self.data))
+        next(iter(self.engine.run([Job(at, protect_job, (files, self.task.pair, self.data.clean))])))
+        found = facts(at)
+        if not found["lines"]:
+            raise DataError(f"data.protected: no usable line in {', '.join(map(str, files))}")
+        lost = "".join(f"; {count} x {reason}" for reason, count in found["dropped"].items())
+        self.console.say(f"protected: {found['lines']:,} lines of {len(files)} files{lost}")
         return at
 
     def _caps(self, pieces: list[Piece], dropped: list[np.ndarray]) -> dict[int, int]:
@@ -522,13 +528,14 @@ def sign_job(directory: Path, cleaned: Path, dropped: np.ndarray, settings: Any)
     return {"keys": len(keys)}
 
 
-def protect_job(directory: Path, files: list[Path], settings: Clean) -> dict:
+def protect_job(directory: Path, files: list[Path], pair: tuple[str, ...], settings: Clean) -> dict:
     """Fingerprint of the protected files."""
-    lines = [line for path in files for _, line in reading.read_lines(File(path), Tally())]
+    tally = Tally()
+    lines = [line for path in files for _, line in reading.read_lines(File(path, pair=pair), tally)]
     spans, wholes = duplicates.fingerprint(clean(lines, settings))
     np.save(directory / "spans.npy", spans)
     np.save(directory / "wholes.npy", wholes)
-    return {"lines": len(lines)}
+    return {"lines": len(lines), "dropped": dict(tally.dropped)}
 
 
 def encode_job(  # noqa: PLR0913

@@ -16,6 +16,7 @@ import numpy as np
 
 from bmtool.config.text import Duplicates
 from bmtool.data.cleaning import HANZI, Text
+from bmtool.errors import DataError
 
 PART_KEYS = 1 << 22
 PERMUTATIONS = 64
@@ -112,8 +113,10 @@ def bands(threshold: float) -> tuple[int, int]:
 
 def band_keys(sentences: list[str], rows: np.ndarray, settings: Duplicates) -> tuple[np.ndarray, np.ndarray]:
     """Band keys (uint64) of the given rows and the row of each; sentences with fewer than `min_hanzi` hanzi have none."""
-    from rensa import RMinHash
-
+    try:
+        from rensa import RMinHash
+    except ImportError as error:
+        raise DataError("data.duplicates.near needs rensa: pip install 'bmtool[text]'") from error
     text = Text(sentences)
     is_hanzi = text.is_hanzi
     counts = text.sums(is_hanzi)
@@ -155,7 +158,7 @@ def near(  # noqa: PLR0913
         np.stack([places[later], places[later - 1]], axis=1),
     ])  # fmt: skip
     pairs = np.unique(pairs, axis=0)
-    read = lru_cache(maxsize=1 << 16)(
+    read = lru_cache(maxsize=1 << 12)(
         lambda place: ngrams(Stored(texts[place >> ROW_BITS]).sentence(place & 0xFFFFFFFF), settings.ngram)
     )
     similar = np.fromiter(

@@ -9,18 +9,19 @@ import json
 import os
 import shutil
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import chain, islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, Protocol
 
 from bmtool.data.files import read_json, write_json
-from bmtool.errors import ConfigError, ResourceError
+from bmtool.errors import BmtoolError, ConfigError, ResourceError
 
 FACTS = "facts.json"  # written last: a result without it, or with files of another size, is no result
 WAITING = 2  # jobs a worker that may be submitted ahead; bounds the memory that their arguments take
@@ -89,7 +90,7 @@ class Processes:
     """Worker processes of this machine; one worker is this process itself."""
 
     def __init__(self, workers: int = 0):
-        self.workers = workers or len(os.sched_getaffinity(0))
+        self.workers = workers or _cores()
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> "Processes":
@@ -128,6 +129,10 @@ class Processes:
             ) from error
 
 
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _finished(waiting: tuple[Job, Future | None]) -> Job:
     job, future = waiting
     if future is not None:
@@ -137,7 +142,13 @@ def _finished(waiting: tuple[Job, Future | None]) -> Job:
 
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers for the whole group
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["RAYON_NUM_THREADS"] = "1"  # one thread a worker
+
+
+def _end_with_parent() -> None:
+    parent_process().join()
+    os._exit(1)
 
 
 class Ray:
@@ -174,8 +185,19 @@ class Ray:
             if missing:
                 items = [{"job": job} for job in missing]
                 blocks = self._ray.data.from_items(items, override_num_blocks=len(items))
-                blocks.map(_perform_item, concurrency=self._workers or None).materialize()
+                try:
+                    blocks.map(_perform_item, concurrency=self._workers or None).materialize()
+                except self._ray.exceptions.RayError as error:
+                    raise _cause(error) from error
             yield from window
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What went wrong in the job itself, when that can be told."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, (BmtoolError, OSError)):
+        inner = getattr(inner, "cause", None) or inner.__cause__
+    return inner or error
 
 
 def _perform_item(item: dict) -> dict:

@@ -263,7 +263,7 @@ def _parquet_lines(file: File, raw: BinaryIO, tally: Tally) -> Iterator[bytes]:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise DataError(f"{file.name}: reading parquet needs pyarrow: pip install 'bmtool[parquet]'") from error
+        raise DataError(f"{file.name}: reading parquet needs pyarrow: pip install 'bmtool[text]'") from error
     number = 0
     try:
         table = parquet.ParquetFile(raw)

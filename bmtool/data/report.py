@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bmtool.data.files import write_text
 
+HINTS = {"not UTF-8": " (if it is GBK, name the source as {path: ..., encoding: gb18030})"}
 LISTED = 20  # sources that the console names one by one
 
 
@@ -32,7 +33,9 @@ def lines(manifest: dict) -> Iterator[str]:
     if len(sources) > LISTED:
         yield f"... and {len(sources) - LISTED} smaller sources: {sum(s['read'] for s in sources.values()):,} lines in all"
     for reason, count in _total(manifest, "dropped").most_common():
-        yield f"dropped {count:,} x {reason}" + "".join(f"  e.g. {shown}" for shown in _examples(manifest, reason)[:1])
+        yield f"dropped {count:,} x {reason}{HINTS.get(reason, '')}" + "".join(
+            f"  e.g. {shown}" for shown in _examples(manifest, reason)[:1]
+        )
     for note, count in _total(manifest, "flagged").most_common():
         yield f"kept {count:,} x {note}" + "".join(f"  e.g. {shown}" for shown in _examples(manifest, note)[:1])
 

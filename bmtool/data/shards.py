@@ -32,11 +32,11 @@ def assemble(directory: Path, split: str, parts: list[Path]) -> None:
         names = sorted(path.name.split(".")[1] for path in group[0].glob(f"{split}.*.npy"))
         for name in names:
             arrays = (np.load(part / f"{split}.{name}.npy") for part in group)
+            size = sum(len(np.load(part / f"{split}.{name}.npy", mmap_mode="r")) for part in group)
             if name == "lengths":
-                lengths = np.concatenate([[0], *arrays])
-                np.save(directory / f"{prefix}.offsets.npy", np.cumsum(lengths).astype(np.uint32))
+                _join(directory / f"{prefix}.offsets.npy", _offsets(arrays), size + 1)
             else:
-                _join(directory / f"{prefix}.{name}.npy", arrays, [_size(part, split, name) for part in group])
+                _join(directory / f"{prefix}.{name}.npy", arrays, size)
 
 
 def _groups(split: str, parts: list[Path]) -> Iterator[list[Path]]:
@@ -52,19 +52,25 @@ def _groups(split: str, parts: list[Path]) -> Iterator[list[Path]]:
         yield group
 
 
-def _size(part: Path, split: str, name: str) -> int:
-    return len(np.load(part / f"{split}.{name}.npy", mmap_mode="r"))
+def _offsets(lengths: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The running sum of all lengths, from 0; uint32, part by part."""
+    total = 0
+    yield np.zeros(1, np.uint32)
+    for part in lengths:
+        ends = total + np.cumsum(part, dtype=np.int64)
+        total = int(ends[-1])
+        yield ends.astype(np.uint32)
 
 
-def _join(path: Path, arrays: Iterator[np.ndarray], sizes: list[int]) -> None:
-    """One `.npy` of all arrays, written one after the other."""
+def _join(path: Path, arrays: Iterator[np.ndarray], size: int) -> None:
+    """One `.npy` of all arrays, `size` numbers in all, written one after the other."""
     with path.open("wb") as stream:
         for index, array in enumerate(arrays):
             if index == 0:
                 header = {
                     "descr": np.lib.format.dtype_to_descr(array.dtype),
                     "fortran_order": False,
-                    "shape": (sum(sizes),),
+                    "shape": (size,),
                 }
                 np.lib.format.write_array_header_1_0(stream, header)
             array.tofile(stream)

@@ -202,10 +202,10 @@ def heteronyms() -> dict[str, tuple[str, ...]]:
     from pypinyin.pinyin_dict import pinyin_dict
 
     found: dict[str, dict[str, None]] = defaultdict(dict)
-    known = frozenset(SYLLABLES)
+    known, bare = frozenset(SYLLABLES), cache(to_normal)
     for code, readings in pinyin_dict.items():
         for reading in readings.split(","):
-            if (syllable := to_normal(reading)) in known:
+            if (syllable := bare(reading)) in known:
                 found[chr(code)][syllable] = None
     return {hanzi: tuple(syllables) for hanzi, syllables in found.items()}
 
