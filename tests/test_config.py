@@ -95,6 +95,11 @@ def test_a_source_is_a_path_or_a_section(read):
     assert "data.sources.1.path: missing key" in said
 
 
+@pytest.mark.parametrize("name, words", [("utf9", "no encoding 'utf9'"), ("utf-16", "convert the files")])
+def test_an_encoding_that_cannot_be_read_line_by_line_is_refused(name, words, read):
+    assert words in problems(read, GOOD, f"data.sources=[{{path: x, encoding: {name}}}]")
+
+
 def test_a_missing_file_and_bytes_that_are_no_text(tmp_path):
     with pytest.raises(ConfigError, match="cannot read"):
         load(tmp_path / "none.yaml")

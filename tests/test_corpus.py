@@ -24,7 +24,7 @@ from bmtool.commands.prepare_data import prepare_data
 from bmtool.config.text import Duplicates
 from bmtool.data import corpus, duplicates, engine, reading, report
 from bmtool.data.engine import Job
-from bmtool.errors import ResourceError
+from bmtool.errors import DataError, ResourceError
 from bmtool.tasks.pinyin2hanzi.data import split_texts
 
 WORDS = re.findall(
@@ -159,6 +159,15 @@ def test_bands_find_the_share_of_pairs_they_promise():
         count, size = duplicates.bands(threshold)
         assert count * size <= duplicates.PERMUTATIONS
         assert 1 - (1 - threshold**size) ** count >= duplicates.RECALL
+
+
+def test_protected_files_that_cannot_be_used_are_an_error(prepare, tmp_path):
+    write(tmp_path / "a.txt", sentences(50))
+    (tmp_path / "dev.bin").write_bytes(b"\xff\xfe\xfd\n")
+    with pytest.raises(DataError, match="no usable line in .*dev.bin"):
+        prepare(f"data.protected=[{tmp_path}/dev.bin]")
+    with pytest.raises(DataError, match="data.protected: nothing at"):
+        prepare(f"data.protected=[{tmp_path}/none]")
 
 
 def test_nothing_shares_twenty_hanzi_with_a_protected_file(prepare, tmp_path):
@@ -398,12 +407,47 @@ def test_kill_9_and_start_again_gives_the_same_bytes(tmp_path):
     while not list(tmp_path.glob(".killed.cache/clean/[0-9a-f]*/facts.json")):
         assert killed.poll() is None
         time.sleep(0.01)
-    os.killpg(killed.pid, signal.SIGKILL)
+    workers = family(killed.pid)[1:]
+    assert len(workers) >= 2
+    killed.kill()  # the parent alone: its workers must not stay behind
     killed.wait()
+    ended = time.monotonic() + 10
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < ended
+        time.sleep(0.05)
     assert not (tmp_path / "killed").exists()
     again = run("killed")
     assert again.wait() == 0, again.stderr.read()
     assert outputs(tmp_path / "killed") == outputs(tmp_path / "whole")
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that it started."""
+    tasks = Path(f"/proc/{pid}/task")
+    children = [int(c) for task in tasks.iterdir() for c in (task / "children").read_text().split()]
+    return [pid, *(member for child in children for member in family(child))]
+
+
+def test_ctrl_c_says_that_nothing_is_lost(tmp_path):
+    for number in range(4):
+        write(tmp_path / f"{number}.txt", sentences(40_000, seed=number))
+    values = [f"data.sources=[{tmp_path}/*.txt]", f"data.prepared={tmp_path / 'p'}", "data.workers=2"]
+    command = [
+        sys.executable,
+        "-m",
+        "bmtool",
+        "prepare-data",
+        config_path("tagger"),
+        *(x for v in values for x in ("--set", v)),
+    ]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(tmp_path.glob(".p.cache/clean/[0-9a-f]*/facts.json")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted: what is finished is kept" in said and "Traceback" not in said
 
 
 def _killed(directory: Path) -> dict:
