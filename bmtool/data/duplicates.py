@@ -20,6 +20,7 @@ from bmtool.errors import DataError
 
 PART_KEYS = 1 << 22
 PERMUTATIONS = 64
+SIGNED_AT_ONCE = 1 << 12  # sentences whose MinHash values, as Python numbers, are in memory
 RECALL = 0.95  # of the pairs at the threshold, how many share a band
 ROW_BITS = 32  # a place is block << ROW_BITS | row
 SPAN = 20  # hanzi in a row that a kept sentence may not share with a protected file
@@ -134,8 +135,13 @@ def band_keys(sentences: list[str], rows: np.ndarray, settings: Duplicates) -> t
     if not len(chosen):
         return np.empty(0, np.uint64), np.empty(0, np.uint32)
     starts = np.append(0, np.cumsum(counts[chosen] - size + 1)).astype(np.uint64)
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(mix(gram[inside], 1), starts, PERMUTATIONS, 1)
-    values = np.array(matrix.to_rows(), np.uint64)
+    hashes = mix(gram[inside], 1)
+    values = np.empty((len(chosen), PERMUTATIONS), np.uint64)
+    for some in range(0, len(chosen), SIGNED_AT_ONCE):
+        bounds = starts[some : some + SIGNED_AT_ONCE + 1]
+        here = hashes[bounds[0] : bounds[-1]]
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(here, bounds - bounds[0], PERMUTATIONS, 1)
+        values[some : some + len(bounds) - 1] = matrix.to_rows()
     count, width = bands(settings.threshold)
     keys = np.zeros((len(chosen), count), np.uint64)
     for offset in range(width):
