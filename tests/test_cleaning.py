@@ -158,7 +158,8 @@ def test_boilerplate(line):
 @pytest.mark.parametrize("line", [
     "未经允许，他走进了房间。", "请问供配电系统的责任编辑是谁?", "函数会返回列表中的下一个元素", "他把成功的喜悦分享到每个人",
     "上一条新闻还没看完",
-    "相关阅读：割点和桥", "扫码点单强制关注公众号属侵权", "编辑部的故事很好看。", "记者:每个月都得走几回吗?", "作者：我没有想过，只是写下来。",
+    "相关阅读：割点和桥", "扫码点单强制关注公众号属侵权", "编辑部的故事很好看。",
+    "记者:每个月都得走几回吗?", "作者：我没有想过，只是写下来。",
 ])  # fmt: skip
 def test_what_only_mentions_such_words_is_kept(line):
     assert not is_boilerplate(line)

@@ -485,6 +485,28 @@ def test_files_named_twice_and_empty_files_are_said(prepare, tmp_path, capsys):
     assert manifest["sources"][str(tmp_path / "empty.txt")]["dropped"] == {"empty file": 1}
 
 
+def test_prepared_data_inside_a_source_is_no_source(prepare, tmp_path):
+    write(tmp_path / "a.txt", sentences(50))
+    before = prepare(sources=["."])
+    write(tmp_path / "b.txt", sentences(50, seed=1))
+    after = prepare(sources=["."])
+    assert list(before["sources"]) == [str(tmp_path / "a.txt")]
+    assert list(after["sources"]) == [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")]
+
+
+def test_another_vocabulary_is_noticed(prepare, tmp_path):
+    write(tmp_path / "a.txt", sentences(50))
+    for name, seed in (("v1", 2), ("v2", 3)):
+        write(tmp_path / "v.txt", [*sentences(50, seed=seed), "鼟" * seed])
+        prepare("data.charset=seen", sources=["v.txt"], name=name)
+    shutil.copytree(tmp_path / "v1", tmp_path / "v")
+    first = prepare(f"data.vocabulary={tmp_path / 'v'}", sources=["a.txt"])
+    shutil.rmtree(tmp_path / "v")
+    shutil.copytree(tmp_path / "v2", tmp_path / "v")
+    second = prepare(f"data.vocabulary={tmp_path / 'v'}", sources=["a.txt"])
+    assert first["vocabulary"]["sha256"] != second["vocabulary"]["sha256"]
+
+
 def test_the_manifest_and_the_report_tell_the_same(prepare, tmp_path, invoke):
     write(tmp_path / "a.txt", [*sentences(200), "<b>好</b>的，就这样吧。", "", "english", *sentences(1), "他行。"])
     manifest = prepare(pictures=True)

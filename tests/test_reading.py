@@ -95,7 +95,7 @@ def test_examples_of_what_was_dropped_are_few():
 
 
 def test_expand(tmp_path):
-    for name in ("b.txt", "a.txt", "deep/c.txt", ".hidden"):
+    for name in ("b.txt", "a.txt", "deep/c.txt", ".hidden", ".git/config"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
     assert [p.name for p in reading.expand(str(tmp_path))] == ["a.txt", "b.txt", "c.txt"]

@@ -48,12 +48,13 @@ class Encoded:
 
 @dataclass(frozen=True)
 class TextTask:
-    """What a task adds. The functions are sent to workers, so they can be pickled; `settings` is all that they depend on, as JSON."""
+    """What a task adds. `encode` and `count` are sent to workers, so they can be pickled; `settings` is all that they depend on."""
 
     name: str
     rules: int
     pair: tuple[str, ...]  # columns that a record may have in place of "text"
     settings: dict
+    inputs: dict  # what `finish` depends on beside the counts, as JSON
     encode: Callable[[list[str], np.ndarray, np.ndarray], Encoded]  # sentences, keys uint64, which are for training
     count: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]  # fields of a split -> numbers to count, by name
     finish: Callable[[Path, dict[str, dict[str, "Counts"]]], dict]  # directory, split -> counts -> part of the manifest
@@ -155,6 +156,7 @@ def _cache(target: Path) -> Path:
 def _sources(data: TextData, task: TextTask, console: Any) -> list[Source]:
     """Every file once; a file that several entries name belongs to the first."""
     found: dict[Any, Source] = {}
+    target = Path(data.prepared).resolve()
     for index, spec in enumerate(data.sources):
         try:
             paths = reading.expand(spec.path)
@@ -162,6 +164,8 @@ def _sources(data: TextData, task: TextTask, console: Any) -> list[Source]:
             raise DataError(f"data.sources.{index}: {error}") from error
         for path in paths:
             identity = path.resolve() if path is not None else None
+            if identity is not None and target in identity.parents:
+                continue  # what a former run has prepared is no source
             if identity in found:
                 console.say(f"{path or 'standard input'} is named twice among the sources: read once")
                 continue
@@ -177,7 +181,7 @@ def _recipe(data: TextData, task: TextTask, sources: list[Source]) -> dict | Non
     if any(source.sha256 is None for source in sources):
         return None
     return {
-        "format": FORMAT, "code": CODE, "rules": task.rules, "task": task.settings,
+        "format": FORMAT, "code": CODE, "rules": task.rules, "task": [task.settings, task.inputs],
         "settings": data.model_dump(exclude=HOW_ONLY | {"sources", "protected"}),
         "sources": [[source.sha256, source.file.format, source.spec.model_dump(exclude={"path"})] for source in sources],
         "names": [source.name for source in sources],

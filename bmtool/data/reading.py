@@ -123,8 +123,11 @@ def expand(source: str) -> list[Path | None]:
     path = Path(source)
     if path.is_file():
         return [path]
-    inside = path.rglob("*") if path.is_dir() else map(Path, glob.glob(source, recursive=True))
-    paths = sorted(p for p in inside if p.is_file() and not p.name.startswith("."))
+    if path.is_dir():
+        inside = (p for p in path.rglob("*") if not any(part.startswith(".") for part in p.relative_to(path).parts))
+    else:
+        inside = map(Path, glob.glob(source, recursive=True))
+    paths = sorted(p for p in inside if p.is_file())
     if not paths:
         raise DataError(f"nothing at {source!r} (looked from {Path.cwd()})")
     return paths

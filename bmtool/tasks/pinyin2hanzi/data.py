@@ -211,7 +211,8 @@ def text_task(data: Data) -> TextTask:
         drop_uncertain=data.drop_uncertain,
     )
     finish = functools.partial(_finish, data=data, vocabulary=vocabulary)
-    return TextTask("pinyin2hanzi", VERSION, PAIR, settings, working, count, finish)
+    inputs = {"vocabulary": vocabulary.sha256 if vocabulary else None}
+    return TextTask("pinyin2hanzi", VERSION, PAIR, settings, inputs, working, count, finish)
 
 
 def _finish(directory: Path, counts: dict[str, dict[str, Counts]], data: Data, vocabulary: Vocabulary | None) -> dict:
