@@ -480,6 +480,8 @@ def test_files_named_twice_and_empty_files_are_said(prepare, tmp_path, capsys):
     manifest = prepare(sources=[{"path": "a.txt", "weight": 2.0}, "*.txt"])
     said = capsys.readouterr().err
     assert said.count("named twice") == 2
+    assert manifest["named_twice"] == [str(tmp_path / "a.txt"), str(tmp_path / "link.txt")]
+    assert "Named twice, read once" in (tmp_path / "prepared" / "report" / "report.md").read_text("utf-8")
     assert list(manifest["sources"]) == [str(tmp_path / "a.txt"), str(tmp_path / "empty.txt")]
     assert manifest["sources"][str(tmp_path / "a.txt")]["weight"] == 2.0
     assert manifest["sources"][str(tmp_path / "empty.txt")]["dropped"] == {"empty file": 1}
@@ -558,6 +560,22 @@ def test_dry_run_reads_the_head_of_each_file_and_writes_nothing(invoke, tmp_path
     assert f"{tmp_path}/b.txt: 50 lines read, 50 sentences kept, 0 dropped" in result.stdout
     assert "dropped 10 x fewer than 2 hanzi" in result.stdout
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_progress_says_how_far_how_fast_and_how_long(prepare, tmp_path, small_blocks, monkeypatch, capsys):
+    many(tmp_path)
+    monkeypatch.setattr(corpus._Steps, "SECONDS", 0.0)
+    prepare("data.workers=1", *NEAR, sources=["*.xz"])
+    said = capsys.readouterr().err
+    cleaning = [line for line in said.splitlines() if line.startswith("reading and cleaning: ")]
+    assert re.fullmatch(r"reading and cleaning: 100%  [0-9.]+ M characters/s  left 0:00", cleaning[-1])
+    for step in (
+        "comparing keys (exact)",
+        "looking for near-duplicates",
+        "comparing keys (near)",
+        "labelling and indexing",
+    ):
+        assert f"{step}: 100%  left 0:00" in said
 
 
 def test_many_sources_are_listed_in_short(prepare, tmp_path, capsys):

@@ -15,11 +15,12 @@ from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
 from bmtool.engine import distributed
 from bmtool.engine.checkpoint import Checkpoints, require_space
-from bmtool.engine.console import Console, duration
+from bmtool.engine.console import Console
 from bmtool.engine.device import choose
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.trainer import Stepped, Trainer, seed_everything
 from bmtool.errors import DataError, Interrupted
+from bmtool.units import duration
 
 
 def pretrain(config: str | Path, overrides: list[str] | None = None) -> Path:

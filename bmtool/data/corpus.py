@@ -27,6 +27,7 @@ from bmtool.data.reading import Block, File
 from bmtool.data.report import HINTS
 from bmtool.data.tally import EXAMPLE_LENGTH, EXAMPLES_KEPT, Tally
 from bmtool.errors import DataError
+from bmtool.units import duration
 
 FORMAT = 2  # of a prepared directory
 CODE = 1  # raise it when a change in cleaning, splitting or keys gives other bytes: results of before are not used then
@@ -126,7 +127,9 @@ def prepare(data: TextData, task: TextTask, console: Any, limit: int | None = No
     or the directory holds something else; ResourceError when another process is preparing the same directory.
     """
     target = Path(data.prepared)
-    sources = _sources(data, task, console)
+    sources, repeated = _sources(data, task)
+    for name in repeated:
+        console.say(f"{name} is named twice among the sources: read once")
     recipe = _recipe(data, task, sources)
     if recipe is not None and _is_prepared(target, recipe):
         console.say(f"{target} is already prepared from these sources and settings: nothing to do")
@@ -142,7 +145,7 @@ def prepare(data: TextData, task: TextTask, console: Any, limit: int | None = No
         small = sum(source.bytes for source in sources) < 2 * reading.BLOCK_BYTES  # is done before a worker has started
         with ENGINES[data.engine](data.workers or int(small)) as engine:
             run = _Run(data, task, engine, console, cache, limit)
-            manifest = run.prepare(sources, target, recipe)
+            manifest = run.prepare(sources, target, {"recipe": recipe, "named_twice": repeated})
         run.forget_unused()
     if not data.cache:
         shutil.rmtree(cache, ignore_errors=True)
@@ -153,9 +156,10 @@ def _cache(target: Path) -> Path:
     return target.with_name(f".{target.name}.cache")
 
 
-def _sources(data: TextData, task: TextTask, console: Any) -> list[Source]:
-    """Every file once; a file that several entries name belongs to the first."""
+def _sources(data: TextData, task: TextTask) -> tuple[list[Source], list[str]]:
+    """Every file once, and the names that came again; a file that several entries name belongs to the first."""
     found: dict[Any, Source] = {}
+    repeated: list[str] = []
     target = Path(data.prepared).resolve()
     for index, spec in enumerate(data.sources):
         try:
@@ -167,13 +171,13 @@ def _sources(data: TextData, task: TextTask, console: Any) -> list[Source]:
             if identity is not None and target in identity.parents:
                 continue  # what a former run has prepared is no source
             if identity in found:
-                console.say(f"{path or 'standard input'} is named twice among the sources: read once")
+                repeated.append(str(path or "standard input"))
                 continue
             file = File(path, tuple(spec.columns), spec.encoding, task.pair)
             found[identity] = source = Source(spec, file)
             if path is not None:
                 source.bytes, source.sha256 = path.stat().st_size, sha256(path)
-    return list(found.values())
+    return list(found.values()), repeated
 
 
 def _recipe(data: TextData, task: TextTask, sources: list[Source]) -> dict | None:
@@ -215,7 +219,7 @@ class _Run:
     limit: int | None
     used: set[Path] = field(default_factory=set)
 
-    def prepare(self, sources: list[Source], target: Path, recipe: dict | None) -> dict:
+    def prepare(self, sources: list[Source], target: Path, facts_of_sources: dict) -> dict:
         started = time.monotonic()
         pieces = self._clean(sources)
         dropped = self._duplicates(pieces)
@@ -230,7 +234,7 @@ class _Run:
         working.mkdir(parents=True)
         try:
             manifest = self._assemble(sources, encoded, working)
-            manifest |= {"recipe": recipe, "seconds": round(time.monotonic() - started, 3)}
+            manifest |= facts_of_sources | {"seconds": round(time.monotonic() - started, 3)}
             write_json(working / "manifest.json", manifest)
             shutil.rmtree(target, ignore_errors=True)
             working.rename(target)
@@ -245,7 +249,7 @@ class _Run:
         total = sum(source.bytes for source in sources)
         settings, by_line = self.data.clean, self.data.split_by == "line"
         key = [CODE, settings.model_dump(), by_line]
-        lines = _Steps(self.console, "reading and cleaning", total, "bytes")
+        steps = _Steps(self.console, "reading and cleaning", total)
         before = {id(s): sum(x.bytes for x in sources[:i]) for i, s in enumerate(sources)}
         pieces: list[Piece] = []
         fresh: dict[int, list[Piece]] = {}
@@ -261,11 +265,12 @@ class _Run:
                     at = self._place("clean", key, _how(source.file), block.first == 1, block.data)
                     mine.append(Piece(source, block.first, at))
                     pieces.append(mine[-1])
-                    lines.reached = before[id(source)] + block.position
+                    steps.reached = before[id(source)] + block.position
                     yield Job(at, clean_job, (source.file, block, settings, by_line))
 
-        for job in self.engine.run(jobs()):
-            lines.say(facts(job.directory)["characters"])
+        with steps:
+            for job in self.engine.run(jobs()):
+                steps.say(facts(job.directory)["characters"])
         for source in sources:
             if id(source) in fresh and source.sha256 is not None and self.limit is None:
                 self._remember(source, key, fresh[id(source)])
@@ -327,7 +332,7 @@ class _Run:
             Job(self._place("sign", CODE, key, piece.key, drop.tobytes()), sign_job, (piece.directory, drop, settings))
             for piece, drop in zip(pieces, rows)
         ]
-        steps = _Steps(self.console, "looking for near-duplicates", len(jobs), "blocks")
+        steps = _Steps(self.console, "looking for near-duplicates", len(jobs))
         signed = [job.directory for job in steps.over(self.engine.run(jobs))]
         texts = [piece.directory for piece in pieces]
         return self._by_part("near", signed, duplicates.near, [texts], settings)
@@ -340,7 +345,7 @@ class _Run:
             Job(self._place(step, CODE, names, low, high), work, (directories, *lists, low, high, *more))
             for low, high in duplicates.parts(count)
         ]
-        steps = _Steps(self.console, f"comparing keys ({step})", len(jobs), "parts")
+        steps = _Steps(self.console, f"comparing keys ({step})", len(jobs))
         return [job.directory for job in steps.over(self.engine.run(jobs))]
 
     def _drop_repeats(self, pieces: list[Piece], rows: list[np.ndarray], results: list[Path], reason: str) -> None:
@@ -376,7 +381,7 @@ class _Run:
             at = self._place("encode", CODE, self.task.settings, self.task.rules, how, name, piece.key, rows.tobytes())
             arguments = (piece.directory, rows, how, protected, self.task.encode, self.task.count)
             jobs.append(Job(at, encode_job, arguments))
-        steps = _Steps(self.console, "labelling and indexing", len(jobs), "blocks")
+        steps = _Steps(self.console, "labelling and indexing", len(jobs))
         done = [job.directory for job in steps.over(self.engine.run(jobs))]
         for piece, directory in zip(pieces, done):
             _add_encoded(piece, facts(directory))
@@ -623,28 +628,36 @@ def _repeats(keys: np.ndarray, weight: float) -> np.ndarray:
 
 
 class _Steps:
-    """Says how far a step is: about every SECONDS, and on a terminal by a bar."""
+    """Says how far a step is and how long it will take: a bar on a terminal, a line every SECONDS elsewhere."""
 
-    SECONDS = 10.0
+    SECONDS, LIVE_SECONDS = 10.0, 0.5
 
-    def __init__(self, console: Any, label: str, total: int, unit: str):
-        self.console, self.label, self.total, self.unit = console, label, total, unit
+    def __init__(self, console: Any, label: str, total: int):
+        self.console, self.label, self.total = console, label, total
         self.started = self._said = time.monotonic()
         self.reached = self._characters = 0
 
-    def over(self, jobs: Iterator[Job]) -> Iterator[Job]:
-        for job in jobs:
-            self.reached += 1
-            self.say(0)
-            yield job
+    def __enter__(self) -> "_Steps":
+        self.console.start_progress(0, self.total)
+        return self
 
-    def say(self, characters: int) -> None:
+    def __exit__(self, *_: object) -> None:
+        self.console.stop_progress()
+
+    def over(self, jobs: Iterator[Job]) -> Iterator[Job]:
+        with self:
+            for job in jobs:
+                self.reached += 1
+                self.say()
+                yield job
+
+    def say(self, characters: int = 0) -> None:
         self._characters += characters
         now = time.monotonic()
-        if now - self._said < self.SECONDS or not self.total:
+        if now - self._said < (self.LIVE_SECONDS if self.console.is_live else self.SECONDS) or not self.total:
             return
         self._said, spent = now, now - self.started
         share = min(1.0, self.reached / self.total)
-        left = spent / share - spent if share else 0
         rate = f"  {self._characters / spent / 1e6:.1f} M characters/s" if self._characters else ""
-        self.console.say(f"{self.label}: {share:.0%}{rate}  left {int(left) // 60}:{int(left) % 60:02}")
+        left = f"  left {duration(spent / share - spent)}" if share else ""
+        self.console.progress(self.reached, f"{self.label}: {share:.0%}{rate}{left}")

@@ -70,6 +70,8 @@ def _page(name: str, manifest: dict, figures: dict[str, dict]) -> Iterator[str]:
         "",
         f"{read:,} lines ({characters:,} characters) read, {kept:,} sentences kept, in {manifest['seconds']:.0f} s.",
     )
+    if manifest["named_twice"]:
+        yield from ("", f"Named twice, read once: {', '.join(manifest['named_twice'])}.")
     yield from _table("What was dropped", "reason", _total(manifest, "dropped"))
     yield from _table("What was kept and marked", "note", _total(manifest, "flagged"))
     yield from _table("Lines that cleaning changed", "step", _total(manifest, "changed"))

@@ -44,6 +44,11 @@ class Console:
             self._progress.add_task("", total=total, completed=done)
             self._progress.start()
 
+    @property
+    def is_live(self) -> bool:
+        """Whether a bar is shown, which may be moved as often as one likes."""
+        return self._progress is not None
+
     def progress(self, done: int, line: str) -> None:
         """A bar with `line` on a terminal, `line` alone elsewhere."""
         if self._progress is None:
@@ -56,10 +61,3 @@ class Console:
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
-
-
-def duration(seconds: float) -> str:
-    """`1:02:03` or `2:03`."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
