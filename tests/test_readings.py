@@ -140,7 +140,11 @@ def test_long_sentences_are_cut_after_a_mark():
 
 
 def test_uncertain_sentences_are_marked_or_dropped():
-    assert encode(["他行。", "银行。"]).flagged == [(0, "uncertain reading")]
+    encoded = encode(["他行。", "银行。"])
+    assert encoded.flagged == [(0, "uncertain reading")]
+    assert encoded.fields["tone"].tolist() == [1, 2 + data.GUESSED, 0, 2, 2, 0]
+    counted = data.count(encoded.fields)["readings"]
+    assert sorted(counted >> 16 & 15) == [1, 2, 2, 2]
     encoded = encode(["他行。", "银行。"], drop_uncertain=True)
     assert encoded.dropped == [(0, "uncertain reading")] and not encoded.flagged and encoded.rows.tolist() == [1]
 

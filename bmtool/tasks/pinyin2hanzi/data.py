@@ -1,7 +1,8 @@
 """From raw text or pairs to labelled, indexed shards, and from shards to batches.
 
 A prepared directory holds, for each split, the fields `source` (input numbers), `hanzi` (code points, 0 under a copy) and `tone` (1 to
-5, 0 where unknown), `vocab.json`, `readings.tsv`, and `manifest.json`, which is written last: a directory without it is not prepared.
+5, 0 where unknown, plus GUESSED), `vocab.json`, `readings.tsv`, and `manifest.json`, which is written last: a directory without it
+is not prepared.
 """
 
 import functools
@@ -31,6 +32,7 @@ from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, INPUTS, Vocabulary, input_
 FIELDS = ("source", "hanzi", "tone")
 PAIR = ("pinyin", "hanzi")
 UNCERTAIN = "uncertain reading"
+GUESSED = 8  # added to the tone of a hanzi of several readings that no phrase settles
 # Measuring takes text as it is: nothing but what makes characters comparable.
 _AS_IS = Clean(
     html=False,
@@ -107,7 +109,8 @@ def encode(  # noqa: PLR0913
     syllable = reader.toneless[toned]
     source = np.where(is_hanzi, np.where(syllable > 0, len(COPY_CLASSES) + syllable, 0), source).astype(np.uint16)
     hanzi = np.where(is_hanzi, codes, 0).astype(np.uint16)
-    tone = np.where(is_hanzi, reader.tone[toned], 0).astype(np.uint8)
+    guessed = read.guessed[at] & is_hanzi
+    tone = np.where(is_hanzi, reader.tone[toned] + GUESSED * guessed, 0).astype(np.uint8)
     if variant_share:
         here = variants.candidates(hanzi)
         here = here[training[row[here]]]
@@ -125,14 +128,15 @@ def encode(  # noqa: PLR0913
             source[here], tone[here] = aligned, 0
     for number in np.unique(row[source == 0]).tolist():
         reasons.setdefault(number, "hanzi without a reading")
-    guessed = np.unique(row[read.guessed[at] & is_hanzi])
-    guessed = [number for number in guessed.tolist() if number not in pairs and number not in reasons]
+    uncertain = [number for number in np.unique(row[guessed]).tolist() if number not in pairs and number not in reasons]
     if drop_uncertain:
-        reasons |= dict.fromkeys(guessed, UNCERTAIN)
-        guessed = []
+        reasons |= dict.fromkeys(uncertain, UNCERTAIN)
+        uncertain = []
     starts, lengths, rows = _examples(bounds, is_hanzi, max_length, set(reasons))
     fields = {"source": source, "hanzi": hanzi, "tone": tone}
-    return Encoded(fields, starts, lengths, rows, sorted(reasons.items()), [(number, UNCERTAIN) for number in guessed])
+    return Encoded(
+        fields, starts, lengths, rows, sorted(reasons.items()), [(number, UNCERTAIN) for number in uncertain]
+    )
 
 
 def _align(pinyin: str, source: np.ndarray, is_hanzi: np.ndarray) -> np.ndarray | str:
@@ -185,7 +189,7 @@ def count(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """(syllable, tone, hanzi) as `source << 20 | tone << 16 | code point` of every hanzi."""
     here = fields["hanzi"] > 0
     source, hanzi, tone = (fields[name][here].astype(np.int64) for name in FIELDS)
-    return {"readings": source << 20 | tone << 16 | hanzi}
+    return {"readings": source << 20 | (tone & ~GUESSED) << 16 | hanzi}
 
 
 # --- prepare-data ---
