@@ -137,8 +137,8 @@ def is_boilerplate(line: str) -> bool:
 STEPS: dict[str, tuple[int, Callable[[str], str]]] = {
     "html": (1, strip_html),
     "markdown": (2, strip_markdown),
+    "invisible": (8, invisible),  # before NFKC: what it removes may have stood between a letter and its accent
     "nfkc": (4, nfkc),
-    "invisible": (8, invisible),
     "simplify": (16, simplify),
     "mask": (32, mask),
 }
