@@ -20,7 +20,7 @@ class Entry:
         "config": "config:Config",
         "prepare": "data:prepare",
         "task": "task:Task",
-        "onnx_predictor": "predict:from_onnx",
+        "onnx_predictor": "onnx:from_onnx",
     }
 
     def load(self, part: str) -> Any:

@@ -50,7 +50,7 @@ class Net(nn.Module):
 
 def make(settings: Optim, lr_scale: dict | None = None) -> tuple[Net, Optimizers]:
     net = Net()
-    return net, Optimizers(dict(net.named_parameters()), sparse_parameters([net]), settings, lr_scale or {})
+    return net, Optimizers(dict(net.named_parameters()), [net], settings, lr_scale or {})
 
 
 def test_decay_is_for_matrices_and_never_for_sparse_tables():

@@ -37,7 +37,9 @@ def _from_file(path: Path) -> Loaded:
     from bmtool.engine.onnx import open_model
 
     session, metadata = open_model(path)
-    return Loaded(metadata["task"], registry.find(metadata["task"]).load("onnx_predictor")(session, metadata), metadata)
+    return Loaded(
+        metadata["task"], registry.find(metadata["task"]).load("onnx_predictor")(path, session, metadata), metadata
+    )
 
 
 def _from_run(path: Path, warn: Callable[[str], None]) -> Loaded:

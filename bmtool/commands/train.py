@@ -50,7 +50,7 @@ def train(config: BaseConfig, parent: RunDir | None) -> Path:
             "vocabulary": task.identity.vocabulary, "parent": str(parent.path) if parent else None,
         }  # fmt: skip
         if is_main:
-            run.begin(config, facts, task.assets())
+            run.begin(config, facts, task.assets)
         distributed.barrier()
         resumes = Checkpoints(run.path, console.warn).newest()
         if parent is not None:

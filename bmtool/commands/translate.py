@@ -21,9 +21,11 @@ def translate(
 
     Words in small letters that are no pinyin are kept as they are, with a note on stderr naming them and their line.
     """
+    from bmtool.tasks.pinyin2hanzi.predict import translate as translate_lines
+
     predictor = load_model(model, _warn, task="pinyin2hanzi").predictor
     for first, name, lines in _chunks(texts, input_file):
-        results = predictor.translate(lines, n_best)
+        results = translate_lines(predictor, lines, n_best)
         for number, (line, result) in enumerate(zip(lines, results), start=first):
             print(_as_json(line, result) if as_json else _as_text(result), flush=True)
             if result.unread:

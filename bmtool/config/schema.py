@@ -15,9 +15,11 @@ class Section(BaseModel):
 
 
 class Optim(Section):
-    name: Literal["adamw", "adam", "sgd", "adagrad", "rmsprop"] = "adamw"
+    name: Literal["adamw", "adam", "sgd", "adagrad", "rmsprop", "muon"] = (
+        "adamw"  # muon: hidden matrices; adamw for the rest
+    )
     lr: float = Field(1e-3, gt=0)
-    betas: list[float] = Field([0.9, 0.98], min_length=2, max_length=2)  # adam and adamw
+    betas: list[float] = Field([0.9, 0.98], min_length=2, max_length=2)  # adam, adamw and what muon leaves to it
     momentum: float = Field(0.0, ge=0, lt=1)  # sgd and rmsprop
     weight_decay: float = Field(0.0, ge=0)  # not on biases, norms and embedding tables with sparse rows
     l1: float = Field(0.0, ge=0)  # on the same parameters as weight_decay
@@ -26,9 +28,12 @@ class Optim(Section):
 
 
 class Schedule(Section):
-    name: Literal["constant", "linear", "cosine", "exponential", "step", "inverse_sqrt", "plateau"] = "cosine"
+    name: Literal["constant", "linear", "cosine", "exponential", "step", "inverse_sqrt", "plateau", "wsd"] = "cosine"
     warmup_steps: int = Field(0, ge=0)
-    final: float = Field(0.01, ge=0, le=1)  # linear, cosine, exponential: the last rate as a share of lr
+    final: float = Field(0.01, ge=0, le=1)  # linear, cosine, exponential, wsd: the last rate as a share of lr
+    decay_steps: int = Field(
+        1000, ge=1
+    )  # wsd (warmup, stable, decay): the last steps, over which the rate falls linearly
     step_every: int = Field(1000, ge=1)  # step: multiply by `factor` every so many steps
     factor: float = Field(0.5, gt=0, lt=1)  # step and plateau
     plateau_patience: int = Field(2, ge=1)  # plateau: validations without a better figure before a reduction

@@ -26,12 +26,17 @@ def _digest(stream) -> str:  # Python 3.10
 
 
 def write_text(path: Path, text: str) -> None:
+    """Replace `path` in one step, by `write_bytes`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, contents: bytes) -> None:
     """Replace `path` in one step: temporary file, fsync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(text)
+        with temporary.open("wb") as stream:
+            stream.write(contents)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

@@ -1,7 +1,7 @@
 """Optimizers, learning-rate schedules, clipping and the moving average of the weights."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -14,22 +14,35 @@ def sparse_parameters(modules: Iterable[nn.Module]) -> set[Tensor]:
     return {m.weight for module in modules for m in module.modules() if isinstance(m, nn.Embedding) and m.sparse}
 
 
+def hidden_matrices(modules: Iterable[nn.Module]) -> set[Tensor]:
+    """Weights of linear maps: what Muon updates, where AdamW updates the rest."""
+    return {m.weight for module in modules for m in module.modules() if isinstance(m, nn.Linear)}
+
+
 def decays(parameter: Tensor) -> bool:
     """Whether weight decay and L1 act on a parameter: matrices, not biases and norms."""
     return parameter.ndim > 1
 
 
 class Optimizers:
-    """The optimizers of one phase: one for dense parameters, one for tables with sparse rows."""
+    """The optimizers of one phase: for dense parameters, for tables with sparse rows, and for hidden matrices where Muon is wanted."""
 
-    def __init__(self, named: dict[str, Tensor], sparse: set[Tensor], settings: Optim, lr_scale: dict[str, float]):
+    def __init__(
+        self, named: dict[str, Tensor], modules: Collection[nn.Module], settings: Optim, lr_scale: dict[str, float]
+    ):
+        """Updates the parameters `named`, which belong to `modules`."""
         self.settings = settings
+        sparse = sparse_parameters(modules)
+        hidden = hidden_matrices(modules) if settings.name == "muon" else set()
         self.parameters = [p for p in named.values() if p.requires_grad]
-        dense, tables = [], []
+        dense, tables, matrices = [], [], []
         for name, parameter in named.items():
             if parameter.requires_grad:
-                (tables if parameter in sparse else dense).append((_scale_of(name, lr_scale), parameter))
+                kind = tables if parameter in sparse else matrices if parameter in hidden else dense
+                kind.append((_scale_of(name, lr_scale), parameter))
         self._all: list[torch.optim.Optimizer] = []
+        if matrices:
+            self._all.append(_muon(_groups(matrices, settings.lr, settings.weight_decay)))
         if dense:
             self._all.append(_dense(_groups(dense, settings.lr, settings.weight_decay), settings))
         if tables:
@@ -98,7 +111,7 @@ def _groups(scaled: list[tuple[float, Tensor]], lr: float, weight_decay: float) 
 def _dense(groups: list[dict], settings: Optim) -> torch.optim.Optimizer:
     betas = tuple(settings.betas)
     match settings.name:
-        case "adamw":
+        case "adamw" | "muon":
             return torch.optim.AdamW(groups, betas=betas, fused=True)
         case "adam":
             return torch.optim.Adam(groups, betas=betas, fused=True)
@@ -108,6 +121,11 @@ def _dense(groups: list[dict], settings: Optim) -> torch.optim.Optimizer:
             return torch.optim.Adagrad(groups)
         case "rmsprop":
             return torch.optim.RMSprop(groups, momentum=settings.momentum)
+
+
+def _muon(groups: list[dict]) -> torch.optim.Optimizer:
+    """Orthogonalised momentum (Jordan 2024), scaled so that AdamW's learning rate fits (Liu et al. 2025, arXiv:2502.16982)."""
+    return torch.optim.Muon(groups, adjust_lr_fn="match_rms_adamw")
 
 
 def _sparse(groups: list[dict], settings: Optim) -> torch.optim.Optimizer:
@@ -135,6 +153,8 @@ def rate_factor(step: int, steps: int, schedule: Schedule) -> float:
     match schedule.name:
         case "linear":
             return 1.0 + (schedule.final - 1.0) * done
+        case "wsd":  # Hu et al. 2024, "MiniCPM", section 4: training can go on from before the decay
+            return 1.0 + (schedule.final - 1.0) * max(0.0, min(1.0, 1.0 - (steps - step) / schedule.decay_steps))
         case "cosine":
             return schedule.final + (1.0 - schedule.final) * 0.5 * (1.0 + math.cos(math.pi * done))
         case "exponential":

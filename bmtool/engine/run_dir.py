@@ -8,7 +8,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import bmtool
 from bmtool.config import load
 from bmtool.config.schema import BaseConfig
-from bmtool.data.files import lock, read_json, write_json, write_text
+from bmtool.data.files import lock, read_json, write_bytes, write_json, write_text
 from bmtool.errors import ConfigError, DataError
 
 FORMAT = 1
@@ -53,13 +53,13 @@ class RunDir:
         with lock(self.path, busy):
             yield
 
-    def begin(self, config: BaseConfig, facts: dict, assets: dict[str, str]) -> None:
+    def begin(self, config: BaseConfig, facts: dict, assets: Callable[[], dict[str, str | bytes]]) -> None:
         """Describe a new run, or check that an existing one is the same; ConfigError lists the keys that differ."""
         if (self.path / "run.json").is_file():
             self._same(config, facts)
         else:
-            for name, text in assets.items():
-                write_text(self.assets / name, text)
+            for name, contents in assets().items():
+                (write_text if isinstance(contents, str) else write_bytes)(self.assets / name, contents)
             write_json(self.path / "run.json", {"format": FORMAT, "task": config.task} | facts | environment())
         write_text(self.path / "config.yaml", load.dump(config))
 

@@ -76,6 +76,6 @@ class Task(Protocol):
         """Write an ONNX file beside the run and return the report of its comparison with PyTorch."""
         ...
 
-    def assets(self) -> dict[str, str]:
-        """File name -> text of what makes a run directory self-contained: vocabularies, labels."""
+    def assets(self) -> dict[str, str | bytes]:
+        """File name -> contents of what makes a run directory self-contained: vocabularies, labels, tables. Asked for once a run."""
         ...

@@ -56,16 +56,16 @@ class Trainer:
         self.named = {
             f"{name}.{key}": p for name, module in task.modules.items() for key, p in module.named_parameters()
         }
-        sparse = sparse_parameters(task.modules.values())
         self.optimizers = {
             phase: Optimizers(
                 {key: p for key, p in self.named.items() if key.split(".")[0] in names},
-                sparse,
+                task.modules.values(),
                 config.optim,
                 config.finetune.lr_scale,
             )
             for phase, names in task.phases.items()
         }
+        sparse = sparse_parameters(task.modules.values())
         self.average = MovingAverage(self.named, sparse, config.train.ema) if config.train.ema else None
         self._train_batches = task.batches("train", config.seed)
         self._valid_batches = task.batches("valid", None)

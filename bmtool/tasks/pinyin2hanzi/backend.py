@@ -19,8 +19,8 @@ class TorchTagger(_Torch):
     model: Tagger
 
     @torch.inference_mode()
-    def log_p(self, source_BT: np.ndarray, pairs_BTC: np.ndarray) -> np.ndarray:
-        return self.model(self.tensor(source_BT), self.tensor(pairs_BTC)).cpu().numpy()
+    def log_p(self, source_BT: np.ndarray, known_BT: np.ndarray, pairs_BTC: np.ndarray) -> np.ndarray:
+        return self.model(*map(self.tensor, (source_BT, known_BT, pairs_BTC))).cpu().numpy()
 
 
 class TorchEncoderDecoder(_Torch):

@@ -20,6 +20,15 @@ class Data(TextData):
     )
 
 
+class Ngram(Section):
+    """A Kneser-Ney model of hanzi, counted over the training split, which the decoder adds to the tagger's opinion."""
+
+    order: int = Field(4, ge=1, le=4)
+    entries: int = Field(
+        2_000_000, ge=0
+    )  # n-grams of two and more hanzi that are kept, the most useful ones; 2.5 bytes each
+
+
 class Tagger(Section):
     """An encoder with one hanzi a syllable, scored against that syllable's own candidates only."""
 
@@ -31,6 +40,13 @@ class Tagger(Section):
     dropout: float = Field(0.0, ge=0, lt=1)
     ngram_rows: int = Field(0, ge=0)  # rows of each of the syllable-bigram and -trigram tables; 0 leaves them out
     ngram_width: int = Field(64, ge=1)
+    ngram: Ngram = Ngram()
+    show: float = Field(
+        0.65, ge=0, le=1
+    )  # share of training sentences that show part of their hanzi as if known already
+    confuse: float = Field(
+        0.1, ge=0, le=1
+    )  # share of the hanzi shown that are wrong: another candidate of the syllable
 
 
 class Transformer(Section):
@@ -56,7 +72,11 @@ class Rnn(Section):
 
 
 class Decode(Section):
-    beam: int = Field(10, ge=1, le=100)
+    beam: int = Field(50, ge=1, le=500)
+    network_weight: float = Field(
+        0.4, ge=0
+    )  # tagger: of the network's log-probabilities beside those of the n-gram model
+    temperature: float = Field(1.0, gt=0)  # tagger: scores are divided by it before they become probabilities
     constrained: bool = True  # rnn, transformer: one hanzi a syllable, out of its candidates; false: free generation
     length_penalty: float = Field(0.0, ge=0)  # free generation: exponent on the length (Wu et al. 2016)
 

@@ -26,7 +26,7 @@ from bmtool.errors import DataError
 from bmtool.tasks.pinyin2hanzi import report, variants, vocab
 from bmtool.tasks.pinyin2hanzi.config import Config, Data
 from bmtool.tasks.pinyin2hanzi.pinyin import COPY_CLASSES, VERSION, WORD, Token, copy_class, tokenise_pinyin
-from bmtool.tasks.pinyin2hanzi.readings import Labeller, load_dictionary
+from bmtool.tasks.pinyin2hanzi.readings import labeller, load_dictionary
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, INPUTS, Vocabulary, input_id
 
 FIELDS = ("source", "hanzi", "tone")
@@ -46,11 +46,6 @@ _AS_IS = Clean(
 
 
 # --- sentences to numbers ---
-
-
-@functools.lru_cache(maxsize=4)
-def labeller(entries: tuple = ()) -> Labeller:
-    return Labeller(dict(entries))
 
 
 @functools.lru_cache(maxsize=1)

@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bmtool.data.files import write_bytes
 from bmtool.engine import export as onnx_export
 from bmtool.engine.onnx import open_model
 from bmtool.errors import ExportMismatch
-from bmtool.tasks.pinyin2hanzi import data
+from bmtool.tasks.pinyin2hanzi import data, tables
 from bmtool.tasks.pinyin2hanzi.model import EncoderDecoder, Tagger
-from bmtool.tasks.pinyin2hanzi.predict import Predictor, from_onnx
+from bmtool.tasks.pinyin2hanzi.onnx import from_onnx
+from bmtool.tasks.pinyin2hanzi.predict import Predictor, best_readings
 from bmtool.tasks.pinyin2hanzi.vocab import INPUTS, Vocabulary
 
 TOLERANCE = 1e-3  # on log-probabilities of single hanzi, float32
@@ -33,8 +35,9 @@ def export(task: Any, path: Path, *, int8: bool, metadata: dict) -> dict:
         "max_length": task.config.data.max_length, "int8": int8,
     }  # fmt: skip
     try:
+        about |= {"tables": _write_tables(task, path.parent) if isinstance(model, Tagger) else {}}
         onnx_export.save(proto, working, metadata | about | extra)
-        exported = from_onnx(*open_model(working))
+        exported = from_onnx(working, *open_model(working))
         if int8:
             report = _int8_report(task, exported)
         else:
@@ -45,11 +48,19 @@ def export(task: Any, path: Path, *, int8: bool, metadata: dict) -> dict:
     return report | {"bytes": path.stat().st_size}
 
 
+def _write_tables(task: Any, directory: Path) -> dict[str, int]:
+    """The decoder's tables beside the model, which are read from there: name -> bytes."""
+    held = tables.files(task.tables())
+    for name, contents in held.items():
+        write_bytes(directory / name, contents)
+    return {name: len(contents) for name, contents in held.items()}
+
+
 def _tagger(model: Tagger, int8: bool) -> tuple[Any, dict]:
-    arguments = {"source": torch.full((3, 7), len(INPUTS) - 1), "pairs": torch.zeros(3, 7, 5, dtype=torch.int64)}
-    proto = onnx_export.trace(
-        model, arguments, {"source": ("batch", "length"), "pairs": ("batch", "length", "candidates")}, ["log_p"]
-    )
+    source = torch.full((3, 7), len(INPUTS) - 1)
+    arguments = {"source": source, "known": torch.zeros_like(source), "pairs": torch.zeros(3, 7, 5, dtype=torch.int64)}
+    axes = {"source": ("batch", "length"), "known": ("batch", "length"), "pairs": ("batch", "length", "candidates")}
+    proto = onnx_export.trace(model, arguments, axes, ["log_p"])
     return (onnx_export.quantise(proto) if int8 else proto), {}
 
 
@@ -127,7 +138,7 @@ def _parity(ours: Predictor, exported: Predictor, max_length: int) -> dict:
         sources, references = [s for s, _ in batch], [r for _, r in batch]
         pairs = zip(ours.log_probabilities(sources, references), exported.log_probabilities(sources, references))
         worst = max([worst, *(_difference(a, b) for a, b in pairs)])
-        for mine, theirs in zip(ours.readings(sources, BEST), exported.readings(sources, BEST)):
+        for mine, theirs in zip(best_readings(ours, sources, BEST), best_readings(exported, sources, BEST)):
             same = mine[0].hanzi == theirs[0].hanzi
             scores = _difference(
                 *(np.array([r.log_probability for r in side]) / len(mine[0].hanzi or " ") for side in (mine, theirs))
@@ -158,7 +169,7 @@ def _int8_report(task: Any, exported: Predictor) -> dict:
     """Character accuracy on validation text before and after, and how often the two agree; ExportMismatch beyond INT8_LOSS."""
     texts = [(s.tolist(), h) for s, h in _head(data.split_texts(task.config.data.prepared, "valid"), INT8_EXAMPLES)]
     sources = [source for source, _ in texts]
-    ours, theirs = (p.readings(sources, 1) for p in (task.predictor(), exported))
+    ours, theirs = (best_readings(p, sources, 1) for p in (task.predictor(), exported))
     total = right_ours = right_theirs = agree = 0
     for (_, code_points), (mine, *_), (other, *_) in zip(texts, ours, theirs):
         for code, a, b in zip(code_points, mine.hanzi, other.hanzi):

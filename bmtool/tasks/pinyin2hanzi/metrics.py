@@ -18,7 +18,7 @@ from bmtool.errors import ConfigError, DataError
 from bmtool.measure.bootstrap import BLOCK, Counts, Sums, ratio, weights
 from bmtool.measure.report import Measured
 from bmtool.tasks.pinyin2hanzi import data
-from bmtool.tasks.pinyin2hanzi.predict import Predictor
+from bmtool.tasks.pinyin2hanzi.predict import Predictor, best_readings
 from bmtool.tasks.pinyin2hanzi.vocab import INPUTS
 
 BEST = 10
@@ -106,7 +106,7 @@ def evaluate(predictor: Predictor, examples: Iterable[Example], keep: Callable[[
 def _add_block(
     predictor: Predictor, block: list[Example], weight: np.ndarray, totals: _Totals, keep: Callable[[dict], None]
 ) -> None:
-    found = predictor.readings([e.source for e in block], BEST)
+    found = best_readings(predictor, [e.source for e in block], BEST)
     log_p = predictor.log_probabilities([e.source for e in block], [e.reference for e in block])
     rows, classes = [], {"true": [], "written": [], "right": []}
     per_character: dict[str, list[tuple[int, int, int]]] = {}

@@ -45,10 +45,12 @@ class NgramTables(nn.Module):
 class Reader(nn.Module):
     """Backbone of the tagger and the transformer: embeddings and an encoder."""
 
-    def __init__(self, model: config.Tagger | config.Transformer):
+    def __init__(self, model: config.Tagger | config.Transformer, targets: int = 0):
+        """`targets`, when given, is the number of hanzi ids of a second input channel: the hanzi that are known already."""
         super().__init__()
         self.embedding = nn.Embedding(len(INPUTS), model.width, padding_idx=PAD)
         nn.init.normal_(self.embedding.weight, std=1.0)
+        self.known = nn.Embedding(targets, model.width, padding_idx=PAD) if targets else None
         rows = model.ngram_rows if isinstance(model, config.Tagger) else 0
         self.ngrams = NgramTables(rows, model.ngram_width, model.width) if rows else None
         self.dropout = nn.Dropout(model.dropout)
@@ -64,8 +66,11 @@ class Reader(nn.Module):
     def blocks(self) -> nn.ModuleList:
         return self.encoder.blocks
 
-    def forward(self, source_BT: Tensor, keep_BT: Tensor | None) -> Tensor:
+    def forward(self, source_BT: Tensor, keep_BT: Tensor | None, known_BT: Tensor | None = None) -> Tensor:
+        """`known_BT` holds hanzi ids, PAD where the hanzi is not known."""
         x_BTD = self.embedding(source_BT)
+        if self.known is not None and known_BT is not None:
+            x_BTD = x_BTD + self.known(known_BT)
         if self.ngrams is not None:
             x_BTD = x_BTD + self.ngrams(source_BT)
         return self.encoder(self.dropout(x_BTD), keep_BT)
@@ -109,24 +114,47 @@ class CandidateHead(nn.Module):
 
 
 class Tagger(nn.Module):
-    """One hanzi a syllable, all at once."""
+    """One hanzi a syllable, all at once.
+
+    Besides the syllables it reads the hanzi that are known: typed as hanzi, standing before the input, or guessed by a first pass.
+    It learns to by being shown some of its own targets, as masked language models are trained (Devlin et al. 2018; Ghazvininejad et
+    al. 2019, "Mask-Predict"), a few of them exchanged for another candidate of the syllable so that it does not trust all it sees.
+    """
 
     def __init__(self, model: config.Tagger, vocabulary: Vocabulary):
         super().__init__()
-        self.backbone = Reader(model)
+        self.backbone = Reader(model, vocabulary.targets)
         self.head = CandidateHead(vocabulary, model.width)
+        self.show, self.confuse = model.show, model.confuse
+        self.register_buffer("pair_start", torch.from_numpy(vocabulary.pair_start), persistent=False)
+        self.register_buffer("pair_target", torch.from_numpy(vocabulary.pair_target), persistent=False)
 
     def loss(self, batch, smoothing: float) -> tuple[Tensor, Tensor, int]:
         """Summed loss, number right, number of targets: positions whose hanzi is a candidate of their syllable."""
         keep_BT = batch.source != PAD
-        h_BTD = self.backbone(batch.source, None if keep_BT.all() else keep_BT)
         scored = batch.pair >= 0
+        known_BT = self.shown(batch.source, batch.pair) if self.training and self.show else None
+        h_BTD = self.backbone(batch.source, None if keep_BT.all() else keep_BT, known_BT)
         loss, right = self.head.loss(h_BTD[scored], batch.source[scored], batch.pair[scored], smoothing)
         return loss, right, int(scored.sum())
 
-    def forward(self, source_BT: Tensor, pairs_BTC: Tensor) -> Tensor:
+    def shown(self, source_BT: Tensor, pair_BT: Tensor) -> Tensor:
+        """Random hints [B, T]: in a share `show` of the sentences a share of the hanzi that is uniform between 0 and 1, of which a
+        share `confuse` is some candidate of the syllable, common ones more often."""
+        rate_B1 = torch.rand(len(source_BT), 1) * (torch.rand(len(source_BT), 1) < self.show)
+        show_BT = (torch.rand(source_BT.shape) < rate_B1).to(source_BT.device) & (pair_BT >= 0)
+        start = self.pair_start[source_BT]
+        any_pair = (
+            start
+            + (torch.rand(source_BT.shape).to(start.device) ** 2 * (self.pair_start[source_BT + 1] - start)).long()
+        )
+        confused = (torch.rand(source_BT.shape) < self.confuse).to(source_BT.device)
+        pair = torch.where(confused, any_pair, pair_BT).clamp(0, len(self.pair_target) - 1)
+        return torch.where(show_BT, self.pair_target[pair], PAD)
+
+    def forward(self, source_BT: Tensor, known_BT: Tensor, pairs_BTC: Tensor) -> Tensor:
         """Log-probabilities [B, T, C] of the candidate pairs of every position."""
-        return self.head(self.backbone(source_BT, source_BT != PAD), pairs_BTC)
+        return self.head(self.backbone(source_BT, source_BT != PAD, known_BT), pairs_BTC)
 
 
 class Writer(nn.Module):

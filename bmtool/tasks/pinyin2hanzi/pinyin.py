@@ -36,7 +36,7 @@ zong zou zu zuan zui zun zuo ê
 """.split()  # noqa: SIM905 (a wall of text reads better than 426 lines)
 )
 _KNOWN = frozenset(SYLLABLES)
-_ALONE_ONLY = frozenset(("m", "n", "ng", "hm", "hng", "ê"))  # never found inside letters written together
+ALONE_ONLY = frozenset(("m", "n", "ng", "hm", "hng", "ê"))  # never found inside letters written together
 _LONGEST = max(map(len, SYLLABLES))
 
 # What the model sees in place of a copy.
@@ -66,6 +66,7 @@ class Token:
     text: str
     kind: str  # "syllable", "hanzi", "number", "latin" or "other"
     spaced: bool  # white space stood before it
+    start: int = 0  # where it begins in the line
 
     @property
     def is_copy(self) -> bool:
@@ -76,7 +77,7 @@ def tokenise(text: str) -> Iterator[Token]:
     """Chinese text as hanzi and copies."""
     end = 0
     for match in _TOKEN.finditer(text):
-        yield Token(match.group(), str(match.lastgroup), match.start() > end)
+        yield Token(match.group(), str(match.lastgroup), match.start() > end, match.start())
         end = match.end()
 
 
@@ -84,12 +85,12 @@ def tokenise_pinyin(text: str) -> Iterator[Token]:
     """Typed pinyin as syllables and copies; hanzi that stand in the input are copies of kind "other"."""
     for token in tokenise(unicodedata.normalize("NFC", text)):
         if token.kind == "hanzi":
-            yield Token(token.text, "other", token.spaced)
+            yield Token(token.text, "other", token.spaced, token.start)
         elif token.kind != "latin" or (syllables := read_syllables(token.text)) is None:
             yield token
         else:
             for index, syllable in enumerate(syllables):
-                yield Token(syllable, "syllable", token.spaced and index == 0)
+                yield Token(syllable, "syllable", token.spaced and index == 0, token.start)
 
 
 def copy_class(token: Token) -> str:
@@ -136,6 +137,16 @@ def read_syllables(word: str) -> tuple[str, ...] | None:
     return tuple(syllables) or None
 
 
+def is_one_syllable(word: str) -> bool:
+    """Whether a typed word, without its tone, is a syllable as it stands."""
+    bare = unicodedata.normalize("NFC", unicodedata.normalize("NFD", word.lower()).translate(_TONE_MARKS)).rstrip(
+        "12345"
+    )
+    for written, meant in LETTERS:
+        bare = bare.replace(written, meant)
+    return canonical(bare) is not None
+
+
 def canonical(syllable: str) -> str | None:
     """The one spelling used everywhere of a bare, lower-case syllable; None if there is no such syllable."""
     syllable = SPELLINGS.get(syllable, syllable)
@@ -162,7 +173,7 @@ def _segment(letters: str) -> list[str] | None:
         for size in range(1, min(_LONGEST, len(letters) - start) + 1):
             rest = best[start + size]
             syllable = _inside(letters, start, size)
-            fits = rest is not None and syllable is not None and syllable not in _ALONE_ONLY
+            fits = rest is not None and syllable is not None and syllable not in ALONE_ONLY
             if fits and (best[start] is None or rest[0] + 1 <= best[start][0]):
                 best[start] = (rest[0] + 1, size)
     if best[0] is None:

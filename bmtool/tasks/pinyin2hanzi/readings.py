@@ -81,6 +81,12 @@ class Labeller:
         return [names[number] for character, number in zip(text, numbers) if is_hanzi(character)]
 
 
+@lru_cache(maxsize=4)
+def labeller(entries: tuple = ()) -> Labeller:
+    """The Labeller of these (word, readings) entries; made once."""
+    return Labeller(dict(entries))
+
+
 def code_points(text: str) -> np.ndarray:
     """uint32 [characters]."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)

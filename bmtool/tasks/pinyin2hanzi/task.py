@@ -10,10 +10,12 @@ from torch import Tensor
 
 from bmtool.data.batching import LengthBatches, LengthSource
 from bmtool.engine.task import Best, Identity, Loss
-from bmtool.tasks.pinyin2hanzi import data, export, model
+from bmtool.tasks.pinyin2hanzi import data, export, model, tables
 from bmtool.tasks.pinyin2hanzi.backend import TorchEncoderDecoder, TorchTagger
 from bmtool.tasks.pinyin2hanzi.config import Config
 from bmtool.tasks.pinyin2hanzi.predict import Predictor
+from bmtool.tasks.pinyin2hanzi.sequence import SequencePredictor
+from bmtool.tasks.pinyin2hanzi.tagger import TaggerPredictor
 from bmtool.tasks.pinyin2hanzi.vocab import COPY, END, FILE, PAD, Vocabulary, find_pairs
 
 
@@ -42,7 +44,7 @@ class Task:
 
     def __init__(self, config: Config, assets: Path | None = None):
         """From prepared data; or, for a run that only predicts, from its `assets` directory alone."""
-        self.config = config
+        self.config, self._assets = config, assets
         if assets is None:
             manifest, _ = data.open_split(config.data.prepared, "train")
             self.vocabulary = Vocabulary.load(Path(config.data.prepared))
@@ -76,13 +78,20 @@ class Task:
         return {"loss": (total.item(), count), "accuracy": (right.item(), count)}
 
     def predictor(self) -> Predictor:
-        backend = TorchTagger if isinstance(self.model, model.Tagger) else TorchEncoderDecoder
-        return Predictor(
-            self.vocabulary, backend(self.model), self.config.decode.model_dump(), self.config.data.max_length
-        )
+        decode, longest = self.config.decode.model_dump(), self.config.data.max_length
+        if not isinstance(self.model, model.Tagger):
+            return SequencePredictor(self.vocabulary, TorchEncoderDecoder(self.model), decode, longest)
+        return TaggerPredictor(self.vocabulary, TorchTagger(self.model), *self.tables(), decode, longest)
+
+    def tables(self) -> tables.Tables:
+        """Counted over the training data, or taken from the run."""
+        if self._assets is None:
+            return tables.count(self.config.data.prepared, self.vocabulary, self.config.model.ngram)
+        return tables.load(self._assets)
 
     def export(self, path: Path, *, int8: bool, metadata: dict) -> dict:
         return export.export(self, path, int8=int8, metadata=metadata)
 
-    def assets(self) -> dict[str, str]:
-        return {FILE: self.vocabulary.to_json()}
+    def assets(self) -> dict[str, str | bytes]:
+        held = tables.files(self.tables()) if isinstance(self.model, model.Tagger) else {}
+        return {FILE: self.vocabulary.to_json()} | held

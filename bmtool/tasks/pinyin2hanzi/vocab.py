@@ -49,6 +49,8 @@ class Vocabulary:
             for offset, h in enumerate(self.candidates.get(name, ()))
         }
 
+        self._usual: dict[str, int] | None = None
+
     @property
     def pairs(self) -> int:
         return len(self.pair_hanzi)
@@ -63,6 +65,20 @@ class Vocabulary:
     def pair_id(self, input_number: int, hanzi: str) -> int:
         """The pair's number, -1 when `hanzi` is no candidate of that input."""
         return self._pair.get((INPUTS[input_number], hanzi), -1)
+
+    def hanzi_id(self, hanzi: str) -> int:
+        """The number of a hanzi, PAD when it is not in the vocabulary."""
+        return self._hanzi_id.get(hanzi, PAD)
+
+    def usual_input(self, hanzi: str) -> int | None:
+        """The input that the hanzi is read with most often; None when it is not in the vocabulary."""
+        if self._usual is None:
+            best: dict[str, tuple[int, int]] = {}
+            for (name, h), count in zip(self._pair, self.pair_count.tolist()):
+                if h not in best or count > best[h][0]:
+                    best[h] = count, INPUT_ID[name]
+            self._usual = {h: number for h, (_, number) in best.items()}
+        return self._usual.get(hanzi)
 
     def pair_lookup(self) -> np.ndarray:
         """Sorted keys `input * 65536 + code point` beside pair numbers, int64 [2, pairs], for `find_pairs`."""

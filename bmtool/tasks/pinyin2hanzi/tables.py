@@ -1,0 +1,83 @@
+"""What the tagger's decoder knows besides the weights, kept as files of arrays: n-grams of hanzi, and the tones of each reading."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from bmtool.errors import ConfigError, DataError
+from bmtool.ngram import estimate
+from bmtool.ngram.model import NgramModel, pack
+from bmtool.tasks.pinyin2hanzi import config
+from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, SPECIALS, Vocabulary
+
+SUFFIX = ".safetensors"
+_TONES = "tones" + SUFFIX
+_TOKENS = 1 << 25  # counted at a time
+
+
+class Tables(NamedTuple):
+    ngram: NgramModel
+    tones: np.ndarray  # uint8 [pairs, 6]: the share of each tone among a pair's readings, in 255ths; column 0: unknown
+
+
+def count(prepared: str, vocabulary: Vocabulary, settings: config.Ngram) -> Tables:
+    """The tables of the training split under `prepared`; marks, words and hanzi outside the vocabulary are boundaries."""
+    from bmtool.tasks.pinyin2hanzi import data
+
+    symbols = len(vocabulary.hanzi) + 1
+    if symbols > estimate.SYMBOLS:
+        raise ConfigError(
+            f"an n-gram model has room for {estimate.SYMBOLS - 1:,} hanzi, the vocabulary has {symbols - 1:,}: raise data.min_count"
+        )
+    _, shards = data.open_split(prepared, "train")
+    number = np.maximum(vocabulary.target_lookup() - SPECIALS + 1, 0)
+
+    def sequences() -> Iterator[np.ndarray]:
+        for hanzi in shards.flat("hanzi", _TOKENS):
+            yield number[hanzi]
+
+    counted = estimate.count(sequences(), settings.order)
+    smoothed = estimate.kneser_ney(counted, symbols)
+    return Tables(pack(estimate.prune(smoothed, counted, settings.entries)), _tones(Path(prepared), vocabulary))
+
+
+def _tones(prepared: Path, vocabulary: Vocabulary) -> np.ndarray:
+    """From the readings that were counted while the data was prepared."""
+    seen = np.zeros((vocabulary.pairs, 6), np.int64)
+    for line in (prepared / "readings.tsv").read_text(encoding="utf-8").splitlines()[1:]:
+        hanzi, reading, times = line.split("\t")
+        tone = int(reading[-1]) if reading[-1].isdigit() else 0
+        pair = vocabulary.pair_id(INPUT_ID[reading.rstrip("12345")], hanzi)
+        if pair >= 0:
+            seen[pair, tone] += int(times)
+    return np.round(255 * seen / np.maximum(seen.sum(axis=1, keepdims=True), 1)).astype(np.uint8)
+
+
+def files(tables: Tables) -> dict[str, bytes]:
+    """File name -> contents."""
+    arrays = tables.ngram.arrays() | {"tones": {"tones": tables.tones}}
+    return {name + SUFFIX: save(held) for name, held in arrays.items()}
+
+
+def paths(directory: Path) -> list[Path]:
+    """The files of the tables in a directory."""
+    return sorted([*directory.glob(f"ngram-*{SUFFIX}"), *directory.glob(_TONES)])
+
+
+def load(directory: Path) -> Tables:
+    """The tables whose files are in `directory`; DataError when one is missing or broken."""
+    found = {}
+    for path in paths(directory):
+        try:
+            found[path.name.removesuffix(SUFFIX)] = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise DataError(f"{path} is broken ({error}): make it again") from error
+    for name in ("tones", "ngram-1"):
+        if name not in found:
+            raise DataError(f"no {name}{SUFFIX} in {directory}: the tagger's tables belong beside its weights")
+    tones = found.pop("tones")["tones"]
+    return Tables(NgramModel.from_arrays(found), tones)

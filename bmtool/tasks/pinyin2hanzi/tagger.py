@@ -1,0 +1,139 @@
+"""The tagger's predictor: the network's opinion of every position, searched together with the n-gram model.
+
+A lattice with several ways is first searched without the network; the network then reads the best few of the ways. Shapes: B
+sentences, T positions, C candidates, N candidates of all positions.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from bmtool.ngram.model import NgramModel
+from bmtool.tasks.pinyin2hanzi.decode import Candidates, Channel, Path, search
+from bmtool.tasks.pinyin2hanzi.lattice import Arc, Lattice, linear, straighten
+from bmtool.tasks.pinyin2hanzi.predict import Written, batches
+from bmtool.tasks.pinyin2hanzi.vocab import PAD, Vocabulary
+
+FLOOR = -14.0  # log-probability: the network rules nothing out
+WAYS = 3  # ways through a lattice that the network reads
+ALTERNATIVES = 5  # paths a line is searched for at least, so that there is something to compare the best with
+
+
+class Backend(Protocol):
+    def log_p(self, source_BT: np.ndarray, known_BT: np.ndarray, pairs_BTC: np.ndarray) -> np.ndarray:
+        """Log-probabilities [B, T, C] of each position's candidate pairs (-1: none), given the hanzi ids that are known."""
+
+
+class TaggerPredictor:
+    def __init__(  # noqa: PLR0913
+        self,
+        vocabulary: Vocabulary,
+        backend: Backend,
+        ngram: NgramModel,
+        tones: np.ndarray,
+        decode: dict,
+        max_length: int,
+    ):
+        self.vocabulary, self.backend, self.ngram = vocabulary, backend, ngram
+        self.decode, self.max_length = decode, max_length
+        self.channel = Channel(vocabulary, tones)
+
+    def write(self, lattices: list[Lattice], n_best: int) -> list[list[Written]]:
+        out = [[Written((), (), 0.0)] for _ in lattices]
+        for numbers in batches([lattice.size for lattice in lattices]):
+            for number, found in zip(numbers, self._write([lattices[n] for n in numbers], max(n_best, ALTERNATIVES))):
+                out[number] = found[:n_best]
+        return out
+
+    def log_probabilities(self, sources: list[list[int]], references: list[list[str | None]]) -> list[np.ndarray]:
+        out: list[np.ndarray] = [np.zeros(0)] * len(sources)
+        for numbers in batches([len(source) for source in sources]):
+            batch = [linear(sources[n]) for n in numbers]
+            candidates = self.channel.candidates(batch)
+            log_p, first = self.network(batch, candidates), candidates.first
+            for n in numbers:
+                out[n] = np.full(len(sources[n]), np.nan)
+                for t, (number, hanzi) in enumerate(zip(sources[n], references[n])):
+                    if hanzi is not None:
+                        pair = self.vocabulary.pair_id(number, hanzi)
+                        out[n][t] = (
+                            log_p[first[t] + pair - self.vocabulary.pair_start[number]] if pair >= 0 else -np.inf
+                        )
+                first = first[len(sources[n]) :]
+        return out
+
+    def _write(self, lattices: list[Lattice], n_best: int) -> list[list[Written]]:
+        ways = self._ways(lattices)
+        straight = [straighten(arcs) for line in ways for arcs in line]
+        candidates = self.channel.candidates(straight)
+        network = np.maximum(self.network(straight, candidates), FLOOR)
+        candidates.score += self.decode["network_weight"] * network
+        found = iter(self._search(straight, candidates, n_best))
+        lines = iter(straight)
+        return [
+            self._ranked(
+                [(lattice.arcs, path) for _ in line for lattice in [next(lines)] for path in next(found)], candidates
+            )
+            for line in ways
+        ]
+
+    def _search(self, lattices: list[Lattice], candidates: Candidates, n_best: int) -> list[list[Path]]:
+        before = np.zeros(len(lattices), np.int64)
+        return search(self.ngram, lattices, candidates, beam=self.decode["beam"], n_best=n_best, before=before)
+
+    def _ways(self, lattices: list[Lattice]) -> list[list[list[Arc]]]:
+        """For each lattice the arcs of the ways that the network shall read."""
+        ways = [[list(lattice.arcs)] for lattice in lattices]
+        several = [number for number, lattice in enumerate(lattices) if not lattice.is_linear]
+        if several:
+            chosen = [lattices[number] for number in several]
+            for number, paths in zip(several, self._search(chosen, self.channel.candidates(chosen), 4 * WAYS)):
+                different = dict.fromkeys(path.arcs for path in paths)
+                ways[number] = [[lattices[number].arcs[arc] for arc in arcs] for arcs in list(different)[:WAYS]]
+        return ways
+
+    def _ranked(self, found: list[tuple[tuple[Arc, ...], Path]], candidates: Candidates) -> list[Written]:
+        """The paths of one line, best first, their scores made log-probabilities among themselves."""
+        score = np.array([path.score for _, path in found]) / self.decode["temperature"]
+        log_p = score - score.max() - np.log(np.exp(score - score.max()).sum())
+        order = np.argsort(-score, kind="stable")
+        return [Written(found[i][0], self._texts(*found[i], candidates), float(log_p[i])) for i in order]
+
+    def _texts(self, arcs: Sequence[Arc], path: Path, candidates: Candidates) -> tuple[str | None, ...]:
+        pairs = candidates.pair[list(path.candidates)]
+        return tuple(
+            self.vocabulary.pair_hanzi[pair] if pair >= 0 else arc.word or None
+            for arc, pair in zip(arcs, pairs.tolist())
+        )
+
+    def network(self, lattices: list[Lattice], candidates: Candidates) -> np.ndarray:
+        """The network's log-probability [N] of every candidate of linear lattices; 0 where there is nothing to choose."""
+        lengths = [lattice.size for lattice in lattices]
+        at = np.repeat(np.arange(len(lattices)), lengths), np.concatenate([np.arange(n) for n in lengths])
+        source, known = (np.full((len(lattices), max(lengths)), PAD, np.int64) for _ in range(2))
+        source[at] = [arc.number for lattice in lattices for arc in lattice.arcs]
+        known[at] = [
+            self.vocabulary.hanzi_id(arc.word) if arc.word else PAD for lattice in lattices for arc in lattice.arcs
+        ]
+        size = np.diff(candidates.first)
+        position = np.repeat(np.arange(len(size)), size)
+        # The softmax is over all candidates of the syllable, also when only some of them may stand here.
+        start = self.vocabulary.pair_start[source]
+        count = self.vocabulary.pair_start[source + 1] - start
+        columns = np.arange(max(1, count.max()))
+        pairs = np.where(columns < count[..., None], start[..., None] + columns, -1)
+        log_p = self.backend.log_p(source, known, pairs)
+        column = candidates.pair - start[at][position]
+        real = candidates.pair >= 0
+        out = np.zeros(len(position))
+        out[real] = log_p[at[0][position[real]], at[1][position[real]], column[real]]
+        return out
+
+
+class OnnxTagger:
+    def __init__(self, session: Any):
+        self.session = session
+
+    def log_p(self, source_BT: np.ndarray, known_BT: np.ndarray, pairs_BTC: np.ndarray) -> np.ndarray:
+        return self.session.run(["log_p"], {"source": source_BT, "known": known_BT, "pairs": pairs_BTC})[0]
