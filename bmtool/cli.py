@@ -143,26 +143,56 @@ def evaluate(  # noqa: PLR0913
 
 
 @command
-def translate(
+def translate(  # noqa: PLR0913
     text: Annotated[
         list[str], typer.Argument(help="Lines of pinyin; without any, standard input is read.", metavar="[TEXT]...")
     ] = [],  # noqa: B006
     model: Annotated[
-        str | None, typer.Option(help="A run directory or an exported .onnx file.", envvar="BMTOOL_MODEL")
-    ] = None,
+        str, typer.Option(help="A run directory or an exported .onnx file.", envvar="BMTOOL_MODEL", show_default=False)
+    ] = "default",
     input_: Annotated[str | None, typer.Option("--input", help="A file of lines.", metavar="FILE")] = None,
     n_best: Annotated[int, typer.Option(min=1, max=100, help="So many ways to write each line, tab-separated.")] = 1,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with probabilities.")] = False,
+    context: Annotated[str, typer.Option(help="Text that stands before each line and helps to choose.")] = "",
+    lexicon: Annotated[
+        str | None,
+        typer.Option(
+            help="Your own words: a line each of word, pinyin, weight (tabs; two may be left out).", metavar="FILE"
+        ),
+    ] = None,
+    fuzzy: Annotated[
+        list[str],
+        typer.Option(help="Sounds that count as one: z/zh, an/ang, n/l ..., or all. May be repeated.", metavar="A/B"),
+    ] = [],  # noqa: B006
+    initials: Annotated[bool, typer.Option("--initials", help="Initials may stand for syllables: wmdj.")] = False,
+    traditional: Annotated[
+        bool, typer.Option("--traditional", help="Write traditional characters (needs OpenCC).")
+    ] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show what was weighed for every syllable.")] = False,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", "-i", help="Choose among candidates by number.")
+    ] = False,
+    proofread: Annotated[
+        str | None, typer.Option(help="Look for homophone errors in a file of Chinese text instead.", metavar="FILE")
+    ] = None,
 ) -> None:
-    """Pinyin to Chinese text, line by line."""
-    from bmtool.commands import translate
-    from bmtool.errors import ConfigError
+    """Pinyin to Chinese text, line by line.
 
-    if model is None:
-        raise ConfigError(
-            "which model? Name a run or an .onnx file with --model, or in the environment variable BMTOOL_MODEL"
-        )
-    translate.translate(text, model=model, input_file=input_, n_best=n_best, as_json=json)
+    Without --model the one that comes with bmtool answers.
+    """
+    from bmtool.commands import translate
+
+    if proofread is not None and (text or input_ or interactive):
+        raise ConfigError("--proofread reads a file of text: it takes no pinyin beside it")
+    if interactive and (text or input_ or json):
+        raise ConfigError("--interactive asks for its lines: leave TEXT, --input and --json out")
+    reading = translate.Reading(n_best, context, tuple(fuzzy), initials, lexicon, traditional)
+    if proofread is not None:
+        translate.proofread(proofread, model=model, as_json=json)
+    elif interactive:
+        translate.interactive(model=model, reading=reading)
+    else:
+        translate.translate(text, model=model, input_file=input_, reading=reading, as_json=json, explain=explain)
 
 
 @command

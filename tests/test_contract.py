@@ -217,7 +217,7 @@ def test_no_syllable_is_ever_lost(trained):
     without = [s for s in SYLLABLES if not predictor.vocabulary.candidate_count(INPUT_ID[s])]
     assert without
     for syllable, result in zip(SYLLABLES, translate(predictor, list(SYLLABLES))):
-        assert result.text == syllable if syllable in without else len(result.text) == 1
+        assert result.text == syllable if syllable in without else len(result.text) == 1, (syllable, result)
     text = translate(predictor, [f"ni {without[0]} hao"])[0].text
     assert text[1:-1] == without[0] and len(text) == 2 + len(without[0])
 

@@ -5,8 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import bmtool
 from bmtool import registry
 from bmtool.errors import DataError
+
+
+DEFAULT = "default"  # names the model that comes with bmtool
+PRETRAINED = Path(bmtool.__file__).parent / "pretrained"
 
 
 @dataclass
@@ -21,7 +26,7 @@ class Loaded:
 
 def load_model(path: str | Path, warn: Callable[[str], None], task: str | None = None) -> Loaded:
     """The model at `path`. DataError when it is neither a run nor an exported model, or of another task than `task`."""
-    path = Path(path)
+    path = PRETRAINED / (task or "pinyin2hanzi") / "model.onnx" if str(path) == DEFAULT else Path(path)
     if path.suffix == ".onnx":
         loaded = _from_file(path)
     elif path.exists():

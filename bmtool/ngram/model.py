@@ -1,7 +1,7 @@
 """A pruned n-gram model in two bytes an n-gram: packed from an estimate, kept in one file an order, looked up by arrays of histories.
 
 p(w | h) is stored for the n-grams that are kept; for others it is left(h) p(w | h without its first symbol) (backing off, Katz 1987).
-Logarithms are rounded to 32, 64 or 256 levels. Shapes: R histories, N words.
+Logarithms are rounded to 16, 32 or 256 levels. Shapes: R histories, N words.
 """
 
 from dataclasses import dataclass

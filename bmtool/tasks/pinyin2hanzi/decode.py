@@ -156,6 +156,15 @@ def search(  # noqa: PLR0913
     return [[_path(rows, row) for row in range(at, at + number)] for at, number in zip(*ends)]
 
 
+def window(ngram: NgramModel, history: np.ndarray, word: np.ndarray, following: np.ndarray) -> np.ndarray:
+    """Log-probability [N] of each `word` [N] and of what follows it, after one `history` [1]."""
+    row, total = np.zeros(len(word), np.int64), np.zeros(len(word))
+    for symbol in (word, *(np.full(len(word), s) for s in following)):
+        total += _log_p(ngram, history, row, symbol)
+        history, row = ngram.extend(history[row], symbol), np.arange(len(word))
+    return total
+
+
 def _extensions(
     arcs: np.ndarray, first_row: np.ndarray, row_count: np.ndarray, candidates: Candidates
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

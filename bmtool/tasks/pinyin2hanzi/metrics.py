@@ -25,9 +25,10 @@ BEST = 10
 RUN_LENGTHS = range(2, 41)
 METRICS = (
     "character_accuracy", "cer", "sentence_accuracy", "p@1", "p@5", "p@10", "mrr", "macro_precision", "macro_recall", "macro_f1",
-    "loss", "perplexity",
+    "loss", "perplexity", "ece",
 )  # fmt: skip
 LENGTHS = ((1, 4), (5, 8), (9, 16), (17, 32), (33, None))
+BINS = 10  # of probability
 CANDIDATES = ((1, 5), (6, 10), (11, 20), (21, 40), (41, None))
 
 
@@ -87,6 +88,9 @@ class _Totals:
 
     all: Sums = field(default_factory=lambda: Sums(len(COLUMNS)))
     by_length: dict[str, Sums] = field(default_factory=dict)
+    calibration: Sums = field(
+        default_factory=lambda: Sums(3 * BINS)
+    )  # examples, their probability, those right, of each bin
     by_candidates: dict[str, Sums] = field(default_factory=dict)
     true: Counts = field(default_factory=Counts)
     written: Counts = field(default_factory=Counts)
@@ -119,6 +123,7 @@ def _add_block(
         keep(_record(example, readings, found[number]))
     table = np.array(rows)
     totals.all.add(table, weight)
+    totals.calibration.add(_calibration(found, table), weight)
     for label in {length_label(len(e.hanzi)) for e in block}:
         here = np.array([length_label(len(e.hanzi)) == label for e in block])
         totals.by_length.setdefault(label, Sums(len(COLUMNS))).add(table[here], weight[here])
@@ -153,6 +158,15 @@ def _row(reference: str, readings: list[str], aligned: list, log_p: np.ndarray) 
     edits = Levenshtein.distance(reference, readings[0])
     tops = [float(0 < rank <= k) for k in (1, 5, 10)]
     return [len(reference), right, edits, 1, *tops, 1 / rank if rank else 0.0, -finite.sum(), len(finite)]
+
+
+def _calibration(found: list, table: np.ndarray) -> np.ndarray:
+    """For each example its place among the bins of probability: 1, the probability of its best text, and whether that is right."""
+    probability = np.exp([readings[0].log_probability for readings in found])
+    out = np.zeros((len(found), BINS, 3))
+    bins = np.minimum((probability * BINS).astype(np.int64), BINS - 1)
+    out[np.arange(len(found)), bins] = np.stack([np.ones(len(found)), probability, table[:, COLUMN["top1"]]], axis=1)
+    return out.reshape(len(found), -1)
 
 
 def _count(classes: dict[str, list], number: int, true: str | None, written: str | None) -> None:
@@ -224,8 +238,14 @@ def _macro(totals: _Totals) -> dict[str, np.ndarray]:
     return {f"macro_{name}": value for name, value in mean.items()}
 
 
+def _ece(calibration: Sums) -> np.ndarray:
+    """Expected calibration error (Guo et al. 2017) of the probability of the best text, in equally wide bins."""
+    count, probability, right = np.moveaxis(calibration.total.reshape(-1, BINS, 3), 2, 0)
+    return ratio(np.abs(probability - right).sum(axis=1), count.sum(axis=1))
+
+
 def _measured(totals: _Totals) -> Measured:
-    figures = _ratios(totals.all) | _macro(totals)
+    figures = _ratios(totals.all) | _macro(totals) | {"ece": _ece(totals.calibration)}
     shown = ("character_accuracy", "cer", "sentence_accuracy", "p@5", "p@10", "mrr", "loss")
     lengths = {
         label: {n: v for n, v in _ratios(sums).items() if n in shown}

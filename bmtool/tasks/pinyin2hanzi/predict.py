@@ -38,25 +38,19 @@ class Written(NamedTuple):
 class Translation:
     """One line of output.
 
-    `n_best` is (text, probability), best first; `unread` are copied words that look like mistyped pinyin; `pieces` are what the best
-    text was made of.
+    `n_best` is (text, probability), best first; `unread` are copied words that look like mistyped pinyin; `ways` are the parts of the
+    line, each with what the best text was made of.
     """
 
     text: str
     n_best: list[tuple[str, float]]
     unread: list[str] = field(default_factory=list)
-    pieces: list["Piece"] = field(default_factory=list)
+    ways: list[tuple[typed.Part, Written]] = field(default_factory=list)
 
-
-@dataclass(frozen=True)
-class Piece:
-    """A hanzi (or a word of the lexicon) of the best text: characters start ... end of the line, read as `syllable`."""
-
-    start: int
-    end: int
-    syllable: str
-    text: str
-    arc: Arc
+    @property
+    def confidence(self) -> float:
+        """The probability of the best text."""
+        return self.n_best[0][1]
 
 
 @dataclass(frozen=True)
@@ -105,37 +99,31 @@ def translate(
 
 def _translation(parts: list[typed.Part], written: list[list[Written]], n_best: int) -> Translation:
     texts: dict[str, float] = {}
-    best: list[tuple[str, Token, Arc | None]] = []
+    best: list[tuple[typed.Part, Written]] = []
     for choice, log_p in search.merge(written, n_best):
-        pieces = [piece for part, ways, i in zip(parts, written, choice) for piece in _pieces(part, ways[i])]
-        best = best or pieces
-        text = pinyin.join([(text, token) for text, token, _ in pieces])
+        ways = [(part, options[i]) for part, options, i in zip(parts, written, choice)]
+        best = best or ways
+        text = pinyin.join([piece for way in ways for piece in _pieces(*way)])
         texts[text] = texts.get(text, 0.0) + float(np.exp(log_p))
-    ranked = sorted(texts.items(), key=lambda item: -item[1])
-    unread = [token.text for _, token, _ in best if pinyin.looks_mistyped(token)]
-    named = [
-        Piece(*arc.span, typed.name(arc), text, arc)
-        for text, token, arc in best
-        if arc is not None and not token.is_copy
-    ]
-    return Translation(ranked[0][0] if ranked else "", ranked or [("", 1.0)], unread, named)
+    unread = [token.text for way in best for _, token in _pieces(*way) if pinyin.looks_mistyped(token)]
+    return Translation(next(iter(texts)), list(texts.items()), unread, best)
 
 
-def _pieces(part: typed.Part, written: Written) -> Iterator[tuple[str, Token, Arc | None]]:
-    """(text, token, arc) of everything that a way writes, without the context; copies that it lacks stand at the end."""
+def _pieces(part: typed.Part, written: Written) -> Iterator[tuple[str, Token]]:
+    """(text, token) of everything that a way writes, without the context; copies that it lacks stand at the end."""
     copies = [unit for unit, token in enumerate(part.tokens) if token.is_copy and unit >= part.given]
     for arc, text in zip(written.arcs, written.texts):
         token = part.tokens[arc.unit]
         if arc.unit < part.given:
             continue
         if text is not None:
-            yield text, Token(text, "hanzi", False, token.start), arc
+            yield text, Token(text, "hanzi", False, token.start)
         else:
             if arc.unit in copies:
                 copies.remove(arc.unit)
-            yield token.text, token if token.is_copy else Token(token.text, "latin", token.spaced, token.start), arc
+            yield token.text, token if token.is_copy else Token(token.text, "latin", token.spaced, token.start)
     for unit in copies:
-        yield part.tokens[unit].text, part.tokens[unit], None
+        yield part.tokens[unit].text, part.tokens[unit]
 
 
 def batches(lengths: Sequence[int]) -> Iterator[list[int]]:

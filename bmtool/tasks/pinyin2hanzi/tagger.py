@@ -4,25 +4,36 @@ A lattice with several ways is first searched without the network; the network t
 sentences, T positions, C candidates, N candidates of all positions.
 """
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from bmtool.ngram.model import NgramModel
-from bmtool.tasks.pinyin2hanzi.decode import Candidates, Channel, Path, search
+from bmtool.tasks.pinyin2hanzi.decode import BOUNDARY, Candidates, Channel, Path, search, window
 from bmtool.tasks.pinyin2hanzi.lattice import Arc, Lattice, linear, straighten
 from bmtool.tasks.pinyin2hanzi.predict import Written, batches
 from bmtool.tasks.pinyin2hanzi.vocab import PAD, Vocabulary
 
 FLOOR = -14.0  # log-probability: the network rules nothing out
 WAYS = 3  # ways through a lattice that the network reads
-ALTERNATIVES = 5  # paths a line is searched for at least, so that there is something to compare the best with
+ALTERNATIVES = 10  # paths a line is searched for at least, so that there is something to compare the best with
 
 
 class Backend(Protocol):
     def log_p(self, source_BT: np.ndarray, known_BT: np.ndarray, pairs_BTC: np.ndarray) -> np.ndarray:
         """Log-probabilities [B, T, C] of each position's candidate pairs (-1: none), given the hanzi ids that are known."""
+
+
+class Weighed(NamedTuple):
+    """A candidate of one position, everything else given: its probability, and what each part says, in nats."""
+
+    text: str
+    probability: float
+    ngram: float
+    reading: float
+    network: float
 
 
 class TaggerPredictor:
@@ -106,6 +117,67 @@ class TaggerPredictor:
             self.vocabulary.pair_hanzi[pair] if pair >= 0 else arc.word or None
             for arc, pair in zip(arcs, pairs.tolist())
         )
+
+    def weigh(self, written: Written) -> list[list[Weighed]]:
+        """For every hanzi and copy of a way its candidates, likeliest first: p(hanzi here | the other hanzi, all syllables)."""
+        lattice = straighten(list(written.arcs))
+        candidates = self.channel.candidates([lattice])
+        network = np.maximum(self.network([lattice], candidates), FLOOR)
+        symbols = np.array([self.channel.symbols(text)[0] if text else BOUNDARY for text in self._each(written)])
+        history = np.zeros(1, np.int64)
+        out = []
+        for place, symbol in enumerate(symbols):
+            rows = slice(candidates.first[place], candidates.first[place + 1])
+            following = np.append(symbols[place + 1 : place + self.ngram.order], BOUNDARY)[: self.ngram.order - 1]
+            ngram = window(self.ngram, history, candidates.symbols[rows, -1], following)
+            out.append(self._weighed(candidates, rows, ngram, network[rows]))
+            history = self.ngram.extend(history, np.array([symbol]))
+        return out
+
+    def doubt(
+        self, sources: list[list[int]], texts: list[list[str | None]], threshold: float
+    ) -> list[list[str | None]]:
+        """The hanzi of each text, exchanged where the rest speaks for another one of the same syllable by more than `threshold` nats.
+
+        `sources` are the input numbers of `texts`, which hold None for copies. The network sees the text as it stands.
+        """
+        out = [list(text) for text in texts]
+        for numbers in batches([len(source) for source in sources]):
+            lattices = [linear(sources[n]) for n in numbers]
+            seen = [
+                straighten([replace(a, word=h or "") for a, h in zip(lattice.arcs, texts[n])])
+                for n, lattice in zip(numbers, lattices)
+            ]
+            candidates = self.channel.candidates(lattices)
+            candidates.score += self.decode["network_weight"] * np.maximum(self.network(seen, candidates), FLOOR)
+            given = np.concatenate([self._pairs(sources[n], texts[n]) for n in numbers])
+            place = np.repeat(np.arange(len(given)), np.diff(candidates.first))
+            candidates.score += threshold * (candidates.pair == given[place])
+            for n, (path, *_) in zip(numbers, self._search(lattices, candidates, 1)):
+                better = [
+                    self.vocabulary.pair_hanzi[p] if p >= 0 else None for p in candidates.pair[list(path.candidates)]
+                ]
+                out[n] = [
+                    new if pair >= 0 else old
+                    for new, old, pair in zip(better, texts[n], self._pairs(sources[n], texts[n]))
+                ]
+        return out
+
+    def _pairs(self, source: list[int], text: list[str | None]) -> np.ndarray:
+        """The pair of each hanzi with its syllable, -1 when it is none."""
+        return np.array([self.vocabulary.pair_id(number, h) if h else -1 for number, h in zip(source, text)], np.int64)
+
+    def _each(self, written: Written) -> Iterator[str | None]:
+        for arc, text in zip(written.arcs, written.texts):
+            yield from text if arc.numbers else [text]
+
+    def _weighed(self, candidates: Candidates, rows: slice, ngram: np.ndarray, network: np.ndarray) -> list[Weighed]:
+        reading = candidates.score[rows]
+        total = (ngram + reading + self.decode["network_weight"] * network) / self.decode["temperature"]
+        p = np.exp(total - total.max())
+        names = [self.vocabulary.pair_hanzi[pair] if pair >= 0 else "" for pair in candidates.pair[rows]]
+        columns = zip(names, (p / p.sum()).tolist(), ngram.tolist(), reading.tolist(), network.tolist())
+        return sorted((Weighed(*row) for row in columns), key=lambda w: -w.probability)
 
     def network(self, lattices: list[Lattice], candidates: Candidates) -> np.ndarray:
         """The network's log-probability [N] of every candidate of linear lattices; 0 where there is nothing to choose."""

@@ -204,6 +204,9 @@ class _Reader:
     def _ways(self, word: str, spelled: _Spelled) -> list[Arc]:
         """Every exact reading of the letters; where there is none, readings with slips and initials, and the word as it is."""
         size = len(spelled.letters)
+        whole = canonical(spelled.letters)
+        if whole and not self._known(whole):  # a syllable that no hanzi of this vocabulary is read with
+            return []
         arcs = [
             arc
             for start in range(size)
@@ -216,14 +219,16 @@ class _Reader:
                 replace(arc, cost=arc.cost + SPLIT) if whole and arc.start == 0 and arc.end < size else arc
                 for arc in useful
             ]
-        if word != word.lower() or canonical(spelled.letters):  # a name, or a syllable that no hanzi is read with
+        if word != word.lower():
             return []
         if self.initials and size <= SHORTENED:
             arcs += self._initials(spelled)
         if _VOWELS & set(spelled.letters):
             arcs += self._slips(spelled)
         guessed = _through(arcs, size)
-        return [*guessed, Arc(0, size, INPUT_ID["<latin>"], KEPT + KEPT_LETTER * size)] if guessed else []
+        if guessed and not self.initials:
+            guessed.append(Arc(0, size, INPUT_ID["<latin>"], KEPT + KEPT_LETTER * size))
+        return guessed
 
     def _syllables(self, spelled: _Spelled, start: int, end: int) -> list[Arc]:
         """The syllable that the letters start ... end write, and those that fuzzy sounds make of it."""
