@@ -196,6 +196,24 @@ def translate(  # noqa: PLR0913
 
 
 @command
+def annotate(
+    text: Annotated[
+        list[str],
+        typer.Argument(help="Lines of Chinese text; without any, standard input is read.", metavar="[TEXT]..."),
+    ] = [],  # noqa: B006
+    input_: Annotated[str | None, typer.Option("--input", help="A file of lines.", metavar="FILE")] = None,
+    style: Annotated[str, typer.Option(help="marks (nǐ), numbers (ni3), or ruby (HTML over the hanzi).")] = "marks",
+    readings: Annotated[
+        str | None, typer.Option(help="Your own reading dictionary: a line each of word, tab, pinyin.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Chinese text to pinyin, line by line."""
+    from bmtool.commands import annotate
+
+    annotate.annotate(text, input_file=input_, style=style, readings=readings)
+
+
+@command
 def export_onnx(
     run: Run,
     int8: Annotated[bool, typer.Option("--int8", help="Quantise weights to 8 bits.")] = False,

@@ -9,7 +9,6 @@ import bmtool
 from bmtool import registry
 from bmtool.errors import DataError
 
-
 DEFAULT = "default"  # names the model that comes with bmtool
 PRETRAINED = Path(bmtool.__file__).parent / "pretrained"
 

@@ -2,17 +2,16 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from bmtool.commands.lines import chunks, warn
 from bmtool.commands.loading import load_model
-from bmtool.errors import ConfigError, DataError
+from bmtool.errors import ConfigError
 from bmtool.registry import suggest
 
-BATCH_LINES = 64
-MAX_LINE = 1 << 20
 WORDS_SHOWN, WORD_SHOWN = 5, 40
 CHOICES = 9  # that interactive mode offers, a digit each
 EXPLAINED = 5  # candidates of a position
@@ -105,25 +104,25 @@ def translate(  # noqa: PLR0913
 
     Words in small letters that are no pinyin are kept as they are, with a note on stderr naming them and their line.
     """
-    translator = Translator(model, _warn)
-    for first, name, lines in _chunks(texts, input_file):
+    translator = Translator(model, warn)
+    for first, name, lines in chunks(texts, input_file):
         results = translator(lines, reading)
         for number, (line, result) in enumerate(zip(lines, results), start=first):
             print(_as_json(translator, line, result) if as_json else _as_text(result), flush=True)
             if explain:
                 _explain(translator.alternatives(result))
             if result.unread:
-                _warn(f"{name}:{number}: no pinyin, kept as it is: {_listing(result.unread)}")
+                warn(f"{name}:{number}: no pinyin, kept as it is: {_listing(result.unread)}")
 
 
 def proofread(path: str, *, model: str = "default", as_json: bool = False) -> None:
     """Print what seems to be a wrong hanzi in a file of text ("-" is standard input), as FILE:LINE:COLUMN."""
     from bmtool.tasks.pinyin2hanzi.proofread import proofread as search
 
-    predictor = load_model(model, _warn, task="pinyin2hanzi").predictor
+    predictor = load_model(model, warn, task="pinyin2hanzi").predictor
     if not hasattr(predictor, "doubt"):
         raise ConfigError("this model cannot proofread: that needs a tagger")
-    for first, name, lines in _chunks([], path):
+    for first, name, lines in chunks([], path):
         for number, (line, findings) in enumerate(zip(lines, search(predictor, lines)), start=first):
             for finding in findings:
                 around = line[max(0, finding.start - 10) : finding.end + 10]
@@ -134,7 +133,7 @@ def proofread(path: str, *, model: str = "default", as_json: bool = False) -> No
 
 def interactive(*, model: str = "default", reading: Reading = Reading()) -> None:
     """Read pinyin line by line, offer candidates by number, and write what was chosen; what was written is the context of what follows."""
-    translator, written = Translator(model, _warn), reading.context
+    translator, written = Translator(model, warn), reading.context
     _say("pinyin and Enter, then a number to choose (Enter alone: 1); an empty line ends")
     while line := _ask("> ").strip():
         found = translator([line], replace(reading, n_best=CHOICES, context=written))[0]
@@ -157,10 +156,6 @@ def _ask(prompt: str) -> str:
 
 def _say(message: str) -> None:
     print(message, file=sys.stderr)
-
-
-def _warn(message: str) -> None:
-    _say(f"bmtool: {message}")
 
 
 def _explain(positions: list[dict]) -> None:
@@ -204,46 +199,3 @@ def _as_json(translator: Translator, line: str, result: Any) -> str:
             for p in translator.alternatives(result)
         ]
     return json.dumps(value, ensure_ascii=False)
-
-
-def _chunks(texts: list[str], input_file: str | None) -> Iterator[tuple[int, str, list[str]]]:
-    """(number of the first line, name of the source, lines)."""
-    if texts:
-        yield from _batched(texts, "argument", BATCH_LINES)
-    elif input_file is None or input_file == "-":
-        yield from _batched(_lines(sys.stdin.buffer, "<stdin>"), "<stdin>", 1)
-    else:
-        try:
-            with Path(input_file).open("rb") as stream:
-                yield from _batched(_lines(stream, input_file), input_file, BATCH_LINES)
-        except OSError as error:
-            raise DataError(f"cannot read {input_file}: {error.strerror}") from error
-
-
-def _lines(stream: TextIO, name: str) -> Iterator[str]:
-    """Decoded lines. Bytes that are not UTF-8 become U+FFFD and a line is cut after MAX_LINE bytes, each with a note, so that a line
-    in stays a line out."""
-    number = 0
-    while raw := stream.readline(MAX_LINE):
-        number += 1
-        if len(raw) == MAX_LINE and not raw.endswith(b"\n"):
-            _warn(f"{name}:{number}: line longer than 1 MiB, cut there")
-            while (rest := stream.readline(MAX_LINE)) and not rest.endswith(b"\n"):
-                pass
-        try:
-            text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            _warn(f"{name}:{number}: not UTF-8 at byte {error.start + 1}")
-            text = raw.decode("utf-8", "replace")
-        yield text.rstrip("\r\n").replace("\0", " ")
-
-
-def _batched(lines: Iterable[str], name: str, size: int) -> Iterator[tuple[int, str, list[str]]]:
-    first, batch = 1, []
-    for line in lines:
-        batch.append(line)
-        if len(batch) == size:
-            yield first, name, batch
-            first, batch = first + len(batch), []
-    if batch:
-        yield first, name, batch

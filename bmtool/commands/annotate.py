@@ -1,0 +1,21 @@
+"""`annotate`: Chinese text with its pinyin, a line in and a line out."""
+
+from pathlib import Path
+
+from bmtool.commands.lines import chunks
+from bmtool.errors import ConfigError
+from bmtool.tasks.pinyin2hanzi.annotate import STYLES
+from bmtool.tasks.pinyin2hanzi.annotate import annotate as annotate_line
+from bmtool.tasks.pinyin2hanzi.readings import labeller, load_dictionary
+
+
+def annotate(
+    texts: list[str], *, input_file: str | None = None, style: str = "marks", readings: str | None = None
+) -> None:
+    """Print every line with its pinyin; `readings` is the user's own dictionary of readings."""
+    if style not in STYLES:
+        raise ConfigError(f"--style: expected {', '.join(STYLES)}, got {style!r}")
+    reader = labeller(tuple(load_dictionary(Path(readings)).items()) if readings else ())
+    for _, _, lines in chunks(texts, input_file):
+        for line in lines:
+            print(annotate_line(reader, line, style), flush=True)
