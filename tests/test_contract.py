@@ -20,8 +20,8 @@ from bmtool.config.load import load
 from bmtool.engine.device import choose
 from bmtool.engine.trainer import Trainer, seed_everything
 from bmtool.tasks.pinyin2hanzi.pinyin import SYLLABLES
-from bmtool.tasks.pinyin2hanzi.task import Task
 from bmtool.tasks.pinyin2hanzi.predict import translate
+from bmtool.tasks.pinyin2hanzi.task import Task
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID
 
 kinds = pytest.mark.parametrize("kind", list(KINDS))

@@ -168,13 +168,8 @@ def prune(model: Estimate, counted: dict[int, Counted], entries: int) -> Estimat
     Rosenfeld 1996). With a kept n-gram its beginning and its end are kept, so that both can be looked up on the way to it.
     """
     worth = {n: _worth(model, counted, n) for n in model.levels}
-    everything = np.concatenate(list(worth.values())) if worth else np.zeros(0)
-    everything = everything[everything > 0]
-    least = (
-        np.partition(everything, len(everything) - entries)[len(everything) - entries]
-        if entries < len(everything)
-        else 0.0
-    )
+    everything = np.sort(np.concatenate([np.zeros(0), *(w[w > 0] for w in worth.values())]))
+    least = everything[-entries] if 0 < entries < len(everything) else 0.0 if entries else np.inf
     kept = {n: np.flatnonzero((w > 0) & (w >= least)) for n, w in worth.items()}
     levels: dict[int, Level] = {}
     needed = np.zeros(0, np.int64)

@@ -99,7 +99,9 @@ class TaggerPredictor:
         several = [number for number, lattice in enumerate(lattices) if not lattice.is_linear]
         if several:
             chosen = [lattices[number] for number in several]
-            for number, paths in zip(several, self._search(chosen, self.channel.candidates(chosen), 4 * WAYS)):
+            for number, paths in zip(
+                several, self._search(chosen, self.channel.candidates(chosen), self.decode["beam"])
+            ):
                 different = dict.fromkeys(path.arcs for path in paths)
                 ways[number] = [[lattices[number].arcs[arc] for arc in arcs] for arcs in list(different)[:WAYS]]
         return ways

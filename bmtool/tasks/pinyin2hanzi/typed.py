@@ -18,10 +18,11 @@ from bmtool.tasks.pinyin2hanzi.variants import ERHUA, SPELLINGS
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, INPUTS, Vocabulary
 
 JOINED = 48  # letters written together that are read in every way; longer ones as the fewest syllables
+GUESSED = 256  # letters of a line that are guessed at
 CONTEXT = 16  # tokens of the context that are read
 SHORTENED = 16  # letters in which initials may stand for syllables
 # Costs in nats.
-SPLIT = 6.0  # a syllable typed apart that is read as two (xian: xi'an)
+SPLIT = 4.0  # a syllable typed apart that is read as two (xian: xi'an)
 INITIAL = 4.0
 SLIP = 6.0
 FUZZY_COST = 6.0
@@ -168,6 +169,7 @@ class _Reader:
 
     def __init__(self, vocabulary: Vocabulary, fuzzy: tuple[str, ...], initials: bool, apart: bool):
         self.vocabulary, self.fuzzy, self.initials, self.apart = vocabulary, fuzzy, initials, apart
+        self.guesses = GUESSED
 
     def hanzi(self, token: Token) -> list[Arc]:
         """A hanzi that is there already stays, and helps to choose the others."""
@@ -219,7 +221,8 @@ class _Reader:
                 replace(arc, cost=arc.cost + SPLIT) if whole and arc.start == 0 and arc.end < size else arc
                 for arc in useful
             ]
-        if word != word.lower():
+        self.guesses -= size
+        if word != word.lower() or self.guesses < 0:
             return []
         if self.initials and size <= SHORTENED:
             arcs += self._initials(spelled)
