@@ -80,7 +80,6 @@ def test_wrong_settings(setting, words, invoke):
     (["pretrain", "no.yaml"], 2, "cannot read no.yaml"),
     (["evaluate", "nowhere"], 4, "no such run or model"),
     (["evaluate", "configs"], 4, "not a run directory"),
-    (["translate", "ni hao"], 2, "--model"),
     (["translate", "--model", "no.onnx", "ni hao"], 4, "no such file"),
     (["export-onnx", "nowhere"], 4, "not a run directory"),
 ])  # fmt: skip

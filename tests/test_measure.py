@@ -8,7 +8,7 @@ from bmtool.measure import gate
 from bmtool.measure.bootstrap import BLOCK, RESAMPLES, Counts, Figure, Sums, difference, figure, ratio, weights
 from bmtool.tasks.pinyin2hanzi import metrics, vocab
 from bmtool.tasks.pinyin2hanzi.metrics import Example, align
-from bmtool.tasks.pinyin2hanzi.predict import Reading
+from bmtool.tasks.pinyin2hanzi.predict import Written
 
 
 def resampled_mean(values: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -100,11 +100,9 @@ class Fake:
         self.answers = answers
         self.vocabulary = vocab.Vocabulary({"shi": {"是": 3, "事": 1}, "ni": {"你": 1}, "hao": {"好": 1, "号": 1}})
 
-    def readings(self, sources, n_best):
-        return [
-            [Reading(tuple(text), -float(i)) for i, text in enumerate(self.answers[tuple(s)][0])][:n_best]
-            for s in sources
-        ]
+    def write(self, lattices, n_best):
+        answers = [self.answers[tuple(arc.number for arc in lattice.arcs)][0] for lattice in lattices]
+        return [[Written((), tuple(text), -float(i)) for i, text in enumerate(a)][:n_best] for a in answers]
 
     def log_probabilities(self, sources, references):
         return [np.array(self.answers[tuple(s)][1]) for s in sources]
@@ -129,6 +127,7 @@ def test_every_metric_worked_out_by_hand():
     assert values["mrr"] == pytest.approx((1 + 1 / 2) / 3)
     assert values["loss"] == pytest.approx((0.1 + 0.2 + 1.0 + 2.0) / 4)
     assert values["perplexity"] == pytest.approx(np.exp(3.3 / 4))
+    assert values["ece"] == pytest.approx(2 / 3)  # sure of all three, right once
     # per hanzi of the reference: (right, in the reference, written) 你 (1, 1, 1), 好 (1, 1, 2), 事 (0, 1, 1), 号 (0, 1, 0), 是 (0, 1, 1)
     assert values["macro_precision"] == pytest.approx((1 + 1 / 2 + 0 + 0 + 0) / 5)
     assert values["macro_recall"] == pytest.approx((1 + 1 + 0 + 0 + 0) / 5)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -26,34 +27,29 @@ BEST = 5
 
 
 def export(task: Any, path: Path, *, int8: bool, metadata: dict) -> dict:
-    """Write `path` and return the report. Raises ExportMismatch, leaving no file, when it disagrees with PyTorch."""
+    """Write `path`, and beside it a tagger's tables, and return the report. Raises ExportMismatch, leaving no file, when the model
+    disagrees with PyTorch."""
     model, vocabulary = task.model.cpu().eval(), task.vocabulary
-    working = path.with_name(f".{path.name}.tmp")
     proto, extra = _tagger(model, int8) if isinstance(model, Tagger) else _encoder_decoder(model, int8)
+    held = tables.files(task.tables()) if isinstance(model, Tagger) else {}
     about = {
         "kind": task.config.model.kind, "vocabulary": json.loads(vocabulary.to_json()), "decode": task.config.decode.model_dump(),
-        "max_length": task.config.data.max_length, "int8": int8,
+        "max_length": task.config.data.max_length, "int8": int8, "tables": {name: len(contents) for name, contents in held.items()},
     }  # fmt: skip
-    try:
-        about |= {"tables": _write_tables(task, path.parent) if isinstance(model, Tagger) else {}}
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        working = Path(folder) / path.name
+        for name, contents in held.items():
+            write_bytes(working.with_name(name), contents)
         onnx_export.save(proto, working, metadata | about | extra)
         exported = from_onnx(working, *open_model(working))
         if int8:
             report = _int8_report(task, exported)
         else:
             report = _parity(task.predictor(), exported, task.config.data.max_length)
-        working.replace(path)
-    finally:
-        working.unlink(missing_ok=True)
+
+        for name in [*held, path.name]:
+            working.with_name(name).replace(path.with_name(name))
     return report | {"bytes": path.stat().st_size}
-
-
-def _write_tables(task: Any, directory: Path) -> dict[str, int]:
-    """The decoder's tables beside the model, which are read from there: name -> bytes."""
-    held = tables.files(task.tables())
-    for name, contents in held.items():
-        write_bytes(directory / name, contents)
-    return {name: len(contents) for name, contents in held.items()}
 
 
 def _tagger(model: Tagger, int8: bool) -> tuple[Any, dict]:
