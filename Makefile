@@ -6,9 +6,11 @@ BIN := $(VENV)/bin
 RUN := runs/demo
 TUNED := runs/demo-customer-service
 SENTENCE := jin tian de tian qi zhen hao, wo men qu chi fan ba!
+LAST := zhejianshi zuotian shei ye mei xiangdao, jiuxiang tianshang diao xialai de yiyang.
 QUESTION := nin hao, qing wen wo de ding dan shen me shi hou fa huo?
 
-.PHONY: setup demo test test-all lint benchmark clean-demo
+# make pretrained TEXT=...   the model that comes with bmtool, from your text (hours)
+.PHONY: setup demo pretrained test test-all lint benchmark clean-demo
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -35,11 +37,21 @@ demo: setup clean-demo
 	@echo "$(SENTENCE)"; $(BIN)/bmtool translate --model $(RUN) "$(SENTENCE)"
 	@echo "$(SENTENCE)"; $(BIN)/bmtool translate --model $(RUN)/export/model.onnx "$(SENTENCE)"
 	@echo "$(QUESTION)"; $(BIN)/bmtool translate --model $(TUNED) "$(QUESTION)"
+	@echo; echo "== 8. translate: with the model that comes with bmtool"
+	@echo "$(LAST)"; $(BIN)/bmtool translate "$(LAST)"
 	@echo; echo "== done"
 	@echo "run directory  $(RUN)  (finetuned: $(TUNED))"
 	@echo "plots          $$(echo $(RUN)/plots/*.png)"
 	@echo "report         $(RUN)/eval/test.md"
 	@echo "ONNX model     $(RUN)/export/model.onnx"
+
+# The model that comes with bmtool, from text: `make pretrained TEXT='corpus/*.txt.xz'`; some hours. It goes on where it stopped.
+TEXT ?= data/corpus
+PRETRAINED := bmtool/pretrained/pinyin2hanzi
+pretrained: setup
+	$(BIN)/bmtool prepare-data configs/pinyin2hanzi/base.yaml --set 'data.sources=[$(TEXT)]'
+	$(BIN)/bmtool pretrain configs/pinyin2hanzi/base.yaml --set 'data.sources=[$(TEXT)]'
+	$(BIN)/bmtool export-onnx runs/pinyin2hanzi-base --int8 --output $(PRETRAINED)/model.onnx
 
 clean-demo:
 	@rm -rf $(RUN) $(TUNED)

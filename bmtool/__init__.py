@@ -1,3 +1,15 @@
 """bmtool: from raw data to a trained, measured, exported and deployed model, from the shell."""
 
-__version__ = "0.1.0"
+from typing import Any
+
+__version__ = "0.3.0"
+__all__ = ["Reading", "Translator", "translate"]
+
+
+def __getattr__(name: str) -> Any:
+    """`translate` and its kin, imported when they are first asked for: `bmtool --help` needs none of it."""
+    if name in __all__:
+        from bmtool import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'bmtool' has no attribute {name!r}")

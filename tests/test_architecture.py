@@ -9,7 +9,8 @@ MAY_NOT_IMPORT = {
     "engine": {"tasks", "commands", "cli", "registry"},
     "nn": {"engine", "tasks", "commands", "cli", "registry", "data", "measure", "config"},
     "data": {"engine", "tasks", "commands", "cli", "registry", "nn", "measure"},  # its settings are sections of config
-    "measure": {"engine", "tasks", "commands", "cli", "nn", "data", "config"},
+    "measure": {"engine", "tasks", "commands", "cli", "nn", "ngram", "data", "config"},
+    "ngram": {"engine", "tasks", "commands", "cli", "registry", "nn", "data", "measure", "config"},
     "config": {"engine", "tasks", "commands", "cli", "nn", "data", "measure"},
     "tasks": {"commands", "cli", "registry"},
 }

@@ -74,7 +74,7 @@ class Rnn(Section):
 class Decode(Section):
     beam: int = Field(50, ge=1, le=500)
     network_weight: float = Field(
-        0.4, ge=0
+        0.3, ge=0
     )  # tagger: of the network's log-probabilities beside those of the n-gram model
     temperature: float = Field(1.0, gt=0)  # tagger: scores are divided by it before they become probabilities
     constrained: bool = True  # rnn, transformer: one hanzi a syllable, out of its candidates; false: free generation

@@ -113,7 +113,7 @@ def search(  # noqa: PLR0913
 ) -> list[list[Path]]:
     """Up to `n_best` best paths of each lattice, best first. `before` is each line's history of symbols, int64 [L].
 
-    A line keeps `beam` rows a place, and of rows that agree in all that the n-gram looks back on, the `n_best` best.
+    A line keeps `beam` histories a place, and of rows that agree in all that the n-gram looks back on, the `n_best` best.
     """
     bounds = np.cumsum([0, *(len(lattice.arcs) for lattice in lattices)])
     line_of = np.repeat(np.arange(len(lattices)), np.diff(bounds))
@@ -199,15 +199,20 @@ def _log_p(ngram: NgramModel, histories: np.ndarray, row: np.ndarray, symbol: np
 
 
 def _best(line: np.ndarray, history: np.ndarray, score: np.ndarray, beam: int, alike: int) -> np.ndarray:
-    """The rows that stay: of each line the `beam` best that are within MARGIN of its best, and of one history the `alike` best; sorted
-    by line, best first."""
+    """The rows that stay: of each line those within MARGIN of its best, of them the `beam` best histories, and of each history the `alike`
+    best rows; sorted by line, best first."""
     top = np.full(line.max() + 1, -np.inf)
     np.maximum.at(top, line, score)
     near = np.flatnonzero(score >= top[line] - MARGIN)
     order = near[np.lexsort((-score[near], history[near], line[near]))]
-    order = order[_rank(line[order], history[order]) < alike]
-    order = order[np.lexsort((-score[order], line[order]))]
-    return order[_rank(line[order]) < beam]
+    within = _rank(line[order], history[order])
+    leaders = order[within == 0]
+    leaders = leaders[np.lexsort((-score[leaders], line[leaders]))]
+    stays = np.zeros(len(line), bool)
+    stays[leaders[_rank(line[leaders]) < beam]] = True
+    leader = order[np.arange(len(order)) - within]  # of each row the best one of its history
+    order = order[stays[leader] & (within < alike)]
+    return order[np.lexsort((-score[order], line[order]))]
 
 
 def _rank(*sorted_by: np.ndarray) -> np.ndarray:
