@@ -208,14 +208,15 @@ def test_splits_stay_when_data_is_added(prepare, tmp_path):
 
 @pytest.mark.parametrize("by", ["line", "file"])
 def test_lines_and_files_stay_together(by, prepare, tmp_path):
-    for number in range(12):
+    files = 40  # split by a hash of their names, of which the folder is a part: with few of them a split may stay empty
+    for number in range(files):
         lines = sentences(20, seed=number)
         write(tmp_path / f"{number}.txt", ["".join(lines[i : i + 4]) for i in range(0, 20, 4)])
     prepare(f"data.split_by={by}", "data.valid_share=0.3", "data.test_share=0.3")
     where = {text: split for split in corpus.SPLITS for text in texts(tmp_path / "prepared", split)}
-    assert len(where) == 240 and len(set(where.values())) == 3
+    assert len(where) > 19 * files and len(set(where.values())) == 3
     size = {"line": 4, "file": 20}[by]
-    for number in range(12):
+    for number in range(files):
         lines = [line.rstrip("。") for line in sentences(20, seed=number)]
         for start in range(0, 20, size):
             assert len({where[line] for line in lines[start : start + size]}) == 1

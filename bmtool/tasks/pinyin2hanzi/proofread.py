@@ -8,7 +8,7 @@ from bmtool.tasks.pinyin2hanzi.readings import labeller
 from bmtool.tasks.pinyin2hanzi.tagger import TaggerPredictor
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, input_id
 
-THRESHOLD = 4.0  # nats by which another hanzi has to be better
+THRESHOLD = 6.0  # nats by which another hanzi has to be better
 
 
 class Finding(NamedTuple):
