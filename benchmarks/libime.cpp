@@ -1,5 +1,5 @@
 // Reads lines of syllables joined by apostrophes; writes for each the microseconds taken, a tab, and libime's first candidate.
-// g++ -O2 -std=c++17 libime.cpp -o libime $(pkg-config --cflags --libs LibIMEPinyin || echo -lIMEPinyin -lIMECore)
+// g++ -O2 -std=c++17 -I/usr/include/LibIME -I/usr/include/Fcitx5/Utils libime.cpp -o libime -lIMEPinyin -lIMECore -lFcitx5Utils
 #include <chrono>
 #include <iostream>
 #include <memory>

@@ -29,8 +29,9 @@ def spoil(line: str, vocabulary: Vocabulary, share: float, random: np.random.Gen
         others = {h: n + 1 for h, n in vocabulary.candidates.get(syllable, {}).items() if h != character}
         if others and INPUT_ID.get(syllable) and random.random() < share:
             weights = np.array(list(others.values()), float)
-            character = str(random.choice(list(others), p=weights / weights.sum()))
-        out.append(character)
+            out.append(str(random.choice(list(others), p=weights / weights.sum())))
+        else:
+            out.append(character)
     return "".join(out)
 
 
@@ -48,12 +49,16 @@ def main() -> None:
     arguments = parser.parse_args()
     predictor = load_model(arguments.model, print, task="pinyin2hanzi").predictor
     random = np.random.default_rng(0)
-    lines = [line for path in arguments.files for line in path.read_text("utf-8").splitlines()[: arguments.lines] if line]
+    lines = [
+        line for path in arguments.files for line in path.read_text("utf-8").splitlines()[: arguments.lines] if line
+    ]
     spoiled = [spoil(line, predictor.vocabulary, arguments.share, random) for line in lines]
     errors = sum(a != b for line, bad in zip(lines, spoiled) for a, b in zip(line, bad))
     hanzi = sum(map(is_hanzi, "".join(lines)))
     print(f"{len(lines):,} lines, {hanzi:,} hanzi, {errors:,} of them wrong\n")
-    print("| threshold, nats | precision | recall | corrected | found in 10,000 right hanzi |\n| --- | --- | --- | --- | --- |")
+    print(
+        "| threshold, nats | precision | recall | corrected | found in 10,000 right hanzi |\n| --- | --- | --- | --- | --- |"
+    )
     for threshold in THRESHOLDS:
         found = right = corrected = 0
         for line, bad, findings in zip(lines, spoiled, proofread(predictor, spoiled, threshold)):
@@ -63,7 +68,9 @@ def main() -> None:
                 corrected += line[place] != bad[place] and suggestion == line[place]
         false = sum(len(places(findings)) for findings in proofread(predictor, lines, threshold))
         figures = right / max(found, 1), right / max(errors, 1), corrected / max(errors, 1)
-        print(f"| {threshold:g} | " + " | ".join(f"{100 * f:.1f} %" for f in figures) + f" | {1e4 * false / hanzi:.1f} |")
+        print(
+            f"| {threshold:g} | " + " | ".join(f"{100 * f:.1f} %" for f in figures) + f" | {1e4 * false / hanzi:.1f} |"
+        )
 
 
 if __name__ == "__main__":

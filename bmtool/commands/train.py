@@ -11,6 +11,7 @@ import torch
 
 from bmtool import registry
 from bmtool.commands.initialise import initialise, require_same_vocabulary
+from bmtool.commands.loading import DEFAULT
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
 from bmtool.engine import distributed
@@ -19,7 +20,7 @@ from bmtool.engine.console import Console
 from bmtool.engine.device import choose
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.trainer import Stepped, Trainer, seed_everything
-from bmtool.errors import DataError, Interrupted
+from bmtool.errors import ConfigError, DataError, Interrupted
 from bmtool.units import duration
 
 
@@ -30,6 +31,11 @@ def pretrain(config: str | Path, overrides: list[str] | None = None) -> Path:
 
 def finetune(config: str | Path, parent: str | Path, overrides: list[str] | None = None) -> Path:
     """Train `config` from the best weights of the run `parent`. Returns the run directory."""
+    if str(parent) == DEFAULT:
+        raise ConfigError(
+            "the model that comes with bmtool holds 8-bit weights, which cannot be trained on: train its recipe on your text\n"
+            "  make pretrained TEXT=...\nor name a run of your own with --from"
+        )
     return train(load(config, overrides), parent=RunDir.open(parent))
 
 
