@@ -353,6 +353,14 @@ def test_finetune_freezes_scales_and_reports(trained, invoke, overrides, tmp_pat
     assert moved and all(name.startswith(("head.", "backbone.encoder.blocks.0.")) for name in moved)
 
 
+def test_finetune_keeps_the_n_grams_of_its_parent(trained, invoke, overrides, tmp_path):
+    values = sets(overrides("tagger", tmp_path / "run", "model.ngram.entries=10"))
+    result = invoke("finetune", config_path("tagger"), "--from", trained("tagger"), *values)
+    assert result.exit_code == 0, result.stderr
+    for table in (trained("tagger") / "assets").glob("*.safetensors"):
+        assert (tmp_path / "run" / "assets" / table.name).read_bytes() == table.read_bytes()
+
+
 def test_finetune_with_another_vocabulary_names_the_way_out(trained, prepared, invoke, overrides, tmp_path):
     other = tmp_path / "other.txt"
     other.write_bytes(GOOD)

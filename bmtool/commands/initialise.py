@@ -23,10 +23,11 @@ def initialise(task: Any, config: BaseConfig, parent: RunDir, console: Console, 
     checkpoints = Checkpoints(parent.path, console.warn)
     name = checkpoints.best()
     given = checkpoints.weights(name)
+    unfit = task.bound if _counts_otherwise(task, config, parent) else ()
     wanted = {
         f"{part}.{key}": value for part, module in task.modules.items() for key, value in module.state_dict().items()
     }
-    fates = {key: _fate(key, value, given) for key, value in wanted.items()}
+    fates = {key: _fate(key, value, given, unfit) for key, value in wanted.items()}
     if "loaded" not in fates.values():
         raise ConfigError(f"no weight of {parent.path} fits this model ({_kind(parent.config())} -> {_kind(config)})")
     for part, module in task.modules.items():
@@ -40,22 +41,29 @@ def initialise(task: Any, config: BaseConfig, parent: RunDir, console: Console, 
 
 
 def require_same_vocabulary(task: Any, config: BaseConfig, parent: RunDir) -> None:
-    """ConfigError with the way out when `parent` counts its inputs and outputs otherwise."""
-    info = parent.info()
-    if info["task"] == config.task and info["vocabulary"] != task.identity.vocabulary:
+    """ConfigError with the way out when `parent` counts otherwise all that this task could take from it."""
+    if _counts_otherwise(task, config, parent) and set(task.bound) == set(task.modules):
         raise ConfigError(
             f"the vocabulary of {config.data.prepared} differs from that of {parent.path}: prepare the data with the parent's,\n"
             f"  bmtool prepare-data CONFIG --set data.vocabulary={parent.path}"
         )
 
 
+def _counts_otherwise(task: Any, config: BaseConfig, parent: RunDir) -> bool:
+    """Whether `parent` is of the same task and has another vocabulary, or other classes."""
+    info = parent.info()
+    return info["task"] == config.task and info["vocabulary"] != task.identity.vocabulary
+
+
 def _kind(config: BaseConfig) -> str:
     return json.dumps(config.model.model_dump())
 
 
-def _fate(key: str, value: Tensor, given: dict[str, Tensor]) -> str:
+def _fate(key: str, value: Tensor, given: dict[str, Tensor], unfit: tuple[str, ...]) -> str:
     if key not in given:
         return "new"
+    if key.split(".", 1)[0] in unfit:
+        return "new, was for others"
     return "loaded" if given[key].shape == value.shape else f"new, was {list(given[key].shape)}"
 
 

@@ -50,7 +50,7 @@ def train(config: BaseConfig, parent: RunDir | None) -> Path:
         task = registry.find(config.task).load("task")(config)
         _require_batches(task, config)
         if parent is not None:
-            require_same_vocabulary(task, config, parent)
+            _inherit(task, config, parent)
         facts = {
             "seed": config.seed, "device": device.reason, "data_hash": task.identity.data_hash,
             "vocabulary": task.identity.vocabulary, "parent": str(parent.path) if parent else None,
@@ -81,6 +81,13 @@ def _require_batches(task: Any, config: BaseConfig) -> None:
             raise DataError(
                 f"the {split} split is empty: give more text, or a larger data.{split}_share, and prepare the data again"
             )
+
+
+def _inherit(task: Any, config: BaseConfig, parent: RunDir) -> None:
+    """ConfigError with the way out when `parent` counts its inputs otherwise; else what the task takes from it but weights."""
+    require_same_vocabulary(task, config, parent)
+    if parent.info()["task"] == config.task:
+        task.inherit(parent.assets)
 
 
 @contextmanager

@@ -55,6 +55,7 @@ class Task(Protocol):
     modules: dict[str, nn.Module]  # every weight that is saved; a shared encoder is called `backbone` in every task
     phases: ClassVar[Mapping[str, tuple[str, ...]]]  # phase -> modules updated in it, in turn; one phase but for a GAN
     best: ClassVar[Best]
+    bound: ClassVar[tuple[str, ...]]  # modules whose weights mean nothing under another vocabulary or other classes
 
     def batches(self, split: str, seed: int | None) -> Batches:
         """Batches of a split; `seed=None` for a fixed order (validation)."""
@@ -74,6 +75,10 @@ class Task(Protocol):
 
     def export(self, path: Any, *, int8: bool, metadata: dict) -> dict:
         """Write an ONNX file beside the run and return the report of its comparison with PyTorch."""
+        ...
+
+    def inherit(self, assets: Any) -> None:
+        """Take from the assets (a directory) of a parent run of the same task what finetuning keeps besides weights."""
         ...
 
     def assets(self) -> dict[str, str | bytes]:

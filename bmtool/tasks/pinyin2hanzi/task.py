@@ -41,10 +41,11 @@ class Batch:
 class Task:
     phases: ClassVar = {"model": ("backbone", "head")}
     best = Best("accuracy", "max")
+    bound: ClassVar = ("backbone", "head")
 
     def __init__(self, config: Config, assets: Path | None = None):
         """From prepared data; or, for a run that only predicts, from its `assets` directory alone."""
-        self.config, self._assets = config, assets
+        self.config, self._tables_from = config, assets
         if assets is None:
             manifest, _ = data.open_split(config.data.prepared, "train")
             self.vocabulary = Vocabulary.load(Path(config.data.prepared))
@@ -83,11 +84,16 @@ class Task:
             return SequencePredictor(self.vocabulary, TorchEncoderDecoder(self.model), decode, longest)
         return TaggerPredictor(self.vocabulary, TorchTagger(self.model), *self.tables(), decode, longest)
 
+    def inherit(self, assets: Path) -> None:
+        """n-grams stay those of the parent's text: what is finetuned on is little beside it."""
+        if tables.paths(assets):
+            self._tables_from = assets
+
     def tables(self) -> tables.Tables:
-        """Counted over the training data, or taken from the run."""
-        if self._assets is None:
+        """Counted over the training data, or taken from the run or its parent."""
+        if self._tables_from is None:
             return tables.count(self.config.data.prepared, self.vocabulary, self.config.model.ngram)
-        return tables.load(self._assets)
+        return tables.load(self._tables_from)
 
     def export(self, path: Path, *, int8: bool, metadata: dict) -> dict:
         return export.export(self, path, int8=int8, metadata=metadata)

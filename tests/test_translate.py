@@ -1,0 +1,177 @@
+"""`translate`, `annotate` and the Python API as people meet them, with small models and with the one that comes with bmtool."""
+
+import json
+import shutil
+
+import pytest
+from test_cli import fails, imported_by
+
+import bmtool
+from bmtool.commands.loading import PRETRAINED
+
+SENTENCES = {
+    "ni hao shi jie": "你好世界",
+    "jintiantianqihenhao": "今天天气很好",
+    "wo zai beijingdaxue xuexi jisuanji": "我在北京大学学习计算机",
+    "women qu xi'an kan chengqiang": "我们去西安看城墙",
+    "zhei shi shei de shu": "这是谁的书",
+    "zhognguo renmin": "中国人民",
+    "lvyou lüyou": "旅游旅游",
+}
+
+
+@pytest.fixture
+def model(exported):
+    return exported("tagger")
+
+
+# --- the model in the box ---
+
+
+def test_the_model_in_the_box_writes_sentences(invoke):
+    result = invoke("translate", *SENTENCES)
+    assert result.stdout.splitlines() == list(SENTENCES.values())
+    assert result.stderr == ""
+
+
+def test_the_model_in_the_box_needs_no_torch_and_answers_from_python():
+    assert not imported_by("translate", "ni hao") & {"torch", "onnx", "pypinyin", "matplotlib", "yaml", "opencc"}
+    assert bmtool.translate("ni hao shi jie") == "你好世界"
+    assert bmtool.translate(["zaijian", "xiexie"], traditional=True) == ["再見", "謝謝"]
+    found = bmtool.Translator()(["jintian"], bmtool.Reading(n_best=3))[0]
+    assert found.text == "今天" and 0.5 < found.confidence <= 1
+    with pytest.raises(AttributeError, match="nothing"):
+        bmtool.nothing  # noqa: B018
+
+
+def test_the_model_in_the_box_is_small_enough_and_described():
+    folder = PRETRAINED / "pinyin2hanzi"
+    files = list(folder.iterdir())
+    assert sum(path.stat().st_size for path in files) <= 40_000_000
+    assert max(path.stat().st_size for path in files) <= 20_000_000
+    card = (folder / "MODEL_CARD.md").read_text("utf-8")
+    for path in files:
+        assert path.name == "MODEL_CARD.md" or path.name in card
+
+
+def test_evaluate_takes_the_model_in_the_box(invoke, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("今天天气很好。\n我们去北京大学学习。\n", encoding="utf-8")
+    result = invoke(
+        "evaluate", "default", "--data", text, "--output", tmp_path, "--require", "character_accuracy>=0.99"
+    )
+    assert result.exit_code == 0, result.stderr
+    assert json.loads((tmp_path / "text.json").read_text("utf-8"))["examples"] == 2
+
+
+def test_finetuning_the_model_in_the_box_says_why_not(invoke):
+    fails(
+        invoke("finetune", "configs/pinyin2hanzi/customer_service.yaml", "--from", "default"), 2, "8-bit", "pretrained"
+    )
+
+
+# --- options ---
+
+
+def test_options_change_the_answer(invoke, tmp_path):
+    words = tmp_path / "words.tsv"
+    words.write_text("聚伞花序\n", encoding="utf-8")
+
+    def ask(*arguments: object) -> list[str]:
+        result = invoke("translate", *arguments)
+        assert result.exit_code == 0, result.stderr
+        return result.stdout.rstrip("\n").split("\t")
+
+    assert ask("--lexicon", words, "jusanhuaxu") == ["聚伞花序"]
+    assert ask("--initials", "bjdx") == ["北京大学"]
+    assert "是的" in ask("--fuzzy", "s/sh", "--n-best", "20", "si de")
+    assert ask("--traditional", "women de toufa") == ["我們的頭髮"]
+    assert ask("--context", "西", "an") == ["安"]
+    assert {"先", "西安"} <= set(ask("--n-best", "40", "xian"))
+    assert ask("mai3", "--n-best", "9")[0] == "买"
+    assert ask("mai4", "--n-best", "9")[0] == "卖"
+
+
+def test_json_names_places_and_alternatives(invoke):
+    result = invoke("translate", "--json", "nihao, 世jie")
+    found = json.loads(result.stdout)
+    assert found["text"] == "你好,世界" and 0 < found["confidence"] <= 1
+    places = [(s["start"], s["end"], s["pinyin"], s["text"]) for s in found["syllables"]]
+    assert places == [(0, 2, "ni", "你"), (2, 5, "hao", "好"), (7, 8, "shi", "世"), (8, 11, "jie", "界")]
+    for syllable in found["syllables"]:
+        assert syllable["alternatives"][0]["text"] == syllable["text"]
+
+
+def test_explain_shows_candidates_under_each_line(invoke):
+    lines = invoke("translate", "--explain", "ta lai le").stdout.splitlines()
+    assert len(lines) == 4
+    assert [line.split()[:2] for line in lines[1:]] == [["ta", lines[0][0]], ["lai", "来"], ["le", "了"]]
+
+
+def test_interactive_writes_what_is_chosen_and_goes_on_after_mistakes(invoke):
+    result = invoke("translate", "--interactive", stdin="nihao\n\nshijie\n77\nshijie\n1\n\n")
+    assert result.stdout.splitlines() == ["你好", "世界"]
+    assert "expected a number" in result.stderr
+
+
+def test_proofreading_a_file(invoke, tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("我们一起去公园散步。\n我门一起去公圆散步。\n\n", encoding="utf-8")
+    lines = invoke("translate", "--proofread", path).stdout.splitlines()
+    assert [line.split("   ")[0] for line in lines] == [f"{path}:2:2: 门 → 们", f"{path}:2:7: 圆 → 园"]
+    first = json.loads(invoke("translate", "--proofread", path, "--json").stdout.splitlines()[0])
+    assert first == {"file": str(path), "line": 2, "column": 2, "start": 1, "end": 2, "found": "门", "suggested": "们"}
+
+
+@pytest.mark.parametrize("arguments, code, words", [
+    (["--fuzzy", "z/zhh", "ni"], 2, ["'z/zhh'", "did you mean 'z/zh'"]),
+    (["--lexicon", "no.tsv", "ni"], 4, ["cannot read the lexicon no.tsv"]),
+    (["--proofread", "x.txt", "ni"], 2, ["takes no pinyin"]),
+    (["--proofread", "no.txt"], 4, ["cannot read no.txt"]),
+    (["--interactive", "ni"], 2, ["leave TEXT"]),
+])  # fmt: skip
+def test_wrong_options(arguments, code, words, model, invoke):
+    fails(invoke("translate", "--model", model, *arguments), code, *words)
+
+
+@pytest.mark.parametrize("option", [["--explain", "ni hao"], ["--proofread", "README.md"]])
+def test_what_only_a_tagger_can_do(option, exported, invoke):
+    fails(invoke("translate", "--model", exported("rnn"), *option), 2, "needs a tagger")
+
+
+# --- files of a model ---
+
+
+def test_tables_belong_beside_a_model(model, invoke, tmp_path):
+    shutil.copy(model, tmp_path / "model.onnx")
+    fails(invoke("translate", "--model", tmp_path / "model.onnx", "ni"), 4, "safetensors", "belong beside it")
+    for path in model.parent.glob("*.safetensors"):
+        shutil.copy(path, tmp_path)
+    assert invoke("translate", "--model", tmp_path / "model.onnx", "ni").exit_code == 0
+    (tmp_path / "tones.safetensors").write_bytes(b"something else")
+    fails(invoke("translate", "--model", tmp_path / "model.onnx", "ni"), 4, "tones.safetensors", "export both again")
+
+
+def test_a_damaged_table_is_named(model, invoke, tmp_path):
+    for path in [model, *model.parent.glob("*.safetensors")]:
+        shutil.copy(path, tmp_path)
+    damaged = tmp_path / "ngram-2.safetensors"
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    fails(invoke("translate", "--model", tmp_path / "model.onnx", "ni"), 4, "ngram-2.safetensors is broken")
+
+
+# --- annotate ---
+
+
+def test_annotate(invoke, tmp_path):
+    readings = tmp_path / "readings.tsv"
+    readings.write_text("绿林\tlu4 lin2\n", encoding="utf-8")
+    assert invoke("annotate", "我们去银行，OK!").stdout == "wǒ men qù yín háng，OK!\n"
+    assert invoke("annotate", "--style", "numbers", stdin="女儿\n很好\n").stdout == "nü3 er2\nhen3 hao3\n"
+    assert invoke("annotate", "--style", "ruby", "好").stdout == "<ruby>好<rt>hǎo</rt></ruby>\n"
+    assert invoke("annotate", "--readings", readings, "绿林").stdout == "lù lín\n"
+    fails(invoke("annotate", "--style", "x", "好"), 2, "marks, numbers, ruby")
+
+
+def test_annotate_needs_no_torch():
+    assert not imported_by("annotate", "你好") & {"torch", "onnx", "onnxruntime", "matplotlib"}
