@@ -75,7 +75,7 @@ def main() -> None:
     predictor = load_model(arguments.model, print, task="pinyin2hanzi").predictor
     domains, ours, theirs, times, their_times, rates = [], [], [], [], [], []
     for path in sorted(arguments.directory.glob("*.txt")):
-        examples = list(file_examples(path, "run", predictor.max_length)[0])
+        examples = list(file_examples(path, "run", predictor)[0])
         if arguments.runs:
             examples = examples[:: max(1, len(examples) // arguments.runs)][: arguments.runs]
         shown, rate, milliseconds = measure(predictor, examples)

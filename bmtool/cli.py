@@ -115,10 +115,19 @@ def finetune(
 
 @command
 def evaluate(  # noqa: PLR0913
-    model: Model,
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="A run directory or an exported .onnx file; of several, the mean of their probabilities.",
+            metavar="RUN|FILE.onnx",
+        ),
+    ],
     split: Annotated[str, typer.Option(help="valid or test: a split of the run's prepared data.")] = "test",
     data: Annotated[
-        str | None, typer.Option(help="A file to evaluate on instead: text, or pairs (.tsv, .jsonl).", metavar="FILE")
+        str | None,
+        typer.Option(
+            help="What to evaluate on instead: a file of text or pairs (.tsv, .jsonl), class folders.", metavar="PATH"
+        ),
     ] = None,
     unit: Annotated[
         str, typer.Option(help="With --data: `sentence`, or `run` for every run of 2 to 40 hanzi.")
@@ -139,7 +148,7 @@ def evaluate(  # noqa: PLR0913
     """
     from bmtool.commands import evaluate
 
-    evaluate.evaluate(model, split=split, data=data, unit=unit, require=require, baseline=baseline, output=output)
+    evaluate.evaluate(models, split=split, data=data, unit=unit, require=require, baseline=baseline, output=output)
 
 
 @command
@@ -193,6 +202,31 @@ def translate(  # noqa: PLR0913
         translate.interactive(model=model, reading=reading)
     else:
         translate.translate(text, model=model, input_file=input_, reading=reading, as_json=json, explain=explain)
+
+
+@command
+def predict(  # noqa: PLR0913
+    model: Model,
+    inputs: Annotated[
+        list[str],
+        typer.Argument(help="Image files or folders of them; lines of text; for a GAN, numbers.", metavar="INPUT..."),
+    ],
+    top: Annotated[int, typer.Option(min=1, max=1000, help="So many of the likeliest answers.")] = 5,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    explain: Annotated[
+        str | None, typer.Option(help="A picture of why: where in each image the evidence lies.", metavar="FILE.png")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(help="Where a model that makes pictures puts them.", metavar="FILE.png")
+    ] = None,
+) -> None:
+    """What a model says of files, a line each.
+
+    Any task answers; files that cannot be read are named, the others are answered, and the exit code is 4.
+    """
+    from bmtool.commands import predict
+
+    predict.predict(model, inputs, top=top, as_json=json, explain=explain, output=output)
 
 
 @command

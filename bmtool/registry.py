@@ -34,6 +34,9 @@ class Entry:
 
 TASKS = {
     "pinyin2hanzi": Entry("bmtool.tasks.pinyin2hanzi", "pinyin syllables to Chinese characters"),
+    "image-classification": Entry("bmtool.tasks.image_classification", "images to classes"),
+    "autoencoder": Entry("bmtool.tasks.autoencoder", "images to a short code and back"),
+    "gan": Entry("bmtool.tasks.gan", "noise to images like those it has seen"),
 }
 
 

@@ -109,7 +109,7 @@ def test_gradients_become_means_are_clipped_and_get_l1():
 
 def test_the_average_follows_and_swapping_twice_changes_nothing():
     net = Net()
-    average = MovingAverage(dict(net.named_parameters()), sparse_parameters([net]), 0.9)
+    average = MovingAverage(dict(net.named_parameters()), {}, sparse_parameters([net]), 0.9)
     assert "table.weight" not in average.average
     start = net.linear.weight.detach().clone()
     with torch.no_grad():

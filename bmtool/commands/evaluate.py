@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from bmtool.measure.report import Measured
 
 
 def evaluate(  # noqa: PLR0913
-    model: str | Path,
+    models: Sequence[str | Path],
     *,
     split: str = "test",
     data: str | None = None,
@@ -29,31 +30,52 @@ def evaluate(  # noqa: PLR0913
     baseline: str | Path | None = None,
     output: str | None = None,
 ) -> Measured:
-    """Measure `model` on a split or a file, write JSON, Markdown and predictions, and print a table on stdout.
+    """Measure a model on a split or a file, write JSON, Markdown, pictures and predictions, and print a table on stdout.
 
+    Several models are one: the mean of their probabilities, where their task allows it.
     Raises GateMissed (after everything is written) when a bound of `require` does not hold.
     """  # fmt: skip
     console = Console()
     bounds = [gate.parse(bound) for bound in require or []]
-    loaded = load_model(model, console.warn)
+    loaded = _load(models, console)
     metrics = registry.find(loaded.task).module("metrics")
     gate.check_names(bounds, list(metrics.METRICS))
-    name = Path(data).stem if data else split
-    folder = _folder(loaded, model, output)
+    model = " + ".join(map(str, models))
+    name = (Path(data).stem if data else split) + (f"-mean-of-{len(models)}" if len(models) > 1 else "")
+    folder = _folder(loaded, models[0], output)
     if data is None and loaded.run is not None:
         _warn_of_other_data(loaded, console)
     measured = _measure(
         loaded, metrics, _Source(loaded, split, data, unit), folder / f"{name}.predictions.jsonl", console
     )
-    compared = {}
+    reference = None
     if baseline is not None:
         other = load_model(baseline, console.warn, task=loaded.task)
-        compared = measured.against(_measure(other, metrics, _Source(loaded, split, data, unit), None, console))
-    _write(folder, name, str(model), str(baseline) if baseline else None, measured, compared)
+        reference = _measure(other, metrics, _Source(loaded, split, data, unit), None, console)
+    compared = measured.against(reference) if reference is not None else {}
+    value = {"model": model, "data": name} | measured.as_dict()
+    if reference is not None:
+        differences = {k: vars(d) | {"significant": d.significant} for k, d in compared.items()}
+        value["baseline"] = {"model": str(baseline), "differences": differences}
+    _write(folder, name, value, measured, reference)
     _print(f"{model} on {data or split}", measured, compared)
-    console.say(f"report {folder / name}.md, {name}.json; predictions {name}.predictions.jsonl")
+    drawn = "".join(f", {name}.{picture}.png" for picture in measured.pictures)
+    console.say(f"report {folder / name}.md, {name}.json{drawn}; predictions {name}.predictions.jsonl")
     gate.check(bounds, measured.figures)
     return measured
+
+
+def _load(models: Sequence[str | Path], console: Console) -> Loaded:
+    """One model, or several whose probabilities are averaged."""
+    loaded = [load_model(model, console.warn) for model in models]
+    if len(loaded) == 1:
+        return loaded[0]
+    combine = getattr(registry.find(loaded[0].task).module("predict"), "combine", None)
+    if combine is None or len({part.task for part in loaded}) > 1:
+        raise ConfigError(
+            "only models of one task that gives probabilities of classes can be averaged (image-classification)"
+        )
+    return replace(loaded[0], predictor=combine([part.predictor for part in loaded]))
 
 
 class _Source:
@@ -64,7 +86,7 @@ class _Source:
 
     def examples(self, metrics: Any) -> tuple[Iterable[Any], Tally | None]:
         if self.data is not None:
-            return metrics.file_examples(Path(self.data), self.unit, self.loaded.predictor.max_length)
+            return metrics.file_examples(Path(self.data), self.unit, self.loaded.predictor)
         if self.split not in ("valid", "test", "train"):
             raise ConfigError(f"--split: expected valid or test, got {self.split!r}")
         if self.loaded.run is None:
@@ -98,16 +120,13 @@ def _folder(loaded: Loaded, model: str | Path, output: str | None) -> Path:
     return loaded.run.evaluations if loaded.run is not None else Path(model).with_suffix(".eval")
 
 
-def _write(folder: Path, name: str, model: str, baseline: str | None, measured: Measured, compared: dict) -> None:  # noqa: PLR0913
-    value = {"model": model, "data": name} | measured.as_dict()
-    if baseline is not None:
-        value["baseline"] = {
-            "model": baseline,
-            "differences": {k: vars(d) | {"significant": d.significant} for k, d in compared.items()},
-        }
+def _write(folder: Path, name: str, value: dict, measured: Measured, reference: Measured | None) -> None:
     try:
         write_json(folder / f"{name}.json", value)
-        write_text(folder / f"{name}.md", report.markdown(f"{model} on {name}", measured, compared))
+        for picture, draw in measured.pictures.items():
+            draw(folder / f"{name}.{picture}.png")
+        files = {picture: f"{name}.{picture}.png" for picture in measured.pictures}
+        write_text(folder / f"{name}.md", report.markdown(f"{value['model']} on {name}", measured, reference, files))
     except OSError as error:
         raise DataError(f"cannot write the report to {folder}: {error.strerror}") from error
 

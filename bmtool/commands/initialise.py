@@ -37,7 +37,7 @@ def initialise(task: Any, config: BaseConfig, parent: RunDir, console: Console, 
     if announce:
         fates |= {key: "left out" for key in given if key not in wanted}
         console.say(f"starting from {parent.path} ({name})")
-        _show(console, fates, {**given, **wanted}, _trained(task.modules))
+        _show(console, fates, {**given, **wanted}, task.modules)
 
 
 def require_same_vocabulary(task: Any, config: BaseConfig, parent: RunDir) -> None:
@@ -100,18 +100,20 @@ def _require_some(prefix: str, named: dict[str, Any], where: str) -> None:
         raise ConfigError(f"{where}: no parameter starts with {prefix!r} (there are {', '.join(parts)}, ...)")
 
 
-def _trained(modules: dict[str, nn.Module]) -> set[str]:
-    return {
-        f"{part}.{key}" for part, module in modules.items() for key, p in module.named_parameters() if p.requires_grad
-    }
+def _parameters(modules: dict[str, nn.Module], *, only_trained: bool) -> set[str]:
+    """Names; statistics of batch-norms are no parameters."""
+    named = ((f"{part}.{key}", p) for part, module in modules.items() for key, p in module.named_parameters())
+    return {name for name, p in named if p.requires_grad or not only_trained}
 
 
-def _show(console: Console, fates: dict[str, str], tensors: dict[str, Tensor], trained: set[str]) -> None:
+def _show(console: Console, fates: dict[str, str], tensors: dict[str, Tensor], modules: dict[str, nn.Module]) -> None:
+    trained = _parameters(modules, only_trained=True)
+    parameters = _parameters(modules, only_trained=False)
     table = Table(show_edge=False, pad_edge=False)
     for heading in ("tensor", "shape", "weights", "training"):
         table.add_column(heading)
     for key in list(fates)[:SHOWN]:
-        training = "trained" if key in trained else "" if fates[key] == "left out" else "fixed"
+        training = "trained" if key in trained else "fixed" if key in parameters else ""
         table.add_row(key, "x".join(map(str, tensors[key].shape)) or "1", fates[key], training)
     counts = {fate: sum(f.split(",")[0] == fate for f in fates.values()) for fate in ("loaded", "new", "left out")}
     console.table(table)

@@ -2,15 +2,25 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from bmtool import registry
 from bmtool.config.load import load
-from bmtool.data import report
+from bmtool.data import report as text_report
 from bmtool.data.files import read_json
 from bmtool.engine.console import Console
 from bmtool.errors import DataError
 
 DRY_LINES = 10_000
+
+
+def _report(manifest: dict) -> Any:
+    """What prints and draws a manifest of this kind."""
+    if manifest.get("kind") != "images":
+        return text_report
+    from bmtool.data import images_report
+
+    return images_report
 
 
 def prepare_data(config: str | Path, overrides: list[str] | None = None) -> dict:
@@ -23,6 +33,7 @@ def prepare_data(config: str | Path, overrides: list[str] | None = None) -> dict
         console.say("interrupted: what is finished is kept; the same command goes on from there")
         raise
     target = Path(loaded.data.prepared)
+    report = _report(manifest)
     page = report.write(target, manifest)
     for line in report.lines(manifest):
         console.say(line)
@@ -41,8 +52,9 @@ def dry_run(config: str | Path, overrides: list[str] | None = None) -> None:
         data = loaded.data.model_copy(update={"prepared": str(Path(folder) / "prepared")})
         trial = loaded.model_copy(update={"data": data})
         manifest = registry.find(loaded.task).load("prepare")(trial, Console(), limit=DRY_LINES)
-    print(f"the first {DRY_LINES:,} lines of each file; nothing was written to {loaded.data.prepared}")
-    for line in report.lines(manifest):
+    unit = "images" if manifest.get("kind") == "images" else "lines of each file"
+    print(f"the first {DRY_LINES:,} {unit}; nothing was written to {loaded.data.prepared}")
+    for line in _report(manifest).lines(manifest):
         print(line)
 
 
@@ -51,4 +63,5 @@ def report_only(directory: str | Path) -> None:
     path = Path(directory)
     if not (path / "manifest.json").is_file():
         raise DataError(f"{path} holds no prepared data (no manifest.json): run `bmtool prepare-data CONFIG` first")
-    print(report.write(path, read_json(path / "manifest.json")).read_text("utf-8"), end="")
+    manifest = read_json(path / "manifest.json")
+    print(_report(manifest).write(path, manifest).read_text("utf-8"), end="")

@@ -200,6 +200,7 @@ class _Session:
             weights = sum(t.numel() * t.element_size() for t in self.trainer.weights().values())
             kept = self.settings.keep_last + self.settings.keep_best + 1
             require_space(self.run.path, int(shares * weights * kept))
+            self.trainer.draw(self.run.plots)
         memory = self.trainer.rehearse()
         if memory:
             self.console.say(f"rehearsed one batch: peak memory {memory / 1e9:.2f} GB")
@@ -231,7 +232,8 @@ class _Session:
             prefix = "train/" if phase == "model" else f"train/{phase}_"
             values[f"{prefix}loss"] = sum(s.losses[phase] for s in window) / len(window)
             values[f"{prefix}grad_norm"] = sum(s.grad_norms[phase] for s in window) / len(window)
-        values |= {"train/rate_factor": stepped.rate_factor, "train/tokens_per_s": tokens / seconds}
+        unit = self.trainer.task.unit
+        values |= {"train/rate_factor": stepped.rate_factor, f"train/{unit}_per_s": tokens / seconds}
         if not self.is_main:
             return
         self._event(stepped.step, values)
@@ -239,7 +241,7 @@ class _Session:
         losses = " ".join(
             f"{name.removeprefix('train/')} {value:.4f}" for name, value in values.items() if name.endswith("loss")
         )
-        line = f"step {stepped.step:,}/{self.settings.steps:,}  {losses}  {tokens / seconds:,.0f} tokens/s  left {left}"
+        line = f"step {stepped.step:,}/{self.settings.steps:,}  {losses}  {tokens / seconds:,.0f} {unit}/s  left {left}"
         self.console.progress(stepped.step, line)
 
     def _event(self, step: int, values: dict[str, float]) -> None:
@@ -259,6 +261,7 @@ class _Session:
         self.trainer.plateau.see(improved)
         if self.is_main:
             self._event(self.trainer.step, {f"valid/{name}": figure for name, figure in self.metrics.items()})
+            self.trainer.draw(self.run.plots)
         figures = "  ".join(f"{name} {figure:.4f}" for name, figure in self.metrics.items())
         self.console.say(f"step {self.trainer.step:,}  valid  {figures}{'  (best so far)' if improved else ''}")
 

@@ -42,7 +42,6 @@ class Schedule(Section):
 class Train(Section):
     steps: int = Field(1000, ge=1)
     stop_after: int | None = Field(None, ge=1)  # stop at this step (several sittings); the schedule counts to `steps`
-    batch_tokens: int = Field(4096, ge=1)  # of one micro-batch on one process
     accumulate: int = Field(1, ge=1)  # micro-batches a step
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
@@ -70,11 +69,19 @@ class Finetune(Section):
     train: Literal["all", "head"] | list[str] = "all"  # everything, the head, or parameters whose names start so
     last_blocks: int | None = Field(None, ge=1)  # with train: head, also the last N blocks of the backbone
     lr_scale: dict[str, float] = {}  # parameter-name prefix -> factor on the learning rate
+    layer_decay: float = Field(
+        1.0, gt=0, le=1
+    )  # each block further from the head learns at this share of the rate of the one above
+    unfreeze_every: int | None = Field(
+        None, ge=1
+    )  # steps after which one more block, from the head down, begins to learn
 
     @model_validator(mode="after")
     def _blocks_go_with_head(self):
         if self.last_blocks is not None and self.train != "head":
             raise ValueError("last_blocks goes with `train: head`")
+        if self.unfreeze_every is not None and self.train != "all":
+            raise ValueError("unfreeze_every goes with `train: all`")
         return self
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from bmtool.config.schema import Section
+from bmtool.config.schema import Section, Train
 
 
 class SourceSpec(Section):
@@ -57,6 +57,10 @@ class Duplicates(Section):
     threshold: float = Field(0.8, gt=0, le=1)  # near: Jaccard similarity of the two sets of n-grams
     ngram: int = Field(3, ge=1, le=10)
     min_hanzi: int = Field(10, ge=1)  # near: shorter sentences are left to `exact`
+
+
+class TextTrain(Train):
+    batch_tokens: int = Field(4096, ge=1)  # of one micro-batch on one process
 
 
 class TextData(Section):

@@ -5,7 +5,8 @@ import json
 import logging
 import tempfile
 import warnings
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import onnx
@@ -76,6 +77,39 @@ def quantise(model: onnx.ModelProto) -> onnx.ModelProto:
         target = Path(folder) / "int8.onnx"
         quantize_dynamic(model, target, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm", "Gather"])
         return onnx.load(target)
+
+
+def quantise_with(model: onnx.ModelProto, batches: list[dict]) -> onnx.ModelProto:
+    """Weights and activations as int8, the ranges of activations taken from `batches` of inputs (Jacob et al. 2018); for convolutions."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.stream = iter(batches)
+
+        def get_next(self) -> dict | None:
+            return next(self.stream, None)
+
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("root").setLevel(logging.ERROR)
+        target = Path(folder) / "int8.onnx"
+        quantize_static(
+            model, target, Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+        )  # fmt: skip
+        return onnx.load(target)
+
+
+@contextmanager
+def kept_if_good(path: Path) -> Iterator[Path]:
+    """A place to write a model and files beside it: they move to `path` when the block ends, and are removed when it fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        working = Path(folder) / path.name
+        yield working
+        for file in working.parent.iterdir():
+            file.replace(path.with_name(file.name))
 
 
 def start_and_step(start: onnx.ModelProto, step: onnx.ModelProto, moving: list[str]) -> onnx.ModelProto:

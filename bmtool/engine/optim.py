@@ -39,7 +39,7 @@ class Optimizers:
         for name, parameter in named.items():
             if parameter.requires_grad:
                 kind = tables if parameter in sparse else matrices if parameter in hidden else dense
-                kind.append((_scale_of(name, lr_scale), parameter))
+                kind.append((prefix_scale(name, lr_scale), parameter))
         self._all: list[torch.optim.Optimizer] = []
         if matrices:
             self._all.append(_muon(_groups(matrices, settings.lr, settings.weight_decay)))
@@ -91,7 +91,7 @@ class Optimizers:
             optimizer.load_state_dict(saved)
 
 
-def _scale_of(name: str, lr_scale: dict[str, float]) -> float:
+def prefix_scale(name: str, lr_scale: dict[str, float]) -> float:
     """The factor of the longest prefix that fits."""
     fitting = [prefix for prefix in lr_scale if name.startswith(prefix)]
     return lr_scale[max(fitting, key=len)] if fitting else 1.0
@@ -183,23 +183,25 @@ class Plateau:
 
 class MovingAverage:
     """Exponential moving average of the trained weights (Polyak & Juditsky 1992), tables with sparse rows left out: they are as
-    large as the rest together and hardly move."""
+    large as the rest together and hardly move. Statistics of batch-norms (`buffers`) are averaged alike, since those of other
+    weights would not fit."""
 
-    def __init__(self, named: dict[str, Tensor], sparse: set[Tensor], decay: float):
+    def __init__(self, named: dict[str, Tensor], buffers: dict[str, Tensor], sparse: set[Tensor], decay: float):
         self.decay = decay
-        self._live = {name: p for name, p in named.items() if p.requires_grad and p not in sparse}
-        self.average = {name: p.detach().clone() for name, p in self._live.items()}
+        self.live = {name: p for name, p in named.items() if p.requires_grad and p not in sparse}
+        self.live |= {name: b for name, b in buffers.items() if b.is_floating_point()}
+        self.average = {name: p.detach().clone() for name, p in self.live.items()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Early on the decay is smaller, so that the first weights are soon forgotten."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.average.values()), [p.detach() for p in self._live.values()], 1.0 - decay)
+        torch._foreach_lerp_(list(self.average.values()), [p.detach() for p in self.live.values()], 1.0 - decay)
 
     @torch.no_grad()
     def swap(self) -> None:
         """Exchange the weights in use with the averages; calling it again undoes it."""
-        for name, parameter in self._live.items():
+        for name, parameter in self.live.items():
             kept = parameter.detach().clone()
             parameter.copy_(self.average[name])
             self.average[name].copy_(kept)

@@ -27,7 +27,7 @@ class Best(NamedTuple):
 
 
 class Batch(Protocol):
-    tokens: int  # real (unpadded) inputs, for throughput
+    tokens: int  # real (unpadded) inputs, in `Task.unit`, for throughput
 
     def to(self, device: Any) -> "Batch": ...
 
@@ -55,6 +55,7 @@ class Task(Protocol):
     modules: dict[str, nn.Module]  # every weight that is saved; a shared encoder is called `backbone` in every task
     phases: ClassVar[Mapping[str, tuple[str, ...]]]  # phase -> modules updated in it, in turn; one phase but for a GAN
     best: ClassVar[Best]
+    unit: ClassVar[str]  # of throughput: "tokens", "images"
     bound: ClassVar[tuple[str, ...]]  # modules whose weights mean nothing under another vocabulary or other classes
 
     def batches(self, split: str, seed: int | None) -> Batches:
@@ -67,6 +68,10 @@ class Task(Protocol):
 
     def measure(self, batch: Any) -> dict[str, tuple[float, int]]:
         """(sum, count) of every validation figure on one batch; the trainer adds up and divides."""
+        ...
+
+    def draw(self, folder: Any) -> None:
+        """Pictures (PNG) of what goes in and comes out, for the run's plots/: before training and after each validation."""
         ...
 
     def predictor(self) -> Any:

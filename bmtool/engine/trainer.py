@@ -10,6 +10,7 @@ import math
 import random
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,8 @@ from torch.utils.data import DataLoader, Dataset
 from bmtool.config.schema import BaseConfig
 from bmtool.engine import distributed
 from bmtool.engine.device import Device
-from bmtool.engine.optim import MovingAverage, Optimizers, Plateau, rate_factor, sparse_parameters
+from bmtool.engine.optim import MovingAverage, Optimizers, Plateau, prefix_scale, rate_factor, sparse_parameters
+from bmtool.engine.stages import stages
 from bmtool.engine.task import Batches, Task
 from bmtool.errors import ResourceError
 
@@ -56,17 +58,26 @@ class Trainer:
         self.named = {
             f"{name}.{key}": p for name, module in task.modules.items() for key, p in module.named_parameters()
         }
+        self._stages = stages(task.modules)
+        scales = {
+            name: prefix_scale(name, config.finetune.lr_scale) * config.finetune.layer_decay**depth
+            for depth, names in enumerate(self._stages)
+            for name in names
+        }
         self.optimizers = {
             phase: Optimizers(
                 {key: p for key, p in self.named.items() if key.split(".")[0] in names},
                 task.modules.values(),
                 config.optim,
-                config.finetune.lr_scale,
+                scales,
             )
             for phase, names in task.phases.items()
         }
         sparse = sparse_parameters(task.modules.values())
-        self.average = MovingAverage(self.named, sparse, config.train.ema) if config.train.ema else None
+        self._buffers = {
+            f"{name}.{key}": b for name, module in task.modules.items() for key, b in module.named_buffers()
+        }
+        self.average = MovingAverage(self.named, self._buffers, sparse, config.train.ema) if config.train.ema else None
         self._train_batches = task.batches("train", config.seed)
         self._valid_batches = task.batches("valid", None)
 
@@ -79,6 +90,7 @@ class Trainer:
         while self.step < steps:
             began = time.perf_counter()
             seed_everything(self.config.seed, self.step, self.rank)
+            self._unfreeze()
             micro = [batch.to(self.device.device) for batch in itertools.islice(batches, self.config.train.accumulate)]
             factor = rate_factor(self.step, self.config.train.steps, self.config.schedule) * self.plateau.scale
             done = {phase: self._update(phase, micro, factor) for phase in self.task.phases}
@@ -89,6 +101,16 @@ class Trainer:
             norms = {phase: norm for phase, (_, norm) in done.items()}
             tokens = sum(batch.tokens for batch in micro) * self.world
             yield Stepped(self.step, losses, norms, factor, tokens, time.perf_counter() - began)
+
+    def _unfreeze(self) -> None:
+        """Gradual unfreezing (Howard and Ruder 2018): so many stages, from the head down, learn at this step."""
+        every = self.config.finetune.unfreeze_every
+        if every is None:
+            return
+        for depth, names in enumerate(self._stages):
+            for name in names:
+                self.named[name].requires_grad_(depth * every <= self.step)
+        self._set_mode(training=True)
 
     def _stream(self) -> Iterator[Any]:
         """This process's batches from the current step on."""
@@ -121,7 +143,7 @@ class Trainer:
                 loss = self.task.loss(phase, batch)
             loss.total.backward()
             total, count = total + loss.total.item(), count + loss.count
-        distributed.sum_gradients(optimizers.parameters)
+        distributed.sum_gradients([p for p in optimizers.parameters if p.requires_grad])
         total, count = distributed.sum_numbers([total, count], self.device.device)
         optimizers.coalesce()
         norm = optimizers.finish_gradients(max(count, 1))
@@ -137,15 +159,18 @@ class Trainer:
     def rehearse(self) -> int:
         """One forward and backward pass on the first batch without an update, so that what cannot work fails now.
 
-        Leaves weights and optimizers as they were; returns the peak CUDA memory in bytes (0 on CPU).
+        Leaves weights, statistics of batch-norms and optimizers as they were; returns the peak CUDA memory in bytes (0 on CPU).
         """
         self._set_mode(training=True)
+        kept = {name: buffer.clone() for name, buffer in self._buffers.items()}
         batch = self._train_batches[self.step * self.config.train.accumulate * self.world].to(self.device.device)
         for phase in self.task.phases:
             with self.device.autocast():
                 loss = self.task.loss(phase, batch)
             loss.total.backward()
             self.optimizers[phase].zero_grad()
+        for name, buffer in kept.items():
+            self._buffers[name].copy_(buffer)
         return torch.cuda.max_memory_allocated() if self.device.device.type == "cuda" else 0
 
     def _set_mode(self, training: bool) -> None:
@@ -178,6 +203,17 @@ class Trainer:
         self._set_mode(training=True)
         return {name: self._mean(*entry) for name, entry in sorted(sums.items())}
 
+    @torch.no_grad()
+    def draw(self, folder: Path) -> None:
+        """The task's pictures, with the averaged weights if there are any."""
+        self._set_mode(training=False)
+        if self.average is not None:
+            self.average.swap()
+        self.task.draw(folder)
+        if self.average is not None:
+            self.average.swap()
+        self._set_mode(training=True)
+
     def _mean(self, total: float, count: float) -> float:
         total, count = distributed.sum_numbers([total, count], self.device.device)
         return total / max(count, 1.0)
@@ -199,7 +235,9 @@ class Trainer:
     def state_dict(self) -> dict:
         """What resuming needs besides `weights()`; tensors and plain values only."""
         live = (
-            {name: self.named[name].detach().cpu() for name in self.average.average} if self.average is not None else {}
+            {name: value.detach().cpu() for name, value in self.average.live.items()}
+            if self.average is not None
+            else {}
         )
         return {
             "step": self.step,

@@ -1,6 +1,8 @@
 """An evaluation as data, as Markdown and as a table on the terminal."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -11,13 +13,15 @@ from bmtool.measure.bootstrap import LEVEL, Difference, Figure, difference, figu
 class Measured:
     """What a task's `evaluate` returns. `resamples` are [1 + RESAMPLES] per metric; column 0 is the figure itself.
 
-    `slices` are the same for parts of the data: dimension -> part -> metric -> resamples.
+    `slices` are the same for parts of the data: dimension -> part -> metric -> resamples. `pictures` are drawn when the report is
+    written: name -> what writes the PNG to a path.
     """
 
     examples: int
     resamples: dict[str, np.ndarray]
     slices: dict[str, dict[str, dict[str, np.ndarray]]] = field(default_factory=dict)
     notes: dict[str, float] = field(default_factory=dict)
+    pictures: dict[str, Callable[[Path], object]] = field(default_factory=dict)
 
     @property
     def figures(self) -> dict[str, Figure]:
@@ -62,26 +66,40 @@ def rows(measured: Measured, compared: dict[str, Difference]) -> tuple[list[str]
     return headings, cells
 
 
-def markdown(title: str, measured: Measured, compared: dict[str, Difference]) -> str:
-    """The whole report, slices included."""
+def markdown(title: str, measured: Measured, baseline: Measured | None = None, pictures: dict[str, str] = {}) -> str:  # noqa: B006
+    """The whole report: slices, beside those of a baseline, and `pictures` (name -> file)."""
+    compared = measured.against(baseline) if baseline is not None else {}
     headings, cells = rows(measured, compared)
     parts = [f"# {title}", f"{measured.examples:,} examples; {LEVEL:.0%} bootstrap intervals.", _table(headings, cells)]
     if compared:
         parts.append("`*`: the difference is significant at 5 % (paired bootstrap over examples).")
     for dimension, slices in measured.slices.items():
         names = list(dict.fromkeys(name for metrics in slices.values() for name in metrics))
-        body = [[part, *(_interval(metrics.get(name)) for name in names)] for part, metrics in slices.items()]
+        theirs = baseline.slices.get(dimension, {}) if baseline is not None else {}
+        body = [
+            [part, *(_interval(metrics.get(name), theirs.get(part, {}).get(name)) for name in names)]
+            for part, metrics in slices.items()
+        ]
         parts += [f"## By {dimension}", _table([dimension, *names], body)]
     if measured.notes:
         parts += ["## Notes", "\n".join(f"- {name}: {value:g}" for name, value in measured.notes.items())]
+    parts += [
+        f"## {name.replace('_', ' ').capitalize()}\n\n![{name.replace('_', ' ')}]({file})"
+        for name, file in pictures.items()
+    ]
     return "\n\n".join(parts) + "\n"
 
 
-def _interval(values: np.ndarray | None) -> str:
+def _interval(values: np.ndarray | None, baseline: np.ndarray | None) -> str:
+    """A figure with its interval, and with its difference from a baseline where there is one."""
     if values is None:
         return ""
     f = figure(values)
-    return f"{show(f.value)} ({show(f.low)} - {show(f.high)})"
+    text = f"{show(f.value)} ({show(f.low)} - {show(f.high)})"
+    if baseline is None:
+        return text
+    d = difference(values, baseline)
+    return f"{text}, {d.value:+.4f}{' *' if d.significant else ''}"
 
 
 def _table(headings: list[str], cells: list[list[str]]) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from bmtool.config.schema import BaseConfig, Section
-from bmtool.config.text import TextData
+from bmtool.config.text import TextData, TextTrain
 
 
 class Data(TextData):
@@ -83,6 +83,7 @@ class Decode(Section):
 
 class Config(BaseConfig):
     data: Data
+    train: TextTrain = TextTrain()
     model: Annotated[Tagger | Transformer | Rnn, Field(discriminator="kind")]
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     decode: Decode = Decode()

@@ -15,7 +15,9 @@ from rapidfuzz.distance import Levenshtein
 
 from bmtool.data.tally import Tally
 from bmtool.errors import ConfigError, DataError
-from bmtool.measure.bootstrap import BLOCK, Counts, Sums, ratio, weights
+from bmtool.measure import calibration
+from bmtool.measure.bootstrap import BLOCK, Sums, ratio, weights
+from bmtool.measure.classes import Classes
 from bmtool.measure.report import Measured
 from bmtool.tasks.pinyin2hanzi import data
 from bmtool.tasks.pinyin2hanzi.predict import Predictor, best_readings
@@ -28,7 +30,6 @@ METRICS = (
     "loss", "perplexity", "ece",
 )  # fmt: skip
 LENGTHS = ((1, 4), (5, 8), (9, 16), (17, 32), (33, None))
-BINS = 10  # of probability
 CANDIDATES = ((1, 5), (6, 10), (11, 20), (21, 40), (41, None))
 
 
@@ -48,7 +49,7 @@ def split_examples(prepared: str, split: str) -> Iterator[Example]:
         yield _example(source, code_points)
 
 
-def file_examples(path: Path, unit: str, max_length: int) -> tuple[Iterator[Example], Tally]:
+def file_examples(path: Path, unit: str, predictor: Predictor) -> tuple[Iterator[Example], Tally]:
     """Examples of a text or pair file, whole sentences or runs of 2 to 40 hanzi, and the tally that fills as they are read."""
     if not path.is_file():
         raise DataError(f"no such file: {path}")
@@ -59,7 +60,7 @@ def file_examples(path: Path, unit: str, max_length: int) -> tuple[Iterator[Exam
     def read() -> Iterator[Example]:
         for source, hanzi in data.read_examples(path, tally):
             is_hanzi = hanzi > 0
-            for start, end in _runs(is_hanzi) if unit == "run" else data.cut(is_hanzi, max_length):
+            for start, end in _runs(is_hanzi) if unit == "run" else data.cut(is_hanzi, predictor.max_length):
                 if is_hanzi[start:end].any():
                     tally.kept += 1
                     yield _example(source[start:end], hanzi[start:end])
@@ -88,13 +89,9 @@ class _Totals:
 
     all: Sums = field(default_factory=lambda: Sums(len(COLUMNS)))
     by_length: dict[str, Sums] = field(default_factory=dict)
-    calibration: Sums = field(
-        default_factory=lambda: Sums(3 * BINS)
-    )  # examples, their probability, those right, of each bin
+    calibration: Sums = field(default_factory=lambda: Sums(calibration.WIDTH))
     by_candidates: dict[str, Sums] = field(default_factory=dict)
-    true: Counts = field(default_factory=Counts)
-    written: Counts = field(default_factory=Counts)
-    right: Counts = field(default_factory=Counts)
+    hanzi: Classes = field(default_factory=Classes)
 
 
 def evaluate(predictor: Predictor, examples: Iterable[Example], keep: Callable[[dict], None]) -> Measured:
@@ -112,26 +109,25 @@ def _add_block(
 ) -> None:
     found = best_readings(predictor, [e.source for e in block], BEST)
     log_p = predictor.log_probabilities([e.source for e in block], [e.reference for e in block])
-    rows, classes = [], {"true": [], "written": [], "right": []}
+    rows, pairs = [], []
     per_character: dict[str, list[tuple[int, int, int]]] = {}
     for number, (example, readings, p) in enumerate(zip(block, readings_text(found), log_p)):
         aligned = align(example.hanzi, readings[0])
         rows.append(_row(example.hanzi, readings, aligned, p))
-        for true, written in aligned:
-            _count(classes, number, true, written)
+        pairs += [(true, written, number) for true, written in aligned]
         _by_candidates(predictor, example, aligned, number, per_character)
         keep(_record(example, readings, found[number]))
     table = np.array(rows)
     totals.all.add(table, weight)
-    totals.calibration.add(_calibration(found, table), weight)
+    sure = np.exp([readings[0].log_probability for readings in found])
+    totals.calibration.add(calibration.rows(sure, table[:, COLUMN["top1"]]), weight)
     for label in {length_label(len(e.hanzi)) for e in block}:
         here = np.array([length_label(len(e.hanzi)) == label for e in block])
         totals.by_length.setdefault(label, Sums(len(COLUMNS))).add(table[here], weight[here])
     for label, entries in per_character.items():
         at, count, right = np.array(entries).T
         totals.by_candidates.setdefault(label, Sums(2)).add(np.stack([count, right], axis=1), weight[at])
-    for name, counts in (("true", totals.true), ("written", totals.written), ("right", totals.right)):
-        counts.add(classes[name], weight)
+    totals.hanzi.add(pairs, weight)
 
 
 def readings_text(found: list) -> list[list[str]]:
@@ -158,24 +154,6 @@ def _row(reference: str, readings: list[str], aligned: list, log_p: np.ndarray) 
     edits = Levenshtein.distance(reference, readings[0])
     tops = [float(0 < rank <= k) for k in (1, 5, 10)]
     return [len(reference), right, edits, 1, *tops, 1 / rank if rank else 0.0, -finite.sum(), len(finite)]
-
-
-def _calibration(found: list, table: np.ndarray) -> np.ndarray:
-    """For each example its place among the bins of probability: 1, the probability of its best text, and whether that is right."""
-    probability = np.exp([readings[0].log_probability for readings in found])
-    out = np.zeros((len(found), BINS, 3))
-    bins = np.minimum((probability * BINS).astype(np.int64), BINS - 1)
-    out[np.arange(len(found)), bins] = np.stack([np.ones(len(found)), probability, table[:, COLUMN["top1"]]], axis=1)
-    return out.reshape(len(found), -1)
-
-
-def _count(classes: dict[str, list], number: int, true: str | None, written: str | None) -> None:
-    if true is not None:
-        classes["true"].append((true, number))
-    if written is not None:
-        classes["written"].append((written, number))
-    if true == written:
-        classes["right"].append((true, number))
 
 
 def _by_candidates(predictor: Predictor, example: Example, aligned: list, number: int, out: dict) -> None:
@@ -223,29 +201,8 @@ def _ratios(sums: Sums) -> dict[str, np.ndarray]:
     }
 
 
-def _macro(totals: _Totals) -> dict[str, np.ndarray]:
-    """Means over the hanzi of the reference (of that resample); precision of one never written counts as 0."""
-    names = list(totals.true.index)
-    true, written, right = (c.rows(names) for c in (totals.true, totals.written, totals.right))
-    present = true > 0
-    precision = np.where(written > 0, right / np.maximum(written, 1), 0.0)
-    recall = right / np.maximum(true, 1)
-    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    mean = {
-        name: ratio((v * present).sum(0), present.sum(0))
-        for name, v in (("precision", precision), ("recall", recall), ("f1", f1))
-    }
-    return {f"macro_{name}": value for name, value in mean.items()}
-
-
-def _ece(calibration: Sums) -> np.ndarray:
-    """Expected calibration error (Guo et al. 2017) of the probability of the best text, in equally wide bins."""
-    count, probability, right = np.moveaxis(calibration.total.reshape(-1, BINS, 3), 2, 0)
-    return ratio(np.abs(probability - right).sum(axis=1), count.sum(axis=1))
-
-
 def _measured(totals: _Totals) -> Measured:
-    figures = _ratios(totals.all) | _macro(totals) | {"ece": _ece(totals.calibration)}
+    figures = _ratios(totals.all) | totals.hanzi.macro() | {"ece": calibration.error(totals.calibration)}
     shown = ("character_accuracy", "cer", "sentence_accuracy", "p@5", "p@10", "mrr", "loss")
     lengths = {
         label: {n: v for n, v in _ratios(sums).items() if n in shown}

@@ -3,7 +3,7 @@
 Shapes: B sentences, T positions, C candidates.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -137,3 +137,12 @@ def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         batch.append(number)
     if batch:
         yield batch
+
+
+def answers(
+    predictor: Predictor, inputs: Sequence[str], *, top: int, bad: Callable[[str, str], None]
+) -> Iterator[tuple[str, dict]]:
+    """(line, record) for each line of pinyin: the `top` likeliest ways to write it. Any line can be read, so `bad` hears nothing."""
+    for line, found in zip(inputs, translate(predictor, list(inputs), top)):
+        ways = [{"text": text, "probability": round(p, 6)} for text, p in found.n_best]
+        yield "\t".join([line, *(f"{text} {p:.4f}" for text, p in found.n_best)]), {"input": line, "ways": ways}

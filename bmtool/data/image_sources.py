@@ -1,0 +1,185 @@
+"""Where labelled images come from: named data sets, class folders, tables, idx files."""
+
+import csv
+import gzip
+import struct
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from bmtool.config.image import ImageData
+from bmtool.data import pictures
+from bmtool.errors import DataError
+
+FASHION = Path("/usr/share/datasets/fashion-mnist")  # where Debian's dataset-fashion-mnist puts it
+IDX = {"train": "train", "test": "t10k"}
+FASHION_CLASSES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+NAMED = ("digits", "mnist", "fashion-mnist", "cifar10")
+
+
+class Item(NamedTuple):
+    name: str
+    label: str | None
+    split: str | None  # None: by a hash of the pixels
+    content: Path | np.ndarray  # a file, or pixels uint8 [H, W] or [H, W, 3]
+
+
+def items(data: ImageData) -> list[Item]:
+    """Every image of `data.source`, undecoded where it is a file. DataError when there is none."""
+    if data.source in NAMED:
+        return {"digits": _digits, "mnist": _mnist, "fashion-mnist": _mnist, "cifar10": _cifar10}[data.source](data)
+    path = Path(data.source)
+    if path.suffix == ".csv":
+        found = _table(path)
+    elif path.is_file():
+        raise DataError(f"data.source: {path} is no folder and no .csv: unpack an archive first")
+    elif not path.is_dir():
+        raise DataError(f"data.source: {path} is no folder, no .csv and none of {', '.join(NAMED)}")
+    elif _idx(path, "train-images-idx3-ubyte"):
+        found = _idx_items(path, None)
+    else:
+        found = _folders(path)
+    if not found:
+        raise DataError(
+            f"{path} holds no images: expected a folder for each class with {', '.join(pictures.SUFFIXES)} files in it"
+        )
+    return found
+
+
+def _digits(data: ImageData) -> list[Item]:
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise DataError("the digits come with scikit-learn: pip install 'bmtool[images]'") from error
+    loaded = load_digits()
+    pixels = (loaded.images * (255 / 16)).round().astype(np.uint8)
+    return [Item(f"digits/{i}", str(t), None, x) for i, (x, t) in enumerate(zip(pixels, loaded.target.tolist()))]
+
+
+def _mnist(data: ImageData) -> list[Item]:
+    """From idx files in `root`, where Debian's package puts Fashion-MNIST, or through torchvision."""
+    name, fashion = ("FashionMNIST", True) if data.source == "fashion-mnist" else ("MNIST", False)
+    places = [Path(data.root), Path(data.root) / name / "raw", *([FASHION] if fashion else [])]
+    for place in places:
+        if _idx(place, "train-images-idx3-ubyte"):
+            return _idx_items(place, FASHION_CLASSES if fashion else None)
+    if not data.download:
+        hint = " or install Debian's dataset-fashion-mnist," if fashion else ""
+        raise DataError(
+            f"{data.source} is not in {data.root}: put its idx files there,{hint} or allow it to be fetched with --set data.download=true"
+        )
+    _torchvision(data, name)
+    return _idx_items(Path(data.root) / name / "raw", FASHION_CLASSES if fashion else None)
+
+
+def _torchvision(data: ImageData, name: str) -> list[Any]:
+    """Both parts of a torchvision data set."""
+    from bmtool.torchvision import torchvision
+
+    kind = getattr(torchvision.datasets, name)
+    try:
+        return [kind(data.root, train=train, download=data.download) for train in (True, False)]
+    except RuntimeError as error:
+        raise DataError(
+            f"{data.source} is not in {data.root}: put it there, or allow it to be fetched with --set data.download=true"
+        ) from error
+    except OSError as error:
+        raise DataError(f"{data.source} could not be fetched: {error}") from error
+
+
+def _cifar10(data: ImageData) -> list[Item]:
+    parts = zip(("train", "test"), _torchvision(data, "CIFAR10"))
+    return [
+        Item(f"{split}/{i}", part.classes[target], split if split == "test" else None, pixels)
+        for split, part in parts
+        for i, (pixels, target) in enumerate(zip(part.data, part.targets))
+    ]
+
+
+def _idx(folder: Path, name: str) -> Path | None:
+    return next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
+
+
+def _idx_items(folder: Path, classes: tuple[str, ...] | None) -> list[Item]:
+    out = []
+    for split, prefix in IDX.items():
+        paths = [_idx(folder, f"{prefix}-{kind}-ubyte") for kind in ("images-idx3", "labels-idx1")]
+        if split == "test" and paths == [None, None]:
+            continue
+        if None in paths:
+            raise DataError(f"{folder} lacks the images or the labels of {prefix} (idx files)")
+        images, labels = (read_idx(path) for path in paths)
+        if len(images) != len(labels):
+            raise DataError(f"{paths[0]} holds {len(images):,} images, {paths[1]} {len(labels):,} labels")
+        for number, (pixels, label) in enumerate(zip(images, labels.tolist())):
+            name = classes[label] if classes else str(label)
+            out.append(Item(f"{split}/{number}", name, split if split == "test" else None, pixels))
+    return out
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """A file of the format of MNIST, uint8, packed or not. DataError when it is another or cut short."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            zero, kind, dimensions = struct.unpack(">HBB", stream.read(4))
+            shape = struct.unpack(f">{dimensions}I", stream.read(4 * dimensions))
+            if zero or kind != 8 or dimensions > 4:
+                raise ValueError("no idx file of bytes")
+            values = np.frombuffer(stream.read(), np.uint8)
+        return values.reshape(shape)
+    except (ValueError, struct.error, OSError, EOFError) as error:
+        raise DataError(f"{path} is damaged or no idx file: {error}") from error
+
+
+def _folders(root: Path) -> list[Item]:
+    """A folder a class; or train/, test/ and perhaps valid/ (val/), each with a folder a class."""
+    splits = {"train": None, "valid": "valid", "val": "valid", "test": "test"}
+    parts = {entry.name: entry for entry in root.iterdir() if entry.is_dir()}
+    if "train" in parts and set(parts) <= set(splits):
+        splits["train"] = "train" if {"valid", "val"} & set(parts) else None  # None: validation images come out of it
+        return [item._replace(split=splits[name]) for name, path in sorted(parts.items()) for item in _classes(path)]
+    return _classes(root)
+
+
+def _classes(root: Path) -> list[Item]:
+    out, empty = [], []
+    for folder in sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
+        inside = sorted(p for p in folder.rglob("*") if p.suffix.lower() in pictures.SUFFIXES and p.is_file())
+        out += [Item(str(path), folder.name, None, path) for path in inside]
+        empty += [] if inside else [folder.name]
+    if empty and out:
+        raise DataError(f"{root}: no image in {', '.join(empty)}: add some, or remove the folder")
+    return out
+
+
+def _table(path: Path) -> list[Item]:
+    """Rows of path and label, the path relative to the file and below its folder; a first row `path,label` is a heading."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = [(number, row) for number, row in enumerate(csv.reader(stream), 1) if row]
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    root, out = path.parent.resolve(), []
+    for number, row in rows:
+        if len(row) != 2:
+            raise DataError(f"{path}:{number}: expected path,label, got {len(row)} columns")
+        if number == 1 and row == ["path", "label"]:
+            continue
+        target = (root / row[0]).resolve()
+        if not target.is_relative_to(root):
+            raise DataError(f"{path}:{number}: {row[0]} lies outside {path.parent}: paths are relative to the file")
+        out.append(Item(row[0], row[1].strip(), None, target))
+    return out
+
+
+def load(item: Item, size: int, channels: int) -> np.ndarray:
+    """uint8 [size, size, channels]; BadImage when there is none to be had."""
+    if isinstance(item.content, Path):
+        if not item.content.is_file():
+            raise pictures.BadImage("no such file")
+        return pictures.decode(item.content, size, channels)
+    return pictures.fit(Image.fromarray(item.content), size, channels)

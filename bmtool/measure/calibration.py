@@ -1,0 +1,22 @@
+"""Whether probabilities can be believed: expected calibration error in equally wide bins (Guo et al. 2017)."""
+
+import numpy as np
+
+from bmtool.measure.bootstrap import Sums, ratio
+
+BINS = 10
+WIDTH = 3 * BINS  # columns of `rows`
+
+
+def rows(probability: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """For each example [N] its place among the bins, [N, WIDTH]: 1, the probability of what was chosen, and whether that is right."""
+    out = np.zeros((len(probability), BINS, 3))
+    bins = np.minimum((probability * BINS).astype(np.int64), BINS - 1)
+    out[np.arange(len(probability)), bins] = np.stack([np.ones(len(probability)), probability, right], axis=1)
+    return out.reshape(len(probability), -1)
+
+
+def error(sums: Sums) -> np.ndarray:
+    """Expected calibration error [1 + RESAMPLES] of added-up `rows`."""
+    count, probability, right = np.moveaxis(sums.total.reshape(-1, BINS, 3), 2, 0)
+    return ratio(np.abs(probability - right).sum(axis=1), count.sum(axis=1))

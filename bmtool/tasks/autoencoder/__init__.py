@@ -1,0 +1,1 @@
+"""Images to a short code and back: learning from images without labels."""

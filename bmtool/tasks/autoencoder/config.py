@@ -1,0 +1,20 @@
+"""The typed sections of autoencoder."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bmtool.config.image import Augment, Cnn, ImageData, ImageTrain, Mlp
+from bmtool.config.schema import BaseConfig
+
+
+class Config(BaseConfig):
+    data: ImageData
+    model: Annotated[Mlp | Cnn, Field(discriminator="kind")]  # the encoder; the decoder is its mirror image
+    code: int = Field(32, ge=1)  # numbers an image is squeezed into
+    train: ImageTrain = ImageTrain()
+    augment: Augment = Augment()
+    loss: Literal["mse", "bce"] = "mse"  # squared error, or cross-entropy of each pixel as a probability
+    noise: float = Field(
+        0.0, ge=0
+    )  # deviation of what is added to the pixels that the encoder sees (Vincent et al. 2008)

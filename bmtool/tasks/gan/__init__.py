@@ -1,0 +1,1 @@
+"""Noise to images like those it has seen: two networks that train each other."""

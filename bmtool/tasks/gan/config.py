@@ -1,0 +1,19 @@
+"""The typed sections of gan."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from bmtool.config.image import Augment, Cnn, ImageData, ImageTrain, Mlp
+from bmtool.config.schema import BaseConfig
+
+
+class Config(BaseConfig):
+    data: ImageData
+    model: Annotated[Mlp | Cnn, Field(discriminator="kind")]  # the discriminator; the generator is its mirror image
+    noise: int = Field(64, ge=1)  # numbers that an image is made from
+    features: str | None = (
+        None  # an exported image classifier (.onnx): distances are measured on its features, else on coarse pixels
+    )
+    train: ImageTrain = ImageTrain()
+    augment: Augment = Augment()

@@ -1,0 +1,41 @@
+"""The typed sections of image-classification."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from bmtool.config.image import Augment, Cnn, EfficientNetLite0, ImageData, ImageTrain, Mlp, Torchvision
+from bmtool.config.schema import BaseConfig, Section
+
+
+class Loss(Section):
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    class_weights: bool = False  # weigh each class by the inverse of its frequency
+    focal: float = Field(0.0, ge=0)  # gamma of the focal loss (Lin et al. 2017); 0: cross-entropy
+
+
+class Config(BaseConfig):
+    data: ImageData
+    model: Annotated[Mlp | Cnn | Torchvision | EfficientNetLite0, Field(discriminator="kind")]
+    train: ImageTrain = ImageTrain()
+    augment: Augment = Augment()
+    loss: Loss = Loss()
+    # over: draw rare classes more often; under: take as many of each class as the rarest has; smote: new feature vectors between
+    # neighbours of a class (Chawla et al. 2002), for a head on a fixed backbone
+    balance: Literal["none", "over", "under", "smote"] = "none"
+    views: Literal["one", "flip", "shifts"] = (
+        "one"  # test-time augmentation: mean over the image and its mirror image, or 5 shifts
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        mixes = self.augment.mixup or self.augment.cutmix
+        if mixes and (self.loss.focal or self.loss.class_weights):
+            raise ValueError("augment.mixup and augment.cutmix do not go with loss.focal or loss.class_weights")
+        if self.balance == "smote" and (
+            self.finetune.train != "head" or self.finetune.last_blocks or self.augment != Augment()
+        ):
+            raise ValueError(
+                "balance: smote makes feature vectors: it goes with finetune.train: head and no augmentation"
+            )
+        return self

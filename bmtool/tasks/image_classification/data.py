@@ -1,0 +1,5 @@
+"""Preparing labelled images."""
+
+from bmtool.data.images import prepare
+
+__all__ = ["prepare"]
