@@ -1,5 +1,6 @@
 # make demo    set-up, then the whole pipeline on the embedded sample (under 5 minutes on 2 cores after the installs)
-# make test    set-up, then the test suite (under 3 minutes)
+# make demo-images  the same for images: pretrain without labels, finetune, evaluate, export, predict
+# make test    set-up, then the test suite (under 4 minutes)
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -10,7 +11,7 @@ LAST := zhejianshi zuotian shei ye mei xiangdao, jiuxiang tianshang diao xialai 
 QUESTION := nin hao, qing wen wo de ding dan shen me shi hou fa huo?
 
 # make pretrained TEXT=...   the model that comes with bmtool, from your text (hours)
-.PHONY: setup demo pretrained test test-all lint benchmark clean-demo
+.PHONY: setup demo demo-images pretrained test test-all lint benchmark clean-demo
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -53,6 +54,28 @@ pretrained: setup
 	$(BIN)/bmtool pretrain configs/pinyin2hanzi/base.yaml --set 'data.sources=[$(TEXT)]'
 	$(BIN)/bmtool export-onnx runs/pinyin2hanzi-base --int8 --output $(PRETRAINED)/model.onnx
 
+IMAGES := runs/demo-images
+DIGITS := configs/image-classification/digits.yaml
+demo-images: setup
+	@rm -rf $(IMAGES)
+	@echo; echo "== 1. prepare-data: scikit-learn's digits, 1,797 images of 8 x 8 pixels"
+	$(BIN)/bmtool prepare-data $(DIGITS)
+	@echo; echo "== 2. pretrain an autoencoder: no label is looked at"
+	$(BIN)/bmtool pretrain configs/autoencoder/digits.yaml --set run=$(IMAGES)/autoencoder
+	@echo; echo "== 3. finetune: its encoder becomes a classifier"
+	$(BIN)/bmtool finetune $(DIGITS) --from $(IMAGES)/autoencoder --set run=$(IMAGES)/classifier
+	@echo; echo "== 4. evaluate: on images it has not seen, with a quality gate"
+	$(BIN)/bmtool evaluate $(IMAGES)/classifier --require "accuracy>=0.97"
+	@echo; echo "== 5. export-onnx, and predict without PyTorch"
+	$(BIN)/bmtool export-onnx $(IMAGES)/classifier
+	$(BIN)/bmtool predict $(IMAGES)/classifier/export/model.onnx data/images/digits --top 3
+	@echo; echo "== 6. predict --explain: where the evidence lies"
+	$(BIN)/bmtool predict $(IMAGES)/classifier data/images/digits --top 1 --explain $(IMAGES)/why.png
+	@echo; echo "== done"
+	@echo "reconstructions  $(IMAGES)/autoencoder/plots/reconstructions.png"
+	@echo "mistakes         $(IMAGES)/classifier/eval/test.mistakes.png"
+	@echo "explanations     $(IMAGES)/why.png"
+
 clean-demo:
 	@rm -rf $(RUN) $(TUNED)
 
@@ -71,3 +94,5 @@ benchmark: setup
 	$(BIN)/python benchmarks/training_speed.py
 	$(BIN)/python benchmarks/command_speed.py
 	$(BIN)/python benchmarks/training_memory.py
+	$(BIN)/python benchmarks/images.py steps
+	$(BIN)/python benchmarks/images.py few-labels

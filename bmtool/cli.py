@@ -101,10 +101,13 @@ def pretrain(config: Config, set_: Overrides = []) -> None:  # noqa: B006
 @command
 def finetune(
     config: Config,
-    from_: Annotated[str, typer.Option("--from", help="The run directory to start from.", metavar="RUN")],
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", help="The run directory to start from; not needed where model.weights names some.", metavar="RUN"),
+    ] = None,
     set_: Overrides = [],  # noqa: B006
 ) -> None:
-    """Train from the weights of another run.
+    """Train from the weights of another run, or from those that the config names.
 
     Resumes by itself, like pretrain.
     """

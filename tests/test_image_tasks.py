@@ -282,14 +282,14 @@ def test_frozen_batch_norms_keep_their_statistics(kind, run_of, settings, tmp_pa
 
 
 def test_only_the_head_learns_from_features_that_are_computed_once(run_of, settings, tmp_path, monkeypatch):
-    calls = []
+    parent, calls = run_of("cnn"), []
     from bmtool.nn import vision
 
     forward = vision.Cnn.forward
     monkeypatch.setattr(vision.Cnn, "forward", lambda self, x: calls.append(len(x)) or forward(self, x))
     more = ["finetune.train=head", "augment.crop=0", "augment.rotation=0", "train.validate_every=8", "train.steps=40"]
-    run = finetune(config_path("cnn"), run_of("cnn"), settings("cnn", tmp_path / "run", *more))
-    assert moved(run_of("cnn"), run, 40) == {"head.weight", "head.bias"}
+    run = finetune(config_path("cnn"), parent, settings("cnn", tmp_path / "run", *more))
+    assert moved(parent, run, 40) == {"head.weight", "head.bias"}
     assert sum(calls) < 200 + 5 * 206 + 100  # the training images once, and five validations
 
 

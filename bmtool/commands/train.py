@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from bmtool import registry
-from bmtool.commands.initialise import initialise, require_same_vocabulary
+from bmtool.commands.initialise import freeze, initialise, require_same_vocabulary
 from bmtool.commands.loading import DEFAULT
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
@@ -29,17 +29,17 @@ def pretrain(config: str | Path, overrides: list[str] | None = None) -> Path:
     return train(load(config, overrides), parent=None)
 
 
-def finetune(config: str | Path, parent: str | Path, overrides: list[str] | None = None) -> Path:
-    """Train `config` from the best weights of the run `parent`. Returns the run directory."""
+def finetune(config: str | Path, parent: str | Path | None = None, overrides: list[str] | None = None) -> Path:
+    """Train `config` from the best weights of the run `parent`, or from those its model names. Returns the run directory."""
     if str(parent) == DEFAULT:
         raise ConfigError(
             "the model that comes with bmtool holds 8-bit weights, which cannot be trained on: train its recipe on your text\n"
             "  make pretrained TEXT=...\nor name a run of your own with --from"
         )
-    return train(load(config, overrides), parent=RunDir.open(parent))
+    return train(load(config, overrides), parent=RunDir.open(parent) if parent is not None else None, finetunes=True)
 
 
-def train(config: BaseConfig, parent: RunDir | None) -> Path:
+def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False) -> Path:
     run = RunDir(config.run)
     device = choose(config.train)
     is_main = distributed.rank() == 0
@@ -51,6 +51,8 @@ def train(config: BaseConfig, parent: RunDir | None) -> Path:
         _require_batches(task, config)
         if parent is not None:
             _inherit(task, config, parent)
+        elif finetunes and not task.pretrained:
+            raise ConfigError("finetuning starts from a run: name it with --from (this model holds no weights of its own)")
         facts = {
             "seed": config.seed, "device": device.reason, "data_hash": task.identity.data_hash,
             "vocabulary": task.identity.vocabulary, "parent": str(parent.path) if parent else None,
@@ -61,6 +63,8 @@ def train(config: BaseConfig, parent: RunDir | None) -> Path:
         resumes = Checkpoints(run.path, console.warn).newest()
         if parent is not None:
             initialise(task, config, parent, console, announce=resumes is None)
+        elif finetunes:
+            freeze(task.modules, config.finetune)
         trainer = Trainer(task, config, device)
         session = _Session(run, trainer, console, is_main)
         console.say(f"{config.run}: {config.task}, {_size(trainer)}")

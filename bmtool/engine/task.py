@@ -52,6 +52,7 @@ class Identity:
 class Task(Protocol):
     config: BaseConfig
     identity: Identity
+    pretrained: bool  # whether the modules start with weights of elsewhere, so that finetuning needs no parent run
     modules: dict[str, nn.Module]  # every weight that is saved; a shared encoder is called `backbone` in every task
     phases: ClassVar[Mapping[str, tuple[str, ...]]]  # phase -> modules updated in it, in turn; one phase but for a GAN
     best: ClassVar[Best]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+_BLOCKS = 6
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "leaky_relu": lambda: nn.LeakyReLU(0.2)}
 
 
@@ -131,24 +132,31 @@ class Wrapped(nn.Module):
 
     @property
     def blocks(self) -> list[nn.Module]:
-        """The children that hold weights, long sequences taken apart."""
-        found: list[nn.Module] = []
-        for child in self.network.children():
-            inner = (
-                child
-                if isinstance(child, (nn.Sequential, nn.ModuleList)) and len(found) < 2 and len(child) > 4
-                else [child]
-            )
-            found += [module for module in inner if any(True for _ in module.parameters())]
-        return found
+        """The network's children that hold weights; the largest is taken apart until there are `_BLOCKS`. A ResNet gives its stages."""
+        parts = _weighty(self.network)
+        while len(parts) < _BLOCKS and (inner := _weighty(largest := max(parts, key=_size))):
+            at = parts.index(largest)
+            parts[at : at + 1] = inner
+        return parts
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.dropout(self.network(self.normalise(pixels.expand(-1, 3, -1, -1))))
 
 
+def _size(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def _weighty(module: nn.Module) -> list[nn.Module]:
+    return [child for child in module.children() if _size(child)]
+
+
 def cut_head(network: nn.Module) -> int:
-    """Replace the last linear layer of a classifier by nothing; returns the number of features that it took."""
-    name, last = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear)][-1]
+    """Replace the last linear layer of a classifier by nothing; returns the number of features that it took, 0 if there is none."""
+    linear = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        return 0
+    name, last = linear[-1]
     parent = network.get_submodule(name.rpartition(".")[0])
     setattr(parent, name.rpartition(".")[2], nn.Identity())
     return last.in_features

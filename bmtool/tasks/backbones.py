@@ -34,12 +34,19 @@ def build(
         settings = model.model_dump(exclude={"kind", "channels"})
         return vision.Cnn(vision.Normalise(mean, deviation), data.channels, model.channels, **settings)
     if isinstance(model, Torchvision):
-        network, given = _torchvision(model, pretrained), model.weights is not None
+        network = _torchvision(model, pretrained)
     else:
-        network, given = _efficientnet_lite0(pretrained and model.pretrained), model.pretrained
-    used = IMAGENET if given else (mean * (3 // len(mean)), deviation * (3 // len(deviation)))
+        network = _efficientnet_lite0(pretrained and model.pretrained)
+    used = IMAGENET if is_pretrained(model) else (mean * (3 // len(mean)), deviation * (3 // len(deviation)))
     features = vision.cut_head(network)
+    if not features:
+        raise ConfigError(f"model.name: {model.name} ends in no linear layer that a head could replace: take another")
     return vision.Wrapped(vision.Normalise(*used), network, features=features, dropout=model.dropout)
+
+
+def is_pretrained(model: Backbone) -> bool:
+    """Whether `model` names weights to start from."""
+    return getattr(model, "weights", None) is not None or getattr(model, "pretrained", False)
 
 
 def decoder(model: Mlp | Cnn, code: int, shape: tuple[int, int, int]) -> nn.Module:
@@ -57,7 +64,7 @@ def _torchvision(model: Torchvision, pretrained: bool) -> nn.Module:
         close = difflib.get_close_matches(model.name, known, n=1)
         hint = f"; did you mean '{close[0]}'?" if close else ""
         raise ConfigError(f"model.name: torchvision has no classifier {model.name!r}{hint}")
-    extra = {"aux_logits": False} if model.name in ("googlenet", "inception_v3") else {}
+    extra = {"aux_logits": False, "init_weights": True} if model.name in ("googlenet", "inception_v3") else {}
     network = torchvision.models.get_model(model.name, weights=None, **extra)
     if model.small_stem:
         if not model.name.startswith(("resnet", "resnext", "wide_resnet")):

@@ -25,6 +25,7 @@ SHEET = 20  # images that are drawn with what is made of them
 class Task:
     phases: ClassVar = {"model": ("backbone", "code", "decoder")}
     best = Best("mse", "min")
+    pretrained: ClassVar = False
     bound: ClassVar = ()
     unit: ClassVar = "images"
 

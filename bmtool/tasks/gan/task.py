@@ -27,6 +27,7 @@ class Task:
 
     phases: ClassVar = {"discriminator": ("backbone", "critic"), "generator": ("generator",)}
     best = Best("kernel_distance", "min")
+    pretrained: ClassVar = False
     bound: ClassVar = ()
     unit: ClassVar = "images"
 

@@ -47,6 +47,7 @@ class Task:
         else:
             self.labels = load_labels(assets)
         backbone = backbones.build(config.model, config.data, mean, deviation, pretrained=assets is None)
+        self.pretrained = backbones.is_pretrained(config.model)
         self.modules = {"backbone": backbone, "head": nn.Linear(backbone.features, len(self.labels))}
         self._weights = self._class_weights() if assets is None and config.loss.class_weights else None
 

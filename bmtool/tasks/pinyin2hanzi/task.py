@@ -41,6 +41,7 @@ class Batch:
 class Task:
     phases: ClassVar = {"model": ("backbone", "head")}
     best = Best("accuracy", "max")
+    pretrained: ClassVar = False
     bound: ClassVar = ("backbone", "head")
     unit: ClassVar = "tokens"
 
