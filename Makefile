@@ -1,5 +1,6 @@
 # make demo    set-up, then the whole pipeline on the embedded sample (under 5 minutes on 2 cores after the installs)
 # make demo-images  the same for images: pretrain without labels, finetune, evaluate, export, predict
+# make serve   set-up, then the model that comes with bmtool at http://127.0.0.1:8000/
 # make test    set-up, then the test suite (under 4 minutes)
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,13 +12,13 @@ LAST := zhejianshi zuotian shei ye mei xiangdao, jiuxiang tianshang diao xialai 
 QUESTION := nin hao, qing wen wo de ding dan shen me shi hou fa huo?
 
 # make pretrained TEXT=...   the model that comes with bmtool, from your text (hours)
-.PHONY: setup demo demo-images pretrained test test-all lint benchmark clean-demo
+.PHONY: setup demo demo-images serve pretrained test test-all lint benchmark clean-demo
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "== set-up: a virtual environment in $(VENV), with everything installed from the package registry"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[serve,test]'
 	@touch $@
 
 demo: setup clean-demo
@@ -75,6 +76,9 @@ demo-images: setup
 	@echo "reconstructions  $(IMAGES)/autoencoder/plots/reconstructions.png"
 	@echo "mistakes         $(IMAGES)/classifier/eval/test.mistakes.png"
 	@echo "explanations     $(IMAGES)/why.png"
+
+serve: setup
+	$(BIN)/bmtool serve
 
 clean-demo:
 	@rm -rf $(RUN) $(TUNED)

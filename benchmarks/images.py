@@ -1,7 +1,7 @@
 """Image training: step time beside a plain PyTorch loop, time spent waiting for images, and what an autoencoder gives with few labels.
 
-    python benchmarks/images.py steps          ResNet-18 on images of 32 x 32: bmtool's steps and a plain loop's, in turn
-    python benchmarks/images.py few-labels     digits with 10 labels a class: from an autoencoder and from scratch, 5 seeds
+python benchmarks/images.py steps          ResNet-18 on images of 32 x 32: bmtool's steps and a plain loop's, in turn
+python benchmarks/images.py few-labels     digits with 10 labels a class: from an autoencoder and from scratch, 5 seeds
 """
 
 import argparse
@@ -72,7 +72,9 @@ def steps(folder: Path) -> None:
     seed_everything(1)
     trainer = Trainer(registry.find(config.task).load("task")(config), config, choose(config.train))
     waiting = _watch(trainer)
-    images = torch.from_numpy(trainer.task._images.pixels(np.arange(len(trainer.task._images))).transpose(0, 3, 1, 2).copy())
+    images = torch.from_numpy(
+        trainer.task._images.pixels(np.arange(len(trainer.task._images))).transpose(0, 3, 1, 2).copy()
+    )
     plain = plain_steps(images, torch.from_numpy(trainer.task._images.labels.astype(np.int64)))
     ours, theirs, ratios = [], [], []
     plain(2), list(trainer.run(2))
@@ -83,7 +85,9 @@ def steps(folder: Path) -> None:
         ours.append((time.perf_counter() - began) / STEPS)
         theirs.append(plain(STEPS))
         ratios.append(ours[-1] / theirs[-1])
-    share = [wait / (STEPS * step) for wait, step in zip(np.add.reduceat(waiting, np.arange(0, len(waiting), STEPS)), ours)]
+    share = [
+        wait / (STEPS * step) for wait, step in zip(np.add.reduceat(waiting, np.arange(0, len(waiting), STEPS)), ours)
+    ]
     print(f"ResNet-18, {BATCH} images of {SIZE} x {SIZE}, {torch.get_num_threads()} threads")
     print(f"bmtool      {spread(ours)} s a step, {spread([100 * s for s in share])} % of it waiting for images")
     print(f"plain loop  {spread(theirs)} s a step")

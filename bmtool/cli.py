@@ -103,7 +103,9 @@ def finetune(
     config: Config,
     from_: Annotated[
         str | None,
-        typer.Option("--from", help="The run directory to start from; not needed where model.weights names some.", metavar="RUN"),
+        typer.Option(
+            "--from", help="The run directory to start from; not needed where model.weights names some.", metavar="RUN"
+        ),
     ] = None,
     set_: Overrides = [],  # noqa: B006
 ) -> None:
@@ -230,6 +232,30 @@ def predict(  # noqa: PLR0913
     from bmtool.commands import predict
 
     predict.predict(model, inputs, top=top, as_json=json, explain=explain, output=output)
+
+
+@command
+def serve(  # noqa: PLR0913
+    model: Annotated[
+        str, typer.Argument(help="A run directory or an exported .onnx file.", metavar="[RUN|FILE.onnx]")
+    ] = "default",
+    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs a key.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    api_key: Annotated[
+        str | None, typer.Option(help="Key that requests must carry.", envvar="BMTOOL_API_KEY", show_default=False)
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Let everyone in who can reach the address.")] = False,
+    batch: Annotated[int, typer.Option(min=1, max=1024, help="Inputs of one run of the model.")] = 64,
+    wait_ms: Annotated[float, typer.Option(min=0, max=1000, help="That a request waits for others to join it.")] = 3.0,
+    queue: Annotated[int, typer.Option(min=1, help="Inputs that may wait; more are refused with 503.")] = 512,
+) -> None:
+    """A model over HTTP, with a page.
+
+    Without a model the one that comes with bmtool answers.
+    """
+    from bmtool.commands import serve
+
+    serve.serve(model, host=host, port=port, api_key=api_key, is_open=open_, batch=batch, wait_ms=wait_ms, queue=queue)
 
 
 @command

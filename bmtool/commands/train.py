@@ -52,7 +52,9 @@ def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False)
         if parent is not None:
             _inherit(task, config, parent)
         elif finetunes and not task.pretrained:
-            raise ConfigError("finetuning starts from a run: name it with --from (this model holds no weights of its own)")
+            raise ConfigError(
+                "finetuning starts from a run: name it with --from (this model holds no weights of its own)"
+            )
         facts = {
             "seed": config.seed, "device": device.reason, "data_hash": task.identity.data_hash,
             "vocabulary": task.identity.vocabulary, "parent": str(parent.path) if parent else None,

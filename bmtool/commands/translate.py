@@ -35,11 +35,18 @@ class Translator:
     def __init__(self, model: str | Path = "default", warn: Callable[[str], None] = lambda message: None):
         self.predictor = load_model(model, warn, task="pinyin2hanzi").predictor
 
+    @classmethod
+    def of(cls, predictor: Any) -> "Translator":
+        """Around a predictor that is loaded already."""
+        made = cls.__new__(cls)
+        made.predictor = predictor
+        return made
+
     def __call__(self, lines: list[str], reading: Reading = Reading()) -> list[Any]:
         from bmtool.tasks.pinyin2hanzi import lexicon, predict
 
         words = lexicon.load(Path(reading.lexicon)) if reading.lexicon else None
-        options = predict.Options(_fuzzy(reading.fuzzy), reading.initials, words, reading.context)
+        options = predict.Options(fuzzy_names(reading.fuzzy), reading.initials, words, reading.context)
         found = predict.translate(self.predictor, lines, reading.n_best, options)
         return [_traditional(translation) for translation in found] if reading.traditional else found
 
@@ -70,7 +77,7 @@ def _position(arc: Any, place: int, hanzi: str, candidates: list) -> dict:
     return {"start": arc.span[0], "end": arc.span[1], "pinyin": syllable, "text": hanzi, "candidates": candidates}
 
 
-def _fuzzy(names: Iterable[str]) -> tuple[str, ...]:
+def fuzzy_names(names: Iterable[str]) -> tuple[str, ...]:
     """The names of fuzzy sounds; `all` stands for every one."""
     from bmtool.tasks.pinyin2hanzi.typed import FUZZY
 
@@ -180,6 +187,11 @@ def _as_text(result: Any) -> str:
 
 
 def _as_json(translator: Translator, line: str, result: Any) -> str:
+    return json.dumps(as_value(translator, line, result, translator.weighs), ensure_ascii=False)
+
+
+def as_value(translator: Translator, line: str, result: Any, alternatives: bool) -> dict:
+    """A translation as JSON has it: probabilities, and with `alternatives` every syllable with its place and its candidates."""
     n_best = [{"text": text, "probability": round(probability, 6)} for text, probability in result.n_best]
     value = {
         "input": line,
@@ -188,7 +200,7 @@ def _as_json(translator: Translator, line: str, result: Any) -> str:
         "n_best": n_best,
         "unread": result.unread,
     }
-    if translator.weighs:
+    if alternatives:
         value["syllables"] = [
             {key: p[key] for key in ("start", "end", "pinyin", "text")}
             | {
@@ -198,4 +210,4 @@ def _as_json(translator: Translator, line: str, result: Any) -> str:
             }
             for p in translator.alternatives(result)
         ]
-    return json.dumps(value, ensure_ascii=False)
+    return value

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
-from onnx import compose, helper
+from onnx import compose, helper, numpy_helper
 from torch import Tensor, nn
 
 from bmtool.engine.onnx import KEY
@@ -68,15 +69,38 @@ def _name_axes(value: onnx.ValueInfoProto, names: tuple[str | int, ...]) -> None
 
 
 def quantise(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Weights of matrix products and embeddings as int8, activations quantised at run time (Jacob et al. 2018)."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    """Matrices of matrix products and tables of embeddings as int8 with a scale for each column or row.
 
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.getLogger("root").setLevel(logging.ERROR)
-        target = Path(folder) / "int8.onnx"
-        quantize_dynamic(model, target, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm", "Gather"])
-        return onnx.load(target)
+    They become floats again when the file is loaded. Activations stay floats: ranges taken from a whole batch would make an answer
+    depend on what else is in the batch.
+    """
+    graph = model.graph
+    axis_of = {}  # initializer -> the axis that has a scale for each of its places
+    for node in graph.node:
+        if node.op_type == "MatMul":
+            axis_of[node.input[1]] = 1
+        elif node.op_type == "Gather":
+            axis_of[node.input[0]] = 0
+        elif node.op_type == "Gemm":
+            axis_of[node.input[1]] = 0 if any(a.name == "transB" and a.i for a in node.attribute) else 1
+    restored = []
+    for tensor in list(graph.initializer):
+        values = numpy_helper.to_array(tensor)
+        if tensor.name not in axis_of or values.ndim != 2 or values.dtype != np.float32:
+            continue
+        scale = np.maximum(np.abs(values).max(axis=1 - axis_of[tensor.name], keepdims=True) / 127, 1e-12).astype(
+            np.float32
+        )
+        graph.initializer.remove(tensor)
+        rounded = np.rint(values / scale).astype(np.int8)
+        held = {f"{tensor.name}/int8": rounded, f"{tensor.name}/scale": scale}
+        graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in held.items())
+        whole = f"{tensor.name}/float"
+        restored.append(helper.make_node("Cast", [f"{tensor.name}/int8"], [whole], to=onnx.TensorProto.FLOAT))
+        restored.append(helper.make_node("Mul", [whole, f"{tensor.name}/scale"], [tensor.name]))
+    for place, node in enumerate(restored):
+        graph.node.insert(place, node)
+    return model
 
 
 def quantise_with(model: onnx.ModelProto, batches: list[dict]) -> onnx.ModelProto:

@@ -44,9 +44,15 @@ def answers(
 ) -> Iterator[tuple[str, dict]]:
     """(line, record) for each image: how far the reconstruction is from it, and its code."""
     for path, pixels in pictures.read(inputs, predictor.decode, bad):
-        codes, made = predictor.run(pixels[None])
-        error = float(np.square(made[0] - pixels / np.float32(255)).mean())
-        yield f"{path}\tmse {error:.6f}", {"file": str(path), "mse": error, "code": codes[0].round(5).tolist()}
+        record = describe(predictor, pixels[None], top)[0]
+        yield f"{path}\tmse {record['mse']:.6f}", {"file": str(path)} | record
+
+
+def describe(predictor: Autoencoder, images: np.ndarray, top: int) -> list[dict]:
+    """The error of the reconstruction of each image [N, size, size, channels], and its code."""
+    codes, made = predictor.run(images)
+    errors = np.square(made - images / np.float32(255)).reshape(len(images), -1).mean(axis=1)
+    return [{"mse": float(error), "code": code.round(5).tolist()} for error, code in zip(errors, codes)]
 
 
 def explain(predictor: Autoencoder, inputs: Sequence[str], path: Path) -> Path:

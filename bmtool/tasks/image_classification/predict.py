@@ -75,11 +75,19 @@ def answers(
 ) -> Iterator[tuple[str, dict]]:
     """(line, record) for each image file, folders taken apart, with its `top` likeliest classes; `bad` hears of files that are no image."""
     for path, pixels in pictures.read(inputs, predictor.decode, bad):
-        p = predictor.probabilities(pixels[None])[0]
+        record = describe(predictor, pixels[None], top)[0]
+        shown = "\t".join(f"{found['label']} {found['probability']:.4f}" for found in record["classes"])
+        yield f"{path}\t{shown}", {"file": str(path)} | record
+
+
+def describe(predictor: Classifier | Ensemble, images: np.ndarray, top: int) -> list[dict]:
+    """The `top` likeliest classes of each image [N, size, size, channels]."""
+    out = []
+    for p in predictor.probabilities(images):
         best = np.argsort(-p, kind="stable")[:top]
-        shown = "\t".join(f"{predictor.labels[c]} {p[c]:.4f}" for c in best)
         found = [{"label": predictor.labels[c], "probability": round(float(p[c]), 6)} for c in best]
-        yield f"{path}\t{shown}", {"file": str(path), "label": found[0]["label"], "classes": found}
+        out.append({"label": found[0]["label"], "classes": found})
+    return out
 
 
 # --- several models, and why ---

@@ -1,0 +1,96 @@
+"""`serve`: a model over HTTP."""
+
+import json
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bmtool.commands.lines import warn
+from bmtool.errors import ConfigError, ResourceError
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+DRAIN_SECONDS = 30
+
+
+def serve(  # noqa: PLR0913
+    model: str | Path = "default", *, host: str = "127.0.0.1", port: int = 8000, api_key: str | None = None, is_open: bool = False,
+    batch: int = 64, wait_ms: float = 3.0, queue: int = 512,
+) -> None:  # fmt: skip
+    """Answer until a signal comes; then finish what runs, and return.
+
+    ConfigError when others than this machine could reach a server without a key; ResourceError when the port is taken.
+    """
+    try:
+        import uvicorn
+
+        from bmtool.serve.app import create
+        from bmtool.serve.model import Served
+        from bmtool.serve.settings import Settings
+    except ImportError as error:
+        raise ConfigError(
+            f"serving needs its packages ({error.name} is missing): pip install 'bmtool[serve]'"
+        ) from error
+    if host not in LOOPBACK and not api_key and not is_open:
+        raise ConfigError(
+            f"--host {host} lets other machines in: give an --api-key (or BMTOOL_API_KEY), or --open to let everyone in"
+        )
+    settings = Settings(api_key=api_key or None, batch=batch, wait_ms=wait_ms, queue=queue)
+    served = Served.load(str(model), warn)
+    _log_to_stderr()
+    config = uvicorn.Config(
+        create(served, settings, warn), host=host, port=port, log_config=None, access_log=False, server_header=False,
+        lifespan="on", timeout_graceful_shutdown=DRAIN_SECONDS, timeout_keep_alive=30,
+        limit_concurrency=settings.connections, h11_max_incomplete_event_size=65_536, ws="none",
+    )  # fmt: skip
+    try:
+        listening = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
+        )
+    except OSError as error:
+        raise ResourceError(f"cannot listen on {host}:{port} ({error.strerror}): choose another with --port") from error
+    print(f"{model} ({served.task}) at http://{host}:{port}/", file=sys.stderr, flush=True)
+    _server(config).run(sockets=[listening])
+
+
+def _server(config: Any) -> Any:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            """SIGTERM and SIGINT end the server and nothing else: uvicorn would raise the signal again, and the exit code were not 0."""
+            before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    return Server(config)
+
+
+class _Line(logging.Formatter):
+    """A line of JSON a record; ours are JSON already."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        if record.name == "bmtool.serve":
+            return message
+        return json.dumps(
+            {"time": round(record.created, 3), "level": record.levelname.lower(), "message": message},
+            ensure_ascii=False,
+        )
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Line())
+    for name, level in (("bmtool.serve", logging.INFO), ("uvicorn.error", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(level)
