@@ -109,11 +109,13 @@ class _Rows:
 
 
 def search(  # noqa: PLR0913
-    ngram: NgramModel, lattices: list[Lattice], candidates: Candidates, *, beam: int, n_best: int, before: np.ndarray
-) -> list[list[Path]]:
+    ngram: NgramModel, lattices: list[Lattice], candidates: Candidates, *, beam: int, n_best: int, before: np.ndarray,
+    least: int = 1,
+) -> list[list[Path]]:  # fmt: skip
     """Up to `n_best` best paths of each lattice, best first. `before` is each line's history of symbols, int64 [L].
 
-    A line keeps `beam` histories a place, and of rows that agree in all that the n-gram looks back on, the `n_best` best.
+    A line keeps `beam` histories a place, and of rows that agree in all that the n-gram looks back on, the `n_best` best; rows more
+    than MARGIN behind are given up, but for the `least` best of each line.
     """
     bounds = np.cumsum([0, *(len(lattice.arcs) for lattice in lattices)])
     line_of = np.repeat(np.arange(len(lattices)), np.diff(bounds))
@@ -142,7 +144,7 @@ def search(  # noqa: PLR0913
         final = np.flatnonzero(place == sizes[line])
         if len(final):
             score[final] += _log_p(ngram, history, final, np.full(len(final), BOUNDARY))
-        kept = _best(line, history, score, beam, n_best)
+        kept = _best(line, history, score, beam, n_best, least)
         here = rows.add(
             score=score[kept],
             history=history[kept],
@@ -198,12 +200,18 @@ def _log_p(ngram: NgramModel, histories: np.ndarray, row: np.ndarray, symbol: np
     return np.where((symbol == BOUNDARY) & (histories[row] == 0), 0.0, log_p)
 
 
-def _best(line: np.ndarray, history: np.ndarray, score: np.ndarray, beam: int, alike: int) -> np.ndarray:
-    """The rows that stay: of each line those within MARGIN of its best, of them the `beam` best histories, and of each history the `alike`
-    best rows; sorted by line, best first."""
+def _best(  # noqa: PLR0913
+    line: np.ndarray, history: np.ndarray, score: np.ndarray, beam: int, alike: int, least: int
+) -> np.ndarray:
+    """The rows that stay: of each line the `least` best and those within MARGIN of its best, of them the `beam` best histories, and of
+    each history the `alike` best rows; sorted by line, best first."""
     top = np.full(line.max() + 1, -np.inf)
     np.maximum.at(top, line, score)
-    near = np.flatnonzero(score >= top[line] - MARGIN)
+    near = score >= top[line] - MARGIN
+    if least > 1:
+        falling = np.lexsort((-score, line))
+        near[falling[_rank(line[falling]) < least]] = True
+    near = np.flatnonzero(near)
     order = near[np.lexsort((-score[near], history[near], line[near]))]
     within = _rank(line[order], history[order])
     leaders = order[within == 0]

@@ -53,7 +53,7 @@ class TaggerPredictor:
     def write(self, lattices: list[Lattice], n_best: int) -> list[list[Written]]:
         out = [[Written((), (), 0.0)] for _ in lattices]
         for numbers in batches([lattice.size for lattice in lattices]):
-            for number, found in zip(numbers, self._write([lattices[n] for n in numbers], max(n_best, ALTERNATIVES))):
+            for number, found in zip(numbers, self._write([lattices[n] for n in numbers], n_best)):
                 out[number] = found[:n_best]
         return out
 
@@ -80,7 +80,7 @@ class TaggerPredictor:
         candidates = self.channel.candidates(straight)
         network = np.maximum(self.network(straight, candidates), FLOOR)
         candidates.score += self.decode["network_weight"] * network
-        found = iter(self._search(straight, candidates, n_best))
+        found = iter(self._search(straight, candidates, max(n_best, ALTERNATIVES), least=n_best))
         lines = iter(straight)
         return [
             self._ranked(
@@ -89,9 +89,9 @@ class TaggerPredictor:
             for line in ways
         ]
 
-    def _search(self, lattices: list[Lattice], candidates: Candidates, n_best: int) -> list[list[Path]]:
-        before = np.zeros(len(lattices), np.int64)
-        return search(self.ngram, lattices, candidates, beam=self.decode["beam"], n_best=n_best, before=before)
+    def _search(self, lattices: list[Lattice], candidates: Candidates, n_best: int, least: int = 1) -> list[list[Path]]:
+        before, beam = np.zeros(len(lattices), np.int64), self.decode["beam"]
+        return search(self.ngram, lattices, candidates, beam=beam, n_best=n_best, before=before, least=least)
 
     def _ways(self, lattices: list[Lattice]) -> list[list[list[Arc]]]:
         """For each lattice the arcs of the ways that the network shall read."""
