@@ -115,10 +115,10 @@ def few_labels(folder: Path) -> None:
     everything, few = f"data.prepared={folder / 'all'}", [f"data.prepared={folder / 'few'}", "data.per_class=10"]
     prepare_data(encoder, [everything])
     prepare_data(classifier, few)
-    short = ["train.steps=200", "train.validate_every=200", "train.batch_size=50"]
+    short = ["train.steps=200", "train.validate_every=200", "train.batch_size=50", "train.threads=1"]
     accuracy: dict[str, list[float]] = {"from scratch": [], "from the autoencoder": []}
     for seed in SEEDS:
-        parent = pretrain(encoder, [everything, f"run={folder / f'ae-{seed}'}", f"seed={seed}"])
+        parent = pretrain(encoder, [everything, f"run={folder / f'ae-{seed}'}", f"seed={seed}", "train.threads=1"])
         common = [*few, *short, f"seed={seed}"]
         runs = {
             "from scratch": pretrain(classifier, [*common, f"run={folder / f'scratch-{seed}'}"]),

@@ -217,6 +217,7 @@ def test_an_autoencoder_is_exported_in_parts(file_of, invoke, picture):
     fails(invoke("predict", path.with_name("model.decoder.onnx"), picture), 4, "decoder alone")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["cnn", "autoencoder", "gan"])
 def test_int8(kind, digits, settings, folder, invoke):
     run = pretrain(config_path(kind), settings(kind, f"int8-{kind}", "train.steps=60", "train.validate_every=60"))
@@ -268,7 +269,7 @@ def moved(parent: Path, run: Path, step: int = 8) -> set[str]:
     return {name for name in new if name in before and not torch.equal(before[name], new[name])}
 
 
-@pytest.mark.parametrize("kind", ["cnn", "resnet"])
+@pytest.mark.parametrize("kind", ["cnn", pytest.param("resnet", marks=pytest.mark.slow)])
 def test_frozen_batch_norms_keep_their_statistics(kind, run_of, settings, tmp_path, digits):
     model = ["model={kind: torchvision, name: resnet18, small_stem: true}"] if kind == "resnet" else []
     parent = (

@@ -207,6 +207,7 @@ def test_the_wrong_path_or_method_is_a_problem(client):
     assert client.post("/v1/translate/stream", content=b"\xff\n").json()["status"] == 400
 
 
+@pytest.mark.slow
 def test_bodies_that_are_too_long_or_too_slow(server, client):
     assert client.post("/v1/translate", content=b"x" * 9_000_000).status_code == 413
 
@@ -294,6 +295,7 @@ def test_other_addresses_need_a_key(invoke, tmp_path):
         assert done.returncode == 6 and "--port" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_keys_reload_logs_and_an_end_that_finishes_what_runs(tmp_path):
     from bmtool.commands.loading import PRETRAINED
 

@@ -39,7 +39,8 @@ def roc(curves: dict[str, tuple[np.ndarray, np.ndarray, float]], path: Path) -> 
         axes.plot(false, true, label=f"{name} ({area:.3f})", linewidth=1)
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.5, linestyle="--")
     axes.set(xlabel="false positive rate", ylabel="true positive rate")
-    axes.legend(fontsize=7, loc="lower right")
+    if curves:
+        axes.legend(fontsize=7, loc="lower right")
     axes.grid(alpha=0.3)
     canvas.savefig(path, dpi=110)
     plt.close(canvas)
