@@ -20,6 +20,7 @@ from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, Protocol
 
+from bmtool.cores import cores
 from bmtool.data.files import read_json, write_json
 from bmtool.errors import BmtoolError, ConfigError, ResourceError
 
@@ -90,7 +91,7 @@ class Processes:
     """Worker processes of this machine; one worker is this process itself."""
 
     def __init__(self, workers: int = 0):
-        self.workers = workers or _cores()
+        self.workers = workers or cores()
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> "Processes":
@@ -127,10 +128,6 @@ class Processes:
                 "a worker process was killed, most often for want of memory: what is finished is kept; "
                 "run the same command again, with fewer workers (--set data.workers=1)"
             ) from error
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _finished(waiting: tuple[Job, Future | None]) -> Job:

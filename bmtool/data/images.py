@@ -6,7 +6,6 @@ numbers of the images of each split (`train.npy`, `valid.npy`, `test.npy`), `lab
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bmtool.config.image import ImageData
+from bmtool.cores import cores
 from bmtool.data import pictures
 from bmtool.data.files import lock, read_json, write_json, write_text
 from bmtool.data.image_sources import Item, items, load
@@ -153,7 +153,7 @@ def _decoded(listed: list[Item], data: ImageData, console: Any) -> Iterator[np.n
         except pictures.BadImage as error:
             return str(error)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         stream, done = iter(listed), 0
         while chunk := list(islice(stream, _CHUNK)):
             yield from pool.map(one, chunk)

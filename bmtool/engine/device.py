@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from bmtool.config.schema import Train
+from bmtool.cores import cores
 from bmtool.errors import ConfigError
 
 
@@ -35,7 +36,7 @@ def choose(settings: Train) -> Device:
     device = torch.device(name)
     if device.type == "cpu":
         local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) // local_processes))
+        torch.set_num_threads(settings.threads or max(1, cores() // local_processes))
         where = f"CPU, {torch.get_num_threads()} threads" + ("" if cuda else " (no CUDA device)")
     else:
         torch.cuda.set_device(device)

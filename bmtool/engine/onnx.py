@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bmtool.cores import cores
 from bmtool.errors import DataError
 
 KEY = "bmtool"  # the one metadata entry; JSON
 
 
-def open_model(path: Path, threads: int = 0) -> tuple[Any, dict]:
+def open_model(path: Path) -> tuple[Any, dict]:
     """An onnxruntime session and the metadata that the export wrote. DataError for a file of something else."""
     import onnxruntime
 
@@ -17,7 +18,7 @@ def open_model(path: Path, threads: int = 0) -> tuple[Any, dict]:
         raise DataError(f"no such file: {path}")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = cores()  # onnxruntime itself counts those that are not ours, too
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises a dozen unrelated types
