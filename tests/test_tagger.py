@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bmtool.errors import DataError
 from bmtool.ngram import estimate
 from bmtool.ngram.model import pack
-from bmtool.tasks.pinyin2hanzi import decode, lexicon, typed
+from bmtool.tasks.pinyin2hanzi import decode, lexicon, tagger, typed
 from bmtool.tasks.pinyin2hanzi.annotate import annotate, with_mark
 from bmtool.tasks.pinyin2hanzi.lattice import Arc, Lattice, linear, straighten
 from bmtool.tasks.pinyin2hanzi.predict import Options, best_readings, translate
@@ -68,8 +68,8 @@ def texts(predictor: TaggerPredictor, line: str, n_best: int = 10, **options) ->
 # --- search ---
 
 
-def exhaustive(predictor: TaggerPredictor, source: list[int]) -> tuple[str, float]:
-    """The best way to write a source, by trying every one."""
+def exhaustive(predictor: TaggerPredictor, source: list[int]) -> tuple[str, np.ndarray]:
+    """The best way to write a source, by trying every one, and the scores of all."""
     candidates = predictor.channel.candidates([linear(source)])
     choices = [range(candidates.first[t], candidates.first[t + 1]) for t in range(len(source))]
     chosen = np.array(list(itertools.product(*choices)))
@@ -78,20 +78,22 @@ def exhaustive(predictor: TaggerPredictor, source: list[int]) -> tuple[str, floa
         score += predictor.ngram.log_p(predictor.ngram.contexts(history), np.arange(len(chosen)), symbol)
         history = predictor.ngram.extend(history, symbol)
     best_one = int(score.argmax())
-    return "".join(predictor.vocabulary.pair_hanzi[p] for p in candidates.pair[chosen[best_one]]), float(
-        score[best_one]
-    )
+    return "".join(predictor.vocabulary.pair_hanzi[p] for p in candidates.pair[chosen[best_one]]), score
 
 
+@pytest.mark.parametrize("n_best", [1, 5])
 @pytest.mark.parametrize("typed_", ["ni hao", "si ge ren", "mai dong xi"])
-def test_a_wide_search_finds_what_trying_everything_finds(predictor, typed_, monkeypatch):
+def test_a_wide_search_finds_what_trying_everything_finds(predictor, typed_, n_best, monkeypatch):
     monkeypatch.setattr(decode, "MARGIN", 100.0)
     source = [INPUT_ID[s] for s in typed_.split()]
     candidates = predictor.channel.candidates([linear(source)])
-    [[path]] = decode.search(
-        predictor.ngram, [linear(source)], candidates, beam=5000, n_best=1, before=np.zeros(1, np.int64)
-    )
-    text, score = exhaustive(predictor, source)
+    [(paths, log_mass)] = decode.search(
+        predictor.ngram, [linear(source)], candidates, beam=5000, n_best=n_best, before=np.zeros(1, np.int64), temperature=1.4
+    )  # fmt: skip
+    text, scores = exhaustive(predictor, source)
+    path, score = paths[0], scores.max()
+    assert log_mass == pytest.approx(np.logaddexp.reduce(scores / 1.4), abs=1e-3)
+    np.testing.assert_allclose([path.score for path in paths], np.sort(scores)[::-1][: len(paths)], atol=1e-4)
     assert "".join(predictor.vocabulary.pair_hanzi[p] for p in candidates.pair[list(path.candidates)]) == text
     assert path.score == pytest.approx(score, abs=1e-4)
 
@@ -119,6 +121,13 @@ def test_probabilities_of_the_ways_are_ordered_and_no_more_than_one(predictor):
     assert (np.diff(p) <= 0).all()
     assert 0 < p.sum() <= 1 + 1e-9
     assert len({r.hanzi for r in found}) == len(found)
+
+
+def test_what_the_network_rules_out_is_not_searched_but_for_the_best(predictor):
+    network = np.array([-0.1, -20.0, -3.0, -30.0, -25.0, -40.0])
+    first = np.array([0, 3, 6])
+    assert tagger.likely(network, first, 1).tolist() == [True, False, True, False, True, False]
+    assert tagger.likely(network, first, 2).tolist() == [True, False, True, True, True, False]
 
 
 # --- letters ---

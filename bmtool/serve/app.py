@@ -229,11 +229,11 @@ def _routes(app: FastAPI, service: Service) -> None:
         return await service.reload()
 
     @app.post("/v1/translate")
-    async def translate(asked: TranslateIn) -> dict:
+    async def translate(asked: TranslateIn) -> JSONResponse:
         """Pinyin to Chinese text: one line gives one answer, a list gives a list."""
         lines = [asked.text] if isinstance(asked.text, str) else asked.text
         answers = await service.ask(_lines(lines, settings), Asked(_reading(asked, service), asked.alternatives))
-        return answers[0] if isinstance(asked.text, str) else {"answers": answers}
+        return JSONResponse(answers[0] if isinstance(asked.text, str) else {"answers": answers})
 
     @app.post("/v1/translate/stream")
     async def stream(request: Request) -> StreamingResponse:
@@ -262,7 +262,7 @@ def _routes(app: FastAPI, service: Service) -> None:
         return StreamingResponse(answers(), media_type="application/x-ndjson")
 
     @app.post("/v1/predict", openapi_extra=_MULTIPART)
-    async def predict(request: Request) -> dict:
+    async def predict(request: Request) -> JSONResponse:
         """What the model says of images (multipart `image`, or JSON with base64) or of lines of text."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "multipart/form-data":
@@ -276,7 +276,7 @@ def _routes(app: FastAPI, service: Service) -> None:
             for number, answer in enumerate(answers):
                 if isinstance(answer, BadImage):
                     raise ProblemError(422, f"image {number + 1}: {answer}")
-        return answers[0] if single else {"answers": answers}
+        return JSONResponse(answers[0] if single else {"answers": answers})
 
 
 _MULTIPART = {

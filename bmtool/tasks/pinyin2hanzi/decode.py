@@ -5,6 +5,7 @@ Shapes: L lines, A arcs, N candidates of all arcs, W hanzi of the longest word, 
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,6 +29,13 @@ class Path:
     score: float
 
 
+class Found(NamedTuple):
+    """The best paths through one lattice, best first, and log of the sum of exp(score / temperature) over all paths that were kept."""
+
+    paths: list[Path]
+    log_mass: float
+
+
 @dataclass
 class Candidates:
     """All that may stand on the arcs of some lattices: arc a has the rows first[a] ... first[a + 1]."""
@@ -37,6 +45,11 @@ class Candidates:
     symbols: np.ndarray  # int64 [N, W], of the n-gram; -1 before a shorter word
     score: np.ndarray  # float64 [N]: what does not depend on the hanzi before
     floor: np.ndarray  # float64 [N]: the least that the n-gram's part counts for, -inf but for words
+
+    def only(self, kept: np.ndarray) -> "Candidates":
+        """Those of `kept`, bool [N]."""
+        first = np.append(0, np.cumsum(kept))[self.first]
+        return Candidates(first, self.pair[kept], self.symbols[kept], self.score[kept], self.floor[kept])
 
 
 class Channel:
@@ -93,11 +106,16 @@ class Channel:
 
 
 class _Rows:
-    """Rows of the search so far, and where each began: arrays that grow step by step."""
+    """Rows of the search so far, and where each began: arrays that grow step by step.
+
+    A row's `leader` is the best one that agrees with it in all that the n-gram looks back on; it has the mass of all that do, the
+    others have none (-inf).
+    """
 
     def __init__(self, histories: np.ndarray):
         none = np.full(len(histories), -1)
-        self.score, self.history = np.zeros(len(histories)), histories
+        self.score, self.log_mass = np.zeros(len(histories)), np.zeros(len(histories))
+        self.history, self.leader = histories, np.arange(len(histories))
         self.parent, self.candidate, self.arc = none, none, none
 
     def add(self, **columns: np.ndarray) -> int:
@@ -110,9 +128,10 @@ class _Rows:
 
 def search(  # noqa: PLR0913
     ngram: NgramModel, lattices: list[Lattice], candidates: Candidates, *, beam: int, n_best: int, before: np.ndarray,
-    least: int = 1,
-) -> list[list[Path]]:  # fmt: skip
-    """Up to `n_best` best paths of each lattice, best first. `before` is each line's history of symbols, int64 [L].
+    temperature: float = 1.0, least: int = 1,
+) -> list[Found]:  # fmt: skip
+    """Up to `n_best` best paths of each lattice, and the mass of all (the forward algorithm). `before` is each line's history of
+    symbols, int64 [L].
 
     A line keeps `beam` histories a place, and of rows that agree in all that the n-gram looks back on, the `n_best` best; rows more
     than MARGIN behind are given up, but for the `least` best of each line.
@@ -135,27 +154,27 @@ def search(  # noqa: PLR0913
         arcs = arcs[count[line_of[arcs], start[arcs]] > 0]
         if not len(arcs):
             continue
-        parent, candidate, arc = _extensions(
-            arcs, first[line_of[arcs], start[arcs]], count[line_of[arcs], start[arcs]], candidates
+        new = _extensions(
+            arcs, first[line_of[arcs], start[arcs]], count[line_of[arcs], start[arcs]], rows.leader, candidates
         )
-        line = line_of[arc]
-        added, history = _say(ngram, rows.history, parent, candidates.symbols[candidate])
-        score = rows.score[parent] + candidates.score[candidate] + np.maximum(added, candidates.floor[candidate])
-        final = np.flatnonzero(place == sizes[line])
-        if len(final):
-            score[final] += _log_p(ngram, history, final, np.full(len(final), BOUNDARY))
-        kept = _best(line, history, score, beam, n_best, least)
+        line, (added, history) = line_of[new.arc], _say(ngram, rows.history, new, candidates, sizes[line_of] == place)
+        score = rows.score[new.parent] + candidates.score[new.candidate] + added
+        mass = rows.log_mass[new.parent] + (score - rows.score[new.parent]) / temperature
+        kept, leader, mass = _best(line, history, score, mass, beam, n_best, least)
         here = rows.add(
             score=score[kept],
             history=history[kept],
-            parent=parent[kept],
-            candidate=candidate[kept],
-            arc=arc[kept] - bounds[line[kept]],
+            leader=leader + len(rows.score),
+            log_mass=mass,
+            parent=new.parent[kept],
+            candidate=new.candidate[kept],
+            arc=new.arc[kept] - bounds[line[kept]],
         )
         lines, at, number = np.unique(line[kept], return_index=True, return_counts=True)
         first[lines, place], count[lines, place] = here + at, number
-    ends = first[np.arange(len(lattices)), sizes], np.minimum(count[np.arange(len(lattices)), sizes], n_best)
-    return [[_path(rows, row) for row in range(at, at + number)] for at, number in zip(*ends)]
+    at, number = first[np.arange(len(lattices)), sizes], count[np.arange(len(lattices)), sizes]
+    masses = [float(np.logaddexp.reduce(rows.log_mass[a : a + n])) for a, n in zip(at, number)]
+    return [Found(*found) for found in zip(_paths(rows, at, np.minimum(number, n_best)), masses)]
 
 
 def window(ngram: NgramModel, history: np.ndarray, word: np.ndarray, following: np.ndarray) -> np.ndarray:
@@ -167,30 +186,51 @@ def window(ngram: NgramModel, history: np.ndarray, word: np.ndarray, following: 
     return total
 
 
+class _Extensions(NamedTuple):
+    """Everything that some arcs make of the rows before them; `like` is the number of the extension of the row's leader by the same
+    candidate, of which the n-gram says the same."""
+
+    parent: np.ndarray
+    candidate: np.ndarray
+    arc: np.ndarray
+    like: np.ndarray
+
+
 def _extensions(
-    arcs: np.ndarray, first_row: np.ndarray, row_count: np.ndarray, candidates: Candidates
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(row, candidate, arc) of everything that the arcs make of the rows before them."""
+    arcs: np.ndarray, first_row: np.ndarray, row_count: np.ndarray, leader: np.ndarray, candidates: Candidates
+) -> _Extensions:
     choices = candidates.first[arcs + 1] - candidates.first[arcs]
     total = row_count * choices
     at = np.repeat(np.arange(len(arcs)), total)
-    within = np.arange(len(at)) - np.repeat(np.cumsum(total) - total, total)
-    row, choice = np.divmod(within, choices[at])
-    return first_row[at] + row, candidates.first[arcs][at] + choice, arcs[at]
+    start = (np.cumsum(total) - total)[at]
+    row, choice = np.divmod(np.arange(len(at)) - start, choices[at])
+    parent = first_row[at] + row
+    like = start + (leader[parent] - first_row[at]) * choices[at] + choice
+    return _Extensions(parent, candidates.first[arcs][at] + choice, arcs[at], like)
 
 
 def _say(
-    ngram: NgramModel, histories: np.ndarray, row: np.ndarray, symbols: np.ndarray
+    ngram: NgramModel, histories: np.ndarray, new: _Extensions, candidates: Candidates, ends: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(log-probability [E], history behind [E]) of the symbols [E, W] of each extension."""
+    """(log-probability [E], history behind [E]) of every extension, the end of the line with it where an arc `ends` there, bool [A]."""
+    asked = np.flatnonzero(new.like == np.arange(len(new.like)))
+    row, candidate = new.parent[asked], new.candidate[asked]
+    symbols = candidates.symbols[candidate]
     if symbols.shape[1] == 1:
-        return _log_p(ngram, histories, row, symbols[:, 0]), ngram.extend(histories[row], symbols[:, 0])
-    added, history = np.zeros(len(row)), histories[row]
-    for column in symbols.T:
-        here = np.flatnonzero(column >= 0)
-        added[here] += _log_p(ngram, history, here, column[here])
-        history[here] = ngram.extend(history[here], column[here])
-    return added, history
+        added, history = _log_p(ngram, histories, row, symbols[:, 0]), ngram.extend(histories[row], symbols[:, 0])
+    else:
+        added, history = np.zeros(len(row)), histories[row]
+        for column in symbols.T:
+            here = np.flatnonzero(column >= 0)
+            added[here] += _log_p(ngram, history, here, column[here])
+            history[here] = ngram.extend(history[here], column[here])
+    added = np.maximum(added, candidates.floor[candidate])
+    if len(final := np.flatnonzero(ends[new.arc[asked]])):
+        added[final] += _log_p(ngram, history, final, np.full(len(final), BOUNDARY))
+    number = np.empty(len(new.like), np.int64)
+    number[asked] = np.arange(len(asked))
+    answer = number[new.like]
+    return added[answer], history[answer]
 
 
 def _log_p(ngram: NgramModel, histories: np.ndarray, row: np.ndarray, symbol: np.ndarray) -> np.ndarray:
@@ -201,13 +241,16 @@ def _log_p(ngram: NgramModel, histories: np.ndarray, row: np.ndarray, symbol: np
 
 
 def _best(  # noqa: PLR0913
-    line: np.ndarray, history: np.ndarray, score: np.ndarray, beam: int, alike: int, least: int
-) -> np.ndarray:
-    """The rows that stay: of each line the `least` best and those within MARGIN of its best, of them the `beam` best histories, and of
-    each history the `alike` best rows; sorted by line, best first."""
-    top = np.full(line.max() + 1, -np.inf)
-    np.maximum.at(top, line, score)
-    near = score >= top[line] - MARGIN
+    line: np.ndarray, history: np.ndarray, score: np.ndarray, log_mass: np.ndarray, beam: int, alike: int, least: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(number of each row that stays, which of these is its leader, its mass), of rows sorted by line; the result is too, best first.
+
+    They are, of each line, the `least` best and those within MARGIN of its best, of them the `beam` best histories, and of each
+    history the `alike` best rows.
+    """
+    starts = np.flatnonzero(np.append(True, line[1:] != line[:-1]))
+    top = np.maximum.reduceat(score, starts)
+    near = score >= np.repeat(top, np.diff(np.append(starts, len(line)))) - MARGIN
     if least > 1:
         falling = np.lexsort((-score, line))
         near[falling[_rank(line[falling]) < least]] = True
@@ -219,8 +262,15 @@ def _best(  # noqa: PLR0913
     stays = np.zeros(len(line), bool)
     stays[leaders[_rank(line[leaders]) < beam]] = True
     leader = order[np.arange(len(order)) - within]  # of each row the best one of its history
-    order = order[stays[leader] & (within < alike)]
-    return order[np.lexsort((-score[order], line[order]))]
+    mass = np.full(len(line), -np.inf)
+    mass[order[within == 0]] = np.logaddexp.reduceat(log_mass[order], np.flatnonzero(within == 0))
+    kept = stays[leader] & (within < alike)
+    order, leader = order[kept], leader[kept]
+    best = np.lexsort((-score[order], line[order]))
+    order, leader = order[best], leader[best]
+    place = np.empty(len(line), np.int64)
+    place[order] = np.arange(len(order))
+    return order, place[leader], mass[order]
 
 
 def _rank(*sorted_by: np.ndarray) -> np.ndarray:
@@ -230,10 +280,17 @@ def _rank(*sorted_by: np.ndarray) -> np.ndarray:
     return np.arange(len(new)) - starts[np.cumsum(new) - 1]
 
 
-def _path(rows: _Rows, row: int) -> Path:
-    score, arcs, taken = float(rows.score[row]), [], []
-    while rows.parent[row] >= 0:
-        arcs.append(int(rows.arc[row]))
-        taken.append(int(rows.candidate[row]))
-        row = rows.parent[row]
-    return Path(tuple(reversed(arcs)), tuple(reversed(taken)), score)
+def _paths(rows: _Rows, first: np.ndarray, count: np.ndarray) -> list[list[Path]]:
+    """Of every line the paths that end in the rows first ... first + count, followed back together."""
+    row = np.concatenate([np.arange(at, at + number) for at, number in zip(first, count)])
+    score, arcs, taken = rows.score[row].tolist(), [], []
+    while (moves := rows.parent[row] >= 0).any():
+        arcs.append(np.where(moves, rows.arc[row], -1))
+        taken.append(np.where(moves, rows.candidate[row], -1))
+        row = np.where(moves, rows.parent[row], row)
+    ways = [
+        Path(*(tuple(back[back >= 0][::-1].tolist()) for back in backs), score[number])
+        for number, backs in enumerate(np.array([arcs, taken], np.int64).reshape(2, -1, len(row)).transpose(2, 0, 1))
+    ]
+    ends = np.cumsum(count)
+    return [ways[end - number : end] for end, number in zip(ends.tolist(), count.tolist())]

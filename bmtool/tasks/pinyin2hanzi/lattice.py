@@ -3,11 +3,11 @@
 Segmented pinyin has one way through; letters written together have several, and so has a syllable that may be meant otherwise.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Arc:
+class Arc(NamedTuple):
     """`number` is the model's input; `word`, when set, is the only text that may stand here (one hanzi, or a word of the user's)."""
 
     start: int
@@ -45,5 +45,5 @@ def straighten(arcs: list[Arc]) -> Lattice:
         hanzi = zip(arc.numbers, arc.word) if arc.numbers else [(arc.number, arc.word)]
         for index, (number, text) in enumerate(hanzi):
             at, cost = len(out), 0.0 if index else arc.cost
-            out.append(replace(arc, start=at, end=at + 1, number=number, word=text, numbers=(), cost=cost))
+            out.append(arc._replace(start=at, end=at + 1, number=number, word=text, numbers=(), cost=cost))
     return Lattice(tuple(out), len(out))

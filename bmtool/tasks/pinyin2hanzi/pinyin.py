@@ -7,8 +7,8 @@ stands in input and output alike. Copies are seen by the model as a class (`copy
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from bmtool.tasks.pinyin2hanzi.variants import ERHUA, LETTERS, SPELLINGS
 
@@ -59,8 +59,7 @@ _TONE_MARKS = dict.fromkeys(map(ord, "\u0304\u0301\u030c\u0300"))
 _TONED_PIECES = re.compile(r"['’]|(?<=[a-zê])[1-5](?![0-9])")
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """`text` is a syllable in canonical spelling, a hanzi, or a copy as it was written."""
 
     text: str

@@ -5,20 +5,20 @@ sentences, T positions, C candidates, N candidates of all positions.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from bmtool.ngram.model import NgramModel
-from bmtool.tasks.pinyin2hanzi.decode import BOUNDARY, Candidates, Channel, Path, search, window
+from bmtool.tasks.pinyin2hanzi.decode import BOUNDARY, Candidates, Channel, Found, Path, search, window
 from bmtool.tasks.pinyin2hanzi.lattice import Arc, Lattice, linear, straighten
 from bmtool.tasks.pinyin2hanzi.predict import Written, batches
 from bmtool.tasks.pinyin2hanzi.vocab import PAD, Vocabulary
 
 FLOOR = -14.0  # log-probability: the network rules nothing out
+RULED_OUT = -12.0  # log-probability: what the network finds less likely is not searched
 WAYS = 3  # ways through a lattice that the network reads
-ALTERNATIVES = 10  # paths a line is searched for at least, so that there is something to compare the best with
+ALTERNATIVES = 3  # paths a line is searched for at least, so that there is something to compare the best with
 
 
 class Backend(Protocol):
@@ -54,7 +54,7 @@ class TaggerPredictor:
         out = [[Written((), (), 0.0)] for _ in lattices]
         for numbers in batches([lattice.size for lattice in lattices]):
             for number, found in zip(numbers, self._write([lattices[n] for n in numbers], n_best)):
-                out[number] = found[:n_best]
+                out[number] = found
         return out
 
     def log_probabilities(self, sources: list[list[int]], references: list[list[str | None]]) -> list[np.ndarray]:
@@ -80,18 +80,15 @@ class TaggerPredictor:
         candidates = self.channel.candidates(straight)
         network = np.maximum(self.network(straight, candidates), FLOOR)
         candidates.score += self.decode["network_weight"] * network
-        found = iter(self._search(straight, candidates, max(n_best, ALTERNATIVES), least=n_best))
-        lines = iter(straight)
-        return [
-            self._ranked(
-                [(lattice.arcs, path) for _ in line for lattice in [next(lines)] for path in next(found)], candidates
-            )
-            for line in ways
-        ]
+        candidates = candidates.only(likely(network, candidates.first, n_best))
+        read = iter(zip(straight, self._search(straight, candidates, n_best, least=n_best)))
+        return [self._ranked([next(read) for _ in line], candidates, n_best) for line in ways]
 
-    def _search(self, lattices: list[Lattice], candidates: Candidates, n_best: int, least: int = 1) -> list[list[Path]]:
-        before, beam = np.zeros(len(lattices), np.int64), self.decode["beam"]
-        return search(self.ngram, lattices, candidates, beam=beam, n_best=n_best, before=before, least=least)
+    def _search(self, lattices: list[Lattice], candidates: Candidates, n_best: int, least: int = 1) -> list[Found]:
+        return search(
+            self.ngram, lattices, candidates, beam=self.decode["beam"], n_best=n_best, before=np.zeros(len(lattices), np.int64),
+            temperature=self.decode["temperature"], least=least,
+        )  # fmt: skip
 
     def _ways(self, lattices: list[Lattice]) -> list[list[list[Arc]]]:
         """For each lattice the arcs of the ways that the network shall read."""
@@ -99,19 +96,26 @@ class TaggerPredictor:
         several = [number for number, lattice in enumerate(lattices) if not lattice.is_linear]
         if several:
             chosen = [lattices[number] for number in several]
-            for number, paths in zip(
-                several, self._search(chosen, self.channel.candidates(chosen), self.decode["beam"])
-            ):
+            found = self._search(chosen, self.channel.candidates(chosen), self.decode["beam"])
+            for number, (paths, _) in zip(several, found):
                 different = dict.fromkeys(path.arcs for path in paths)
                 ways[number] = [[lattices[number].arcs[arc] for arc in arcs] for arcs in list(different)[:WAYS]]
         return ways
 
-    def _ranked(self, found: list[tuple[tuple[Arc, ...], Path]], candidates: Candidates) -> list[Written]:
-        """The paths of one line, best first, their scores made log-probabilities among themselves."""
-        score = np.array([path.score for _, path in found]) / self.decode["temperature"]
-        log_p = score - score.max() - np.log(np.exp(score - score.max()).sum())
-        order = np.argsort(-score, kind="stable")
-        return [Written(found[i][0], self._texts(*found[i], candidates), float(log_p[i])) for i in order]
+    def _ranked(self, read: list[tuple[Lattice, Found]], candidates: Candidates, n_best: int) -> list[Written]:
+        """The `n_best` best paths of one line, read in several ways, with their log-probabilities among all paths of these."""
+        total = np.logaddexp.reduce([found.log_mass for _, found in read])
+        paths = sorted(
+            ((lattice, path) for lattice, found in read for path in found.paths), key=lambda way: -way[1].score
+        )
+        return [
+            Written(
+                lattice.arcs,
+                self._texts(lattice.arcs, path, candidates),
+                float(path.score / self.decode["temperature"] - total),
+            )
+            for lattice, path in paths[:n_best]
+        ]
 
     def _texts(self, arcs: Sequence[Arc], path: Path, candidates: Candidates) -> tuple[str | None, ...]:
         pairs = candidates.pair[list(path.candidates)]
@@ -147,7 +151,7 @@ class TaggerPredictor:
         for numbers in batches([len(source) for source in sources]):
             lattices = [linear(sources[n]) for n in numbers]
             seen = [
-                straighten([replace(a, word=h or "") for a, h in zip(lattice.arcs, texts[n])])
+                straighten([a._replace(word=h or "") for a, h in zip(lattice.arcs, texts[n])])
                 for n, lattice in zip(numbers, lattices)
             ]
             candidates = self.channel.candidates(lattices)
@@ -155,7 +159,7 @@ class TaggerPredictor:
             given = np.concatenate([self._pairs(sources[n], texts[n]) for n in numbers])
             place = np.repeat(np.arange(len(given)), np.diff(candidates.first))
             candidates.score += threshold * (candidates.pair == given[place])
-            for n, (path, *_) in zip(numbers, self._search(lattices, candidates, 1)):
+            for n, ((path, *_), _) in zip(numbers, self._search(lattices, candidates, 1)):
                 better = [
                     self.vocabulary.pair_hanzi[p] if p >= 0 else None for p in candidates.pair[list(path.candidates)]
                 ]
@@ -203,6 +207,15 @@ class TaggerPredictor:
         out = np.zeros(len(position))
         out[real] = log_p[at[0][position[real]], at[1][position[real]], column[real]]
         return out
+
+
+def likely(network: np.ndarray, first: np.ndarray, least: int) -> np.ndarray:
+    """Which candidates the network leaves for the search, bool [N]: those above RULED_OUT, and of each arc the `least` best."""
+    kept = network > RULED_OUT
+    arc = np.repeat(np.arange(len(first) - 1), np.diff(first))
+    best = np.lexsort((-network, arc))
+    kept[best[np.arange(len(best)) - first[arc] < least]] = True
+    return kept
 
 
 class OnnxTagger:

@@ -7,7 +7,7 @@ whatever is guessed has a cost.
 import string
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from bmtool.tasks.pinyin2hanzi import pinyin
@@ -107,7 +107,7 @@ class _Builder:
         if len(self.tokens) > self.given and ((self.ended and not token.is_copy) or self.size + size > self.max_length):
             self.close()
         moved = {"unit": len(self.tokens)}
-        self.arcs += [replace(arc, start=arc.start + self.size, end=arc.end + self.size, **moved) for arc in arcs]
+        self.arcs += [arc._replace(start=arc.start + self.size, end=arc.end + self.size, **moved) for arc in arcs]
         self.tokens.append(token)
         self.size += size
         self.ended = token.is_copy and (self.ended or token.text in SENTENCE_ENDS)
@@ -184,12 +184,12 @@ class _Reader:
         size = len(spelled.letters)
         whole = self._syllables(spelled, 0, size)
         if whole and self.apart:
-            yield [replace(arc, end=1, span=_span(token, spelled, arc)) for arc in whole], 1, _syllable(token)
+            yield [arc._replace(end=1, span=_span(token, spelled, arc)) for arc in whole], 1, _syllable(token)
             return
         arcs = self._ways(token.text, spelled) if size <= JOINED else []
         if arcs:
             arcs, places = _squeezed(arcs)
-            yield [replace(arc, span=_span(token, spelled, at)) for arc, at in arcs], places, _syllable(token)
+            yield [arc._replace(span=_span(token, spelled, at)) for arc, at in arcs], places, _syllable(token)
         elif size > JOINED and (cut := pinyin.read_syllables(token.text)) and all(map(self._known, cut)):
             for syllable in cut:
                 yield (
@@ -218,7 +218,7 @@ class _Reader:
         if useful := _through(arcs, size):
             whole = any(arc.start == 0 and arc.end == size for arc in useful)
             return [
-                replace(arc, cost=arc.cost + SPLIT) if whole and arc.start == 0 and arc.end < size else arc
+                arc._replace(cost=arc.cost + SPLIT) if whole and arc.start == 0 and arc.end < size else arc
                 for arc in useful
             ]
         self.guesses -= size
@@ -245,7 +245,7 @@ class _Reader:
         if syllable is None or len(tones) > 1 or (syllable in ALONE_ONLY and not alone) or not self._known(syllable):
             return []
         exact = Arc(start, end, INPUT_ID[syllable], tone=tone)
-        return [exact, *(replace(exact, number=INPUT_ID[other], cost=FUZZY_COST) for other in self._fuzzy(syllable))]
+        return [exact, *(exact._replace(number=INPUT_ID[other], cost=FUZZY_COST) for other in self._fuzzy(syllable))]
 
     def _fuzzy(self, syllable: str) -> list[str]:
         return [other for other in alike(syllable, self.fuzzy) if self._known(other)]
@@ -322,7 +322,7 @@ def _squeezed(arcs: list[Arc]) -> tuple[list[tuple[Arc, Arc]], int]:
     """(arc between the places that are used at all, arc as it was), and the number of steps between places."""
     used = sorted({arc.start for arc in arcs} | {arc.end for arc in arcs})
     number = {place: index for index, place in enumerate(used)}
-    return [(replace(arc, start=number[arc.start], end=number[arc.end]), arc) for arc in arcs], len(used) - 1
+    return [(arc._replace(start=number[arc.start], end=number[arc.end]), arc) for arc in arcs], len(used) - 1
 
 
 def _span(token: Token, spelled: _Spelled, arc: Arc) -> tuple[int, int]:
@@ -331,7 +331,7 @@ def _span(token: Token, spelled: _Spelled, arc: Arc) -> tuple[int, int]:
 
 
 def _syllable(token: Token) -> Token:
-    return replace(token, kind="syllable")
+    return token._replace(kind="syllable")
 
 
 _TONE_MARKS = {mark: tone for tone, mark in enumerate("\u0304\u0301\u030c\u0300", start=1)}
