@@ -91,6 +91,7 @@ test-all: setup
 
 lint: setup
 	$(BIN)/ruff check .
+	@if test -x $(BIN)/hadolint; then echo "hadolint Dockerfile"; $(BIN)/hadolint Dockerfile; fi
 
 benchmark: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmark]'

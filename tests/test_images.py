@@ -2,13 +2,17 @@
 
 import contextlib
 import gzip
+import hashlib
 import io
 import json
+import pickle
 import struct
 import subprocess
 import sys
 import zipfile
 import zlib
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -197,6 +201,50 @@ def test_sources_that_cannot_be_used(photos, invoke, tmp_path):
     table.write_text("path,label\nphotos/red/1.png,red\nphotos/red/99.png,red\n")
     invoke("prepare-data", DIGITS, *arguments(table, tmp_path / "t"))
     assert json.loads((tmp_path / "t" / "manifest.json").read_text())["dropped"] == {"no such file": 1}
+
+
+def cifar(folder: Path, monkeypatch) -> Callable:
+    """What writes a small CIFAR-10 as its authors pack it; torchvision, which checks the files' sums, is told theirs."""
+    from bmtool.torchvision import torchvision
+
+    kind = torchvision.datasets.CIFAR10
+    draw = np.random.default_rng(1)
+    numbers = draw.permutation(np.arange(60)) % 10
+    pixels = draw.integers(0, 256, (60, 3 * 32 * 32), np.uint8)
+    files = {"batches.meta": {"label_names": [f"kind{n}" for n in range(10)]}}
+    for number, name in enumerate([*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]):
+        here = slice(10 * number, 10 * number + 10)
+        files[name] = {"data": pixels[here], "labels": numbers[here].tolist()}
+    packed = {name: pickle.dumps(value) for name, value in files.items()}
+    sums = {name: hashlib.md5(value).hexdigest() for name, value in packed.items()}
+    monkeypatch.setattr(kind, "train_list", [[f"data_batch_{n}", sums[f"data_batch_{n}"]] for n in range(1, 6)])
+    monkeypatch.setattr(kind, "test_list", [["test_batch", sums["test_batch"]]])
+    monkeypatch.setattr(kind, "meta", kind.meta | {"md5": sums["batches.meta"]})
+
+    def write(*_: object) -> None:
+        (folder / kind.base_folder).mkdir(parents=True, exist_ok=True)
+        for name, value in packed.items():
+            (folder / kind.base_folder / name).write_bytes(value)
+
+    monkeypatch.setattr(kind, "download", write)
+    return write
+
+
+@pytest.mark.parametrize("downloads", [False, True])
+def test_cifar10_through_torchvision(downloads, invoke, tmp_path, monkeypatch):
+    write = cifar(tmp_path / "root", monkeypatch)
+    values = [
+        f"data.root={tmp_path / 'root'}",
+        "data.size=32",
+        "data.channels=3",
+        f"data.download={str(downloads).lower()}",
+    ]
+    if not downloads:
+        fails(invoke("prepare-data", DIGITS, *arguments("cifar10", tmp_path / "p", *values)), 4, "data.download=true")
+        write()
+    assert invoke("prepare-data", DIGITS, *arguments("cifar10", tmp_path / "p", *values)).exit_code == 0
+    assert len(images.Images(tmp_path / "p", "test")) == 10
+    assert json.loads((tmp_path / "p" / "labels.json").read_text()) == [f"kind{n}" for n in range(10)]
 
 
 def test_one_class_cannot_be_told_apart(photos, invoke, tmp_path):

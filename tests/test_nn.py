@@ -11,6 +11,7 @@ from bmtool.nn.attention import Attention, rotary_angles, rotate
 from bmtool.nn.rnn import AttentionalDecoder, BidirectionalEncoder
 from bmtool.nn.search import Hypothesis, beam_search, merge
 from bmtool.nn.transformer import Decoder, Encoder, EncoderBlock
+from bmtool.nn.vision import SpectralConv2d, SpectralLinear
 from bmtool.tasks.pinyin2hanzi import vocab
 from bmtool.tasks.pinyin2hanzi.model import CandidateHead, NgramTables
 
@@ -228,3 +229,13 @@ def test_merge_takes_the_best_combinations():
     found = merge(lists, 5)
     assert [c for c, _ in found] == [c for c, _ in every[:5]]
     assert merge([], 3) == [((), 0.0)]
+
+
+def test_spectral_norm_follows_the_largest_singular_value():
+    for layer, x in ((SpectralLinear(12, 7), torch.randn(3, 12)), (SpectralConv2d(3, 5, 3), torch.randn(2, 3, 8, 8))):
+        for _ in range(200):
+            layer(x)
+        assert torch.linalg.matrix_norm(layer.normalised().flatten(1), 2).item() == pytest.approx(1.0, abs=1e-3)
+        before = layer.u.clone()
+        layer.eval()(x)
+        assert torch.equal(layer.u, before)
