@@ -218,10 +218,16 @@ def test_bodies_that_are_too_long_or_too_slow(server, client):
     with contextlib.suppress(httpx.WriteError):  # the server may say no and hang up before all is sent
         assert client.post("/v1/translate", content=endless()).status_code == 413
     host, port = server.removeprefix("http://").split(":")
+    silent = [socket.create_connection((host, int(port))) for _ in range(2)]
+    silent[1].sendall(b"GET /health HTTP/1.1\r\nHo")  # no whole head of a request
     with socket.create_connection((host, int(port))) as slow:
         slow.sendall(b"POST /v1/translate HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
         slow.settimeout(15)
         assert b" 408 " in slow.recv(200)
+    for one in silent:
+        with one:
+            one.settimeout(15)
+            assert one.recv(200) == b""
     assert client.get("/health").status_code == 200
 
 

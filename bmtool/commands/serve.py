@@ -29,6 +29,7 @@ def serve(  # noqa: PLR0913
         import uvicorn
 
         from bmtool.serve.app import create
+        from bmtool.serve.connections import Connection
         from bmtool.serve.model import Served
         from bmtool.serve.settings import Settings
     except ImportError as error:
@@ -44,7 +45,7 @@ def serve(  # noqa: PLR0913
     _log_to_stderr()
     config = uvicorn.Config(
         create(served, settings, warn), host=host, port=port, log_config=None, access_log=False, server_header=False,
-        lifespan="on", timeout_graceful_shutdown=DRAIN_SECONDS, timeout_keep_alive=30,
+        lifespan="on", http=Connection, timeout_graceful_shutdown=DRAIN_SECONDS, timeout_keep_alive=30,
         limit_concurrency=settings.connections, h11_max_incomplete_event_size=65_536, ws="none",
     )  # fmt: skip
     try:
