@@ -60,7 +60,8 @@ class Batcher:
         while size < self._batch:
             try:
                 left = until - loop.time()
-                following = self._queue.get_nowait() if left <= 0 else await asyncio.wait_for(self._queue.get(), left)
+                wait = self._queue.empty() and left > 0
+                following = await asyncio.wait_for(self._queue.get(), left) if wait else self._queue.get_nowait()
             except (asyncio.QueueEmpty, asyncio.TimeoutError):
                 break
             if following.options != first.options or size + len(following.inputs) > self._batch:
