@@ -28,6 +28,7 @@ class Batcher:
     ):
         self._run, self._batch, self._wait, self._limit, self._watch = run, batch, wait_ms / 1000, queue, watch
         self.waiting = 0
+        self._crowd = 1  # inputs that were in our hands when a run ended: so many may come back
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._thread = ThreadPoolExecutor(1, "model")
         self._task = asyncio.get_running_loop().create_task(self._work())
@@ -60,7 +61,7 @@ class Batcher:
         while size < self._batch:
             try:
                 left = until - loop.time()
-                wait = self._queue.empty() and left > 0
+                wait = self._queue.empty() and left > 0 and size < self._crowd
                 following = await asyncio.wait_for(self._queue.get(), left) if wait else self._queue.get_nowait()
             except (asyncio.QueueEmpty, asyncio.TimeoutError):
                 break
@@ -77,6 +78,7 @@ class Batcher:
             answers = await asyncio.get_running_loop().run_in_executor(
                 self._thread, self._run, group[0].options, inputs
             )
+            self._crowd = self.waiting
         except Exception as error:
             for waiting in group:
                 if not waiting.done.done():
