@@ -50,8 +50,15 @@ class Server:
             sys.exit(f"the server ended with {self.process.returncode}")
 
     def megabytes(self) -> float:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
+        """Resident memory of the server and of its model's process."""
+        pid = self.process.pid
+        children = [c for file in Path(f"/proc/{pid}/task").glob("*/children") for c in file.read_text().split()]
+        return sum(_resident(number) for number in (pid, *children)) / 1024
+
+
+def _resident(pid: int | str) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
 
 
 async def connection(lines: list[str], until: float, seconds: list[float], errors: list[str]) -> None:

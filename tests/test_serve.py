@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -345,6 +346,47 @@ def test_keys_reload_logs_and_an_end_that_finishes_what_runs(tmp_path):
     assert any(line.get("path") == "/v1/translate" and line["status"] == 401 for line in log)
     everything = "".join(process.lines)
     assert "gongyuan" not in everything and "secret" not in everything and "公园" not in everything
+
+
+@pytest.mark.slow
+def test_a_model_that_dies_is_started_again(file_of, picture, tmp_path):  # noqa: F811
+    model = tmp_path / "model.onnx"
+    shutil.copy(file_of("cnn"), model)
+    with serving(model, "--api-key", "k") as (base, process):
+        client = httpx.Client(base_url=base, headers={"x-api-key": "k"}, timeout=30)
+
+        def ask() -> httpx.Response:
+            return client.post("/v1/predict", files={"image": picture.read_bytes()})
+
+        before = ask().json()
+        os.kill(model_of(process), signal.SIGKILL)
+        refused = ask()
+        assert refused.status_code == 503 and refused.headers["retry-after"] == "2" and "starts again" in refused.text
+        assert client.get("/ready").status_code == 503 and client.get("/health").status_code == 200
+        within(20, lambda: client.get("/ready").status_code == 200)
+        assert ask().json() == before
+        shutil.copy(ROOT / "bmtool/pretrained/pinyin2hanzi/model.onnx", model)
+        for table in (ROOT / "bmtool/pretrained/pinyin2hanzi").glob("*.safetensors"):
+            shutil.copy(table, tmp_path)
+        other = client.post("/v1/reload")
+        assert other.status_code == 422 and "pinyin2hanzi" in other.json()["detail"]
+        assert ask().json() == before
+        child = model_of(process)
+        process.kill()
+        within(10, lambda: not os.path.exists(f"/proc/{child}"))
+
+
+def model_of(process: subprocess.Popen) -> int:
+    """The number of the process that holds a server's model."""
+    children = [c for file in Path(f"/proc/{process.pid}/task").glob("*/children") for c in file.read_text().split()]
+    return next(int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes())
+
+
+def within(seconds: float, holds) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 # --- the page ---

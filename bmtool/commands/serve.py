@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def serve(  # noqa: PLR0913
 
         from bmtool.serve.app import create
         from bmtool.serve.connections import Connection
-        from bmtool.serve.model import Served
+        from bmtool.serve.process import ModelProcess
         from bmtool.serve.settings import Settings
     except ImportError as error:
         raise ConfigError(
@@ -41,13 +41,19 @@ def serve(  # noqa: PLR0913
             f"--host {host} lets other machines in: give an --api-key (or BMTOOL_API_KEY), or --open to let everyone in"
         )
     settings = Settings(api_key=api_key or None, batch=batch, wait_ms=wait_ms, queue=queue)
-    served = Served.load(str(model), warn)
     _log_to_stderr()
-    config = uvicorn.Config(
-        create(served, settings, warn), host=host, port=port, log_config=None, access_log=False, server_header=False,
-        lifespan="on", http=Connection, timeout_graceful_shutdown=DRAIN_SECONDS, timeout_keep_alive=30,
-        limit_concurrency=settings.connections, h11_max_incomplete_event_size=65_536, ws="none",
-    )  # fmt: skip
+    with closing(ModelProcess(str(model))) as process:
+        config = uvicorn.Config(
+            create(str(model), process, settings, warn), host=host, port=port, log_config=None, access_log=False,
+            server_header=False, lifespan="on", http=Connection, timeout_graceful_shutdown=DRAIN_SECONDS, timeout_keep_alive=30,
+            limit_concurrency=settings.connections, h11_max_incomplete_event_size=65_536, ws="none",
+        )  # fmt: skip
+        listening = _listen(host, port)
+        print(f"{model} ({process.task}) at http://{host}:{port}/", file=sys.stderr, flush=True)
+        _server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
     try:
         listening = socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
@@ -56,8 +62,7 @@ def serve(  # noqa: PLR0913
         raise ResourceError(f"cannot listen on {host}:{port} ({error.strerror}): choose another with --port") from error
     # asyncio does this for sockets that it makes itself; without it an answer waits up to 40 ms for the client's acknowledgement.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    print(f"{model} ({served.task}) at http://{host}:{port}/", file=sys.stderr, flush=True)
-    _server(config).run(sockets=[listening])
+    return listening
 
 
 def _server(config: Any) -> Any:

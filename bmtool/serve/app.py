@@ -6,7 +6,8 @@ import hashlib
 import json
 import re
 import signal
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from importlib import resources
 from typing import Any
@@ -24,8 +25,9 @@ from bmtool.data.pictures import BadImage
 from bmtool.errors import BmtoolError, ConfigError
 from bmtool.serve.batcher import Batcher, Busy
 from bmtool.serve.guard import Guard
-from bmtool.serve.model import Asked, Served, from_base64
+from bmtool.serve.model import Asked, from_base64
 from bmtool.serve.problems import ProblemError, problem
+from bmtool.serve.process import Gone, ModelProcess
 from bmtool.serve.settings import Settings
 
 _HEADERS = {
@@ -60,9 +62,10 @@ class PredictIn(BaseModel):
 class Service:
     """The model in use, its batcher and its counters."""
 
-    def __init__(self, served: Served, settings: Settings, warn: Callable[[str], None]):
-        self.served, self.settings, self.warn = served, settings, warn
+    def __init__(self, path: str, model: ModelProcess, settings: Settings, warn: Callable[[str], None]):
+        self.path, self.model, self.settings, self.warn = path, model, settings, warn
         self.ready, self.batcher = False, None
+        self._in_use = threading.Lock()  # of `model`: held while it runs
         self.registry = CollectorRegistry()
         self.requests = Counter("bmtool_requests", "Requests answered.", ["path", "status"], registry=self.registry)
         self.latency = Histogram("bmtool_request_seconds", "Time to answer.", ["path"], registry=self.registry)
@@ -79,43 +82,73 @@ class Service:
 
     def start(self) -> None:
         s = self.settings
-        self.batcher = Batcher(
-            lambda options, inputs: options[0].run(options[1], inputs),
-            batch=s.batch, wait_ms=s.wait_ms, queue=s.queue, watch=self.sizes.observe,
-        )  # fmt: skip
+        self.batcher = Batcher(self._run, batch=s.batch, wait_ms=s.wait_ms, queue=s.queue, watch=self.sizes.observe)
         self.ready = True
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
 
     async def stop(self) -> None:
         self.ready = False
+        for task in self._background:
+            task.cancel()
         await self.batcher.close()
+        self.model.close()
+
+    def _run(self, options: Any, inputs: list) -> list:
+        """In the batcher's thread."""
+        with self._in_use:
+            return self.model.run(options, inputs)
 
     async def ask(self, inputs: list, options: Any) -> list:
-        """Answers of the model in use now. 503 when too much waits, 504 when it takes too long."""
+        """Answers of the model in use now. 503 when too much waits or the model starts again, 504 when it takes too long."""
         try:
-            return await asyncio.wait_for(
-                self.batcher.ask(inputs, (self.served, options)), self.settings.answer_seconds
-            )
+            return await asyncio.wait_for(self.batcher.ask(inputs, options), self.settings.answer_seconds)
         except Busy as error:
             raise ProblemError(503, "too many requests wait: try again", {"Retry-After": "1"}) from error
+        except Gone as error:
+            if self.ready:
+                self.ready = False
+                self.warn("the model's process has ended (for want of memory?): it is started again")
+                self._in_background(self._revive())
+            raise ProblemError(503, "the model starts again: try again", {"Retry-After": "2"}) from error
         except (TimeoutError, asyncio.TimeoutError) as error:
             raise ProblemError(504, f"no answer within {self.settings.answer_seconds:g} s") from error
 
     async def reload(self) -> dict:
-        """Load the model again from where it lies, and use it from the next request on; what runs ends with the old one."""
+        """Load the model again from where it lies, and use it from the next run on; what runs ends with the old one."""
         async with self._reloading:
-            fresh = await asyncio.get_running_loop().run_in_executor(None, Served.load, self.served.name, self.warn)
-            self.served = fresh
-        return fresh.about()
+            await asyncio.get_running_loop().run_in_executor(None, self._replace)
+        return self.model.about
+
+    def _replace(self) -> None:
+        fresh = ModelProcess(self.path)
+        if fresh.task != self.model.task:
+            fresh.close()
+            raise ConfigError(f"{self.path} is a model of {fresh.task} now: start a new server for it")
+        with self._in_use:
+            old, self.model = self.model, fresh
+        old.close()
 
     def _on_hangup(self) -> None:
         async def attempt() -> None:
             try:
                 await self.reload()
-            except BmtoolError as error:
+            except (BmtoolError, Gone) as error:
                 self.warn(f"reload failed, the old model stays: {error}")
 
-        task = asyncio.get_running_loop().create_task(attempt())
+        self._in_background(attempt())
+
+    async def _revive(self) -> None:
+        """Start the model until it starts."""
+        while not self.ready:
+            try:
+                await self.reload()
+                self.ready = True
+            except (BmtoolError, Gone) as error:
+                self.warn(f"the model does not start: {error}")
+                await asyncio.sleep(self.settings.revive_seconds)
+
+    def _in_background(self, work: Coroutine) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
@@ -138,9 +171,9 @@ _PATHS = {
 }
 
 
-def create(served: Served, settings: Settings, warn: Callable[[str], None]) -> Guard:
-    """The application for a model, guarded."""
-    service = Service(served, settings, warn)
+def create(path: str, model: ModelProcess, settings: Settings, warn: Callable[[str], None]) -> Guard:
+    """The application for the model that was loaded from `path`, guarded."""
+    service = Service(path, model, settings, warn)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -220,7 +253,7 @@ def _routes(app: FastAPI, service: Service) -> None:
 
     @app.get("/v1/model")
     async def model() -> dict:
-        return service.served.about()
+        return service.model.about
 
     @app.post("/v1/reload")
     async def reload() -> dict:
@@ -269,7 +302,7 @@ def _routes(app: FastAPI, service: Service) -> None:
             inputs, single, top = await _from_form(request, settings)
         else:
             inputs, single, top = _from_json(await _json(request), service)
-        if service.served.takes == "pinyin":
+        if service.model.takes == "pinyin":
             answers = await service.ask(inputs, Asked(Reading(n_best=min(top, settings.n_best))))
         else:
             answers = await service.ask(inputs, top)
@@ -321,7 +354,7 @@ async def _from_form(request: Request, settings: Settings) -> tuple[list[bytes],
 
 def _from_json(asked: PredictIn, service: Service) -> tuple[list, bool, int]:
     settings = service.settings
-    if service.served.takes == "pinyin":
+    if service.model.takes == "pinyin":
         if asked.text is None:
             raise ProblemError(422, "this is a model of text: send `text`")
         lines = [asked.text] if isinstance(asked.text, str) else asked.text
@@ -339,10 +372,10 @@ def _from_json(asked: PredictIn, service: Service) -> tuple[list, bool, int]:
 
 
 def _require(service: Service, kind: str) -> None:
-    if service.served.takes != kind:
+    if service.model.takes != kind:
         raise ProblemError(
             404,
-            f"this server has a model of {service.served.task}, which takes {service.served.takes}: see GET /v1/model",
+            f"this server has a model of {service.model.task}, which takes {service.model.takes}: see GET /v1/model",
         )
 
 

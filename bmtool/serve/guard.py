@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bmtool.serve.problems import problem
+from bmtool.serve.process import log_bug
 from bmtool.serve.settings import Settings
 
 log = logging.getLogger("bmtool.serve")
@@ -56,12 +57,8 @@ class Guard:
             await self.app(scope, _replay(body, receive), answer)
         except _Refused as refused:
             await refused.answer(scope, receive, answer)
-        except Exception as error:  # a bug of ours: named in the log by its kind and place, never in the answer
-            frame = error.__traceback__
-            while frame is not None and frame.tb_next is not None:
-                frame = frame.tb_next
-            place = f"{frame.tb_frame.f_code.co_name}:{frame.tb_lineno}" if frame else ""
-            log.error(json.dumps({"request": request_id, "error": type(error).__name__, "in": place}))
+        except Exception as error:  # a bug of ours: named in the log, never in the answer
+            log_bug(log, error, request=request_id)
             await problem(500, "Internal error", "the server failed to answer; its log has the request id")(
                 scope, receive, answer
             )

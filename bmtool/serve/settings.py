@@ -16,4 +16,5 @@ class Settings:
     wait_ms: float = 3.0  # that a request waits for others to join it
     queue: int = 512  # inputs that may wait; more are refused with 503
     answer_seconds: float = 30.0
+    revive_seconds: float = 5.0  # between attempts to start a model that died
     connections: int = 1_000

@@ -1,0 +1,98 @@
+"""The model in a process of its own: its Python and that of the requests run side by side, and if it dies the server lives."""
+
+import contextlib
+import gc
+import json
+import logging
+import signal
+import sys
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any
+
+from bmtool.commands.lines import warn
+from bmtool.errors import BmtoolError
+from bmtool.serve.model import Served
+
+
+class Gone(Exception):
+    """The process ended by itself: killed, most often for want of memory."""
+
+
+class ModelProcess:
+    """A model that is loaded in a child process. One thread at a time may call it."""
+
+    def __init__(self, path: str):
+        """Returns when the model is loaded. A BmtoolError for a file that is no model, or a model that cannot be served."""
+        context = get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(path, theirs), name="model")
+        self._process.start()
+        theirs.close()
+        try:
+            self.task, self.takes, self.about = self._receive()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
+
+    def run(self, options: Any, inputs: list) -> list:
+        """What `Served.run` answers, or raises. `Gone` when there is no process any more."""
+        try:
+            self._pipe.send((options, inputs))
+        except OSError as error:
+            raise Gone from error
+        return self._receive()
+
+    def _receive(self) -> Any:
+        try:
+            answer = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise Gone from error
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        """The child ends when nobody can ask it any more."""
+        self._pipe.close()
+        self._process.join()
+
+
+def log_bug(logger: logging.Logger, error: Exception, **more: str) -> None:
+    """A bug of ours, by its kind and place: what was asked is never logged, and a message might hold it."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = f"{frame.tb_frame.f_code.co_name}:{frame.tb_lineno}" if frame else ""
+    logger.error(json.dumps(more | {"error": type(error).__name__, "in": place}))
+
+
+def _serve(path: str, pipe: Connection) -> None:
+    """The child: signals are the parent's, which finishes what runs and then closes the pipe."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    logging.basicConfig(stream=sys.stderr, format="%(message)s")
+    with contextlib.suppress(EOFError, OSError):
+        try:
+            served = Served.load(path, warn)
+        except BmtoolError as error:
+            pipe.send(error)
+            return
+        pipe.send((served.task, served.takes, served.about()))
+        gc.freeze()  # the model stays: collections need not look at it
+        while True:
+            pipe.send(_answer(served, *pipe.recv()))
+
+
+def _answer(served: Served, options: Any, inputs: list) -> list | Exception:
+    try:
+        return served.run(options, inputs)
+    except BmtoolError as error:
+        return error
+    except Exception as error:
+        log_bug(logging.getLogger("bmtool.serve"), error)
+        return RuntimeError("the model failed")
