@@ -376,6 +376,22 @@ def test_a_model_that_dies_is_started_again(file_of, picture, tmp_path):  # noqa
         within(10, lambda: not os.path.exists(f"/proc/{child}"))
 
 
+def test_a_second_signal_ends_at_once():
+    with serving("default") as (base, process), ThreadPoolExecutor(1) as pool:
+        long = pool.submit(
+            httpx.post, f"{base}/v1/translate", json={"text": ["women yiqi qu gongyuan " * 20] * 250}, timeout=60
+        )
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(4) == 130
+        with contextlib.suppress(httpx.TransportError):
+            assert long.result().status_code == 500
+    assert process.lines[-1] == "bmtool: a second signal came: what ran was not finished\n"
+
+
 def model_of(process: subprocess.Popen) -> int:
     """The number of the process that holds a server's model."""
     children = [c for file in Path(f"/proc/{process.pid}/task").glob("*/children") for c in file.read_text().split()]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bmtool.commands.lines import warn
-from bmtool.errors import ConfigError, ResourceError
+from bmtool.errors import ConfigError, Interrupted, ResourceError
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 DRAIN_SECONDS = 30
@@ -21,7 +21,7 @@ def serve(  # noqa: PLR0913
     model: str | Path = "default", *, host: str = "127.0.0.1", port: int = 8000, api_key: str | None = None, is_open: bool = False,
     batch: int = 64, wait_ms: float = 3.0, queue: int = 512,
 ) -> None:  # fmt: skip
-    """Answer until a signal comes; then finish what runs, and return.
+    """Answer until a signal comes; then finish what runs, and return. Interrupted when a second one comes before that.
 
     ConfigError when others than this machine could reach a server without a key; ResourceError when the port is taken.
     """
@@ -50,7 +50,10 @@ def serve(  # noqa: PLR0913
         )  # fmt: skip
         listening = _listen(host, port)
         print(f"{model} ({process.task}) at http://{host}:{port}/", file=sys.stderr, flush=True)
-        _server(config).run(sockets=[listening])
+        server = _server(config)
+        server.run(sockets=[listening])
+    if server.force_exit:
+        raise Interrupted("a second signal came: what ran was not finished")
 
 
 def _listen(host: str, port: int) -> socket.socket:

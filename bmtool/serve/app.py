@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 import bmtool
 from bmtool.commands.translate import Reading, fuzzy_names
 from bmtool.data.pictures import BadImage
-from bmtool.errors import BmtoolError, ConfigError
+from bmtool.errors import BmtoolError, ConfigError, ResourceError
 from bmtool.serve.batcher import Batcher, Busy
 from bmtool.serve.guard import Guard
 from bmtool.serve.model import Asked, from_base64
@@ -132,7 +132,7 @@ class Service:
         async def attempt() -> None:
             try:
                 await self.reload()
-            except (BmtoolError, Gone) as error:
+            except BmtoolError as error:
                 self.warn(f"reload failed, the old model stays: {error}")
 
         self._in_background(attempt())
@@ -143,7 +143,7 @@ class Service:
             try:
                 await self.reload()
                 self.ready = True
-            except (BmtoolError, Gone) as error:
+            except BmtoolError as error:
                 self.warn(f"the model does not start: {error}")
                 await asyncio.sleep(self.settings.revive_seconds)
 
@@ -178,7 +178,11 @@ def create(path: str, model: ModelProcess, settings: Settings, warn: Callable[[s
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         service.start()
-        yield
+        try:
+            yield
+        except asyncio.CancelledError:  # by a second signal
+            service.model.kill()
+            raise
         await service.stop()
 
     app = FastAPI(
@@ -218,6 +222,8 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(BmtoolError)
     async def on_ours(_: Request, error: BmtoolError) -> JSONResponse:
+        if isinstance(error, ResourceError):
+            return problem(503, "Service unavailable", str(error))
         return problem(422, "Unprocessable content", str(error))
 
     @app.exception_handler(RequestValidationError)

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from bmtool.commands.lines import warn
-from bmtool.errors import BmtoolError
+from bmtool.errors import BmtoolError, ResourceError
 from bmtool.serve.model import Served
 
 
@@ -23,7 +23,8 @@ class ModelProcess:
     """A model that is loaded in a child process. One thread at a time may call it."""
 
     def __init__(self, path: str):
-        """Returns when the model is loaded. A BmtoolError for a file that is no model, or a model that cannot be served."""
+        """Returns when the model is loaded. A BmtoolError for a file that is no model, a model that cannot be served, or a process
+        that ended before it was loaded."""
         context = get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(path, theirs), name="model")
@@ -31,13 +32,12 @@ class ModelProcess:
         theirs.close()
         try:
             self.task, self.takes, self.about = self._receive()
+        except Gone as error:
+            self.close()
+            raise ResourceError(f"{path}: the process that loaded it has ended (for want of memory?)") from error
         except BaseException:
             self.close()
             raise
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid
 
     def run(self, options: Any, inputs: list) -> list:
         """What `Served.run` answers, or raises. `Gone` when there is no process any more."""
@@ -55,6 +55,10 @@ class ModelProcess:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def kill(self) -> None:
+        """End it now; what runs is lost."""
+        self._process.kill()
 
     def close(self) -> None:
         """The child ends when nobody can ask it any more."""
