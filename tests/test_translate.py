@@ -2,8 +2,11 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
+from conftest import ROOT
 from test_cli import fails, imported_by
 
 import bmtool
@@ -90,6 +93,24 @@ def test_options_change_the_answer(invoke, tmp_path):
     assert {"先", "西安"} <= set(ask("--n-best", "40", "xian"))
     assert ask("mai3", "--n-best", "9")[0] == "买"
     assert ask("mai4", "--n-best", "9")[0] == "卖"
+
+
+def test_usual_latin_words_are_neither_slips_nor_mistakes(invoke):
+    result = invoke("translate", "daima you bug", "wifi mima shi duoshao", "women you bukg")
+    assert result.stdout.splitlines() == ["代码有bug", "wifi密码是多少", "我们有bukg"]
+    assert result.stderr == "bmtool: argument:3: no pinyin, kept as it is: bukg\n"
+
+
+@pytest.mark.parametrize("command", ["translate", "annotate", "translate --interactive"])
+def test_a_closed_standard_input_is_an_error_in_one_line(command):
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m bmtool {command} <&-"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 4 and "standard input is closed" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_json_names_places_and_alternatives(invoke):

@@ -20,13 +20,19 @@ def chunks(texts: list[str], input_file: str | None) -> Iterator[tuple[int, str,
     if texts:
         yield from _batched(texts, "argument", BATCH_LINES)
     elif input_file is None or input_file == "-":
-        yield from _batched(_lines(sys.stdin.buffer, "<stdin>"), "<stdin>", 1)
+        yield from _batched(_lines(standard_input().buffer, "<stdin>"), "<stdin>", 1)
     else:
         try:
             with Path(input_file).open("rb") as stream:
                 yield from _batched(_lines(stream, input_file), input_file, BATCH_LINES)
         except OSError as error:
             raise DataError(f"cannot read {input_file}: {error.strerror}") from error
+
+
+def standard_input() -> TextIO:
+    if sys.stdin is None:
+        raise DataError("standard input is closed: give lines as arguments, or a file with --input")
+    return sys.stdin
 
 
 def _lines(stream: TextIO, name: str) -> Iterator[str]:

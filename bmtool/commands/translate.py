@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bmtool.commands.lines import chunks, warn
+from bmtool.commands.lines import chunks, standard_input, warn
 from bmtool.commands.loading import load_model
 from bmtool.errors import ConfigError
 from bmtool.registry import suggest
@@ -158,7 +158,7 @@ def interactive(*, model: str = "default", reading: Reading = Reading()) -> None
 def _ask(prompt: str) -> str:
     """A line from standard input, "" at its end; the prompt goes to stderr, so that stdout holds the text alone."""
     print(prompt, end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline()
+    return standard_input().readline()
 
 
 def _say(message: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from bmtool.tasks.pinyin2hanzi.variants import ERHUA, LETTERS, SPELLINGS
+from bmtool.tasks.pinyin2hanzi.variants import ERHUA, LATIN, LETTERS, SPELLINGS
 
 VERSION = 2  # of the rules in this file; kept in every prepared data set, run and exported model
 
@@ -100,8 +100,8 @@ def copy_class(token: Token) -> str:
 
 
 def looks_mistyped(token: Token) -> bool:
-    """Whether a copied word was probably meant as pinyin: small letters only, yet no run of syllables."""
-    return token.kind == "latin" and token.text.isalpha() and token.text.islower()
+    """Whether a copied word was probably meant as pinyin: small letters only, yet neither a run of syllables nor a word that is usual."""
+    return token.kind == "latin" and token.text.isalpha() and token.text.islower() and token.text not in LATIN
 
 
 def is_hanzi(character: str) -> bool:

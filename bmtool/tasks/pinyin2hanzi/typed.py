@@ -14,7 +14,7 @@ from bmtool.tasks.pinyin2hanzi import pinyin
 from bmtool.tasks.pinyin2hanzi.lattice import Arc, Lattice
 from bmtool.tasks.pinyin2hanzi.lexicon import Lexicon
 from bmtool.tasks.pinyin2hanzi.pinyin import ALONE_ONLY, SYLLABLES, Token, canonical, copy_class
-from bmtool.tasks.pinyin2hanzi.variants import ERHUA, SPELLINGS
+from bmtool.tasks.pinyin2hanzi.variants import ERHUA, LATIN, SPELLINGS
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, INPUTS, Vocabulary
 
 JOINED = 48  # letters written together that are read in every way; longer ones as the fewest syllables
@@ -30,6 +30,7 @@ KEPT, KEPT_LETTER = (
     6.0,
     2.2,
 )  # a word that is no pinyin is kept as it is, at so much and so much a letter, unless a slip explains it better
+KEPT_KNOWN = 1.0  # one of variants.LATIN
 SENTENCE_ENDS = frozenset("。！？!?；;…")
 
 INITIALS = (
@@ -229,8 +230,9 @@ class _Reader:
         if _VOWELS & set(spelled.letters):
             arcs += self._slips(spelled)
         guessed = _through(arcs, size)
-        if guessed and not self.initials:
-            guessed.append(Arc(0, size, INPUT_ID["<latin>"], KEPT + KEPT_LETTER * size))
+        if guessed and (word in LATIN or not self.initials):
+            cost = KEPT_KNOWN if word in LATIN else KEPT + KEPT_LETTER * size
+            guessed.append(Arc(0, size, INPUT_ID["<latin>"], cost))
         return guessed
 
     def _syllables(self, spelled: _Spelled, start: int, end: int) -> list[Arc]:

@@ -39,6 +39,20 @@ READINGS = {
     "喔": ("o", "wo"),
 }
 
+# Words that stand in Latin letters in Chinese text, and are no pinyin: no slip of it either.
+LATIN = frozenset((
+    "admin", "agent", "android", "app", "apps", "apple", "baby", "backup", "beta", "blog", "boss", "bug", "bugs", "bye", "call",
+    "cpu", "class", "cloud", "code", "cool", "cosplay", "css", "csv", "ddl", "deadline", "debug", "desktop", "docker", "down",
+    "email", "excel", "facebook", "fans", "file", "flag", "follow", "free", "github", "gpu", "google", "hello", "hi", "high",
+    "hold", "html", "http", "https", "icon", "id", "ideas", "ios", "ip", "ipad", "iphone", "java", "json", "key", "keyboard",
+    "kpi", "ktv", "laptop", "level", "linux", "list", "live", "logo", "login", "love", "low", "mac", "mail", "model", "mv",
+    "mysql", "node", "ok", "okay", "office", "offer", "online", "out", "outlook", "party", "pc", "pdf", "photoshop", "plus",
+    "png", "ppt", "pro", "push", "python", "redis", "root", "rpg", "sdk", "server", "set", "shell", "shopping", "show", "sorry",
+    "spark", "sql", "start", "steam", "style", "switch", "team", "test", "tiktok", "tips", "token", "top", "tv", "twitter", "up",
+    "url", "usb", "user", "version", "vip", "vlog", "vpn", "web", "wechat", "wifi", "window", "windows", "word", "work", "world",
+    "youtube", "zip",
+))  # fmt: skip
+
 
 @lru_cache(maxsize=1)
 def _has_variants() -> np.ndarray:
