@@ -200,9 +200,15 @@ def test_standard_input_plain_and_compressed(pack, overrides, tmp_path):
 # -- training -------------------------------------------------------------------------------------------------------------
 
 
-def test_training_on_unprepared_data_names_the_command(invoke, overrides, tmp_path):
-    values = [*overrides("tagger", tmp_path / "run"), f"data.prepared={tmp_path / 'none'}"]
-    fails(invoke("pretrain", config_path("tagger"), *sets(values)), 4, "bmtool prepare-data")
+def test_data_is_prepared_before_training_or_named_as_missing(invoke, overrides, tmp_path):
+    prepared = tmp_path / "none"
+    values = [*overrides("tagger", tmp_path / "run"), f"data.prepared={prepared}"]
+    missing = sets([*values, f"data.sources=[{tmp_path / 'nothing'}]"])
+    fails(invoke("pretrain", config_path("tagger"), *missing), 4, "nothing")
+    result = invoke("pretrain", config_path("tagger"), *sets(values))
+    assert result.exit_code == 0 and f"prepared {prepared}" in result.stderr, result.stderr
+    shutil.rmtree(prepared)
+    fails(invoke("evaluate", tmp_path / "run"), 4, "bmtool prepare-data")
 
 
 def test_another_configuration_is_refused_with_the_keys_that_differ(trained, invoke, overrides):

@@ -257,10 +257,14 @@ def test_other_classes_get_a_new_head_and_the_same_backbone(run_of, settings, tm
             Image.fromarray(noise).save(root / name / f"{number}.png")
     more = [f"data.source={root}", f"data.prepared={tmp_path / 'p'}", "data.valid_share=0.2"]
     values = [part for value in settings("cnn", tmp_path / "run", *more) for part in ("--set", value)]
-    assert invoke("prepare-data", config_path("cnn"), *values).exit_code == 0
     result = invoke("finetune", config_path("cnn"), "--from", run_of("cnn"), *values, "--set", "train.steps=1")
     assert result.exit_code == 0, result.stderr
+    assert "60 images read, 60 kept" in result.stderr  # data that was not prepared is prepared now
     assert "new, was for others" in result.stderr and "2 tensors new" in result.stderr
+    other = invoke(
+        "pretrain", config_path("cnn"), *values, "--set", f"data.source={tmp_path}", "--set", f"run={tmp_path / 'r'}"
+    )
+    fails(other, 2, str(root), "prepare-data", "data.prepared")
 
 
 def moved(parent: Path, run: Path, step: int = 8) -> set[str]:

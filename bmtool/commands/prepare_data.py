@@ -6,6 +6,7 @@ from typing import Any
 
 from bmtool import registry
 from bmtool.config.load import load
+from bmtool.config.schema import BaseConfig
 from bmtool.data import report as text_report
 from bmtool.data.files import read_json
 from bmtool.engine.console import Console
@@ -25,7 +26,11 @@ def _report(manifest: dict) -> Any:
 
 def prepare_data(config: str | Path, overrides: list[str] | None = None) -> dict:
     """Prepare the data of `config`, print what was kept and dropped and why, and return the manifest."""
-    loaded = load(config, overrides)
+    return prepare(load(config, overrides))
+
+
+def prepare(loaded: BaseConfig) -> dict:
+    """`prepare_data` of a configuration that is loaded."""
     console = Console()
     try:
         manifest = registry.find(loaded.task).load("prepare")(loaded, console)

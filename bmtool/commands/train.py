@@ -12,6 +12,7 @@ import torch
 from bmtool import registry
 from bmtool.commands.initialise import freeze, initialise, require_same_vocabulary
 from bmtool.commands.loading import DEFAULT
+from bmtool.commands.prepare_data import prepare
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
 from bmtool.engine import distributed
@@ -40,6 +41,7 @@ def finetune(config: str | Path, parent: str | Path | None = None, overrides: li
 
 
 def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False) -> Path:
+    _require_data(config)
     run = RunDir(config.run)
     device = choose(config.train)
     is_main = distributed.rank() == 0
@@ -78,6 +80,12 @@ def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False)
             session.resume(resumes)
         session.train(stop)
     return run.path
+
+
+def _require_data(config: BaseConfig) -> None:
+    """Prepare what was not prepared yet. Of several processes each would, so they must find it done."""
+    if distributed.world_size() == 1 and not (Path(config.data.prepared) / "manifest.json").is_file():
+        prepare(config)
 
 
 def _require_batches(task: Any, config: BaseConfig) -> None:

@@ -277,6 +277,16 @@ def read_manifest(path: Path) -> dict:
     return manifest
 
 
+def require_same(manifest: dict, data: ImageData) -> None:
+    """ConfigError when the prepared images are not those that `data` describes."""
+    for key in ("source", "size", "channels"):
+        if (made := manifest["settings"][key]) != (wanted := getattr(data, key)):
+            raise ConfigError(
+                f"{data.prepared} was prepared with data.{key} {made}, not {wanted}: run `bmtool prepare-data` with these settings, "
+                "or choose another data.prepared"
+            )
+
+
 def require_classes(labels: list[str], source: str) -> None:
     """ConfigError when there is nothing to tell apart."""
     if len(labels) < 2:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bmtool.config.image import Augment
-from bmtool.data.images import Images
+from bmtool.data.images import Images, require_same
 
 
 @dataclass
@@ -46,6 +46,7 @@ class PixelBatches:
 def batches(config: Any, split: str, seed: int | None, classes: int = 0, balance: str = "none") -> PixelBatches:
     """The batches of an image task: with a seed, which is training, augmented and balanced; else in stored order as they are."""
     images = Images(config.data.prepared, split)
+    require_same(images.manifest, config.data)
     training = split == "train" and seed is not None
     augmenter = (
         Augmenter(config.augment, config.data.size, classes) if training and config.augment != Augment() else None
