@@ -101,6 +101,38 @@ def test_usual_latin_words_are_neither_slips_nor_mistakes(invoke):
     assert result.stderr == "bmtool: argument:3: no pinyin, kept as it is: bukg\n"
 
 
+@pytest.mark.parametrize("typed, text", [
+    ("zhegeapphenhaoyong", "这个app很好用"),
+    ("daimayoubug", "代码有bug"),
+    ("wodeiPhonediule", "我的iPhone丢了"),
+    ("woxihuanNBA", "我喜欢NBA"),
+    ("PDFwenjian", "PDF文件"),
+    ("nengyongAIma", "能用AI吗"),
+    ("jintianfayanwancheng USBchuanshu", "今天发言完成USB传输"),
+    ("SHanghaishi", "上海市"),
+    ("OpenAI eSIM GitHub", "OpenAI eSIM GitHub"),
+])  # fmt: skip
+def test_latin_words_among_joined_letters(typed, text, invoke):
+    result = invoke("translate", typed)
+    assert result.stdout == text + "\n" and result.stderr == ""
+
+
+def test_latin_words_among_joined_letters_have_places(invoke):
+    found = json.loads(invoke("translate", "--json", "--n-best", "3", "qingdakaiwifiba").stdout)
+    assert [(s["pinyin"], s["start"], s["end"]) for s in found["syllables"]] == [
+        ("qing", 0, 4), ("da", 4, 6), ("kai", 6, 9), ("ba", 13, 15)
+    ]  # fmt: skip
+    assert found["text"] == "请打开wifi吧" and len(found["n_best"]) == 3
+
+
+def test_a_long_sentence_in_one_word_with_a_slip(invoke):
+    letters = "womenmingtianxiawuyiqiquxuexiaotushuguankanshuranhouhuijiachifan"
+    assert len(letters) > 60
+    text = "我们明天下午一起去学校图书馆看书然后回家吃饭"
+    slipped = letters.replace("tushuguan", "tushugaun")
+    assert invoke("translate", letters, slipped).stdout.splitlines() == [text, text]
+
+
 @pytest.mark.parametrize("command", ["translate", "annotate", "translate --interactive"])
 def test_a_closed_standard_input_is_an_error_in_one_line(command):
     done = subprocess.run(

@@ -121,9 +121,16 @@ def _pieces(part: typed.Part, written: Written) -> Iterator[tuple[str, Token]]:
         else:
             if arc.unit in copies:
                 copies.remove(arc.unit)
-            yield token.text, token if token.is_copy else Token(token.text, "latin", token.spaced, token.start)
+            copy = token if token.is_copy else _inside(token, *arc.span)
+            yield copy.text, copy
     for unit in copies:
         yield part.tokens[unit].text, part.tokens[unit]
+
+
+def _inside(token: Token, start: int, end: int) -> Token:
+    """The letters of a word from `start` to `end` of the line, that are copied."""
+    text = token.text[start - token.start : end - token.start]
+    return Token(text, "latin", token.spaced and start == token.start, start)
 
 
 def batches(lengths: Sequence[int]) -> Iterator[list[int]]:

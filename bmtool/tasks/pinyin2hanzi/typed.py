@@ -4,6 +4,7 @@ Exact readings come first: slips and, where they are switched on, initials are t
 whatever is guessed has a cost.
 """
 
+import re
 import string
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -17,8 +18,9 @@ from bmtool.tasks.pinyin2hanzi.pinyin import ALONE_ONLY, SYLLABLES, Token, canon
 from bmtool.tasks.pinyin2hanzi.variants import ERHUA, LATIN, SPELLINGS
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, INPUTS, Vocabulary
 
-JOINED = 48  # letters written together that are read in every way; longer ones as the fewest syllables
+JOINED = 1024  # letters written together that are read in every way; longer ones as the fewest syllables
 GUESSED = 256  # letters of a line that are guessed at
+SEVERAL = 48  # letters written together in which more than one guess may be needed
 CONTEXT = 16  # tokens of the context that are read
 SHORTENED = 16  # letters in which initials may stand for syllables
 # Costs in nats.
@@ -31,6 +33,11 @@ KEPT, KEPT_LETTER = (
     2.2,
 )  # a word that is no pinyin is kept as it is, at so much and so much a letter, unless a slip explains it better
 KEPT_KNOWN = 1.0  # one of variants.LATIN
+# Latin among other letters: such a word, one of two letters (ok, id), and capitals in a row.
+AMONG, AMONG_SHORT, CAPITALS = 3.0, 5.0, 0.0
+_LONGEST_LATIN = max(map(len, LATIN))
+_CAPITALS = re.compile("[A-Z]{2,}")
+_NAME = re.compile("[A-Z][a-z]+[A-Z]{2,}")
 SENTENCE_ENDS = frozenset("。！？!?；;…")
 
 INITIALS = (
@@ -64,7 +71,7 @@ def read(  # noqa: PLR0913
     tokens = list(pinyin.tokenise(unicodedata.normalize("NFC", line)))
     words = [token.text for token in tokens if token.kind == "latin" and not _is_name(token.text)]
     apart = len(words) > 1 and all(pinyin.is_one_syllable(word) for word in words)
-    reader = _Reader(vocabulary, tuple(fuzzy), initials, apart)
+    reader = _Reader(vocabulary, max_length, tuple(fuzzy), initials, apart)
     for token in list(pinyin.tokenise(unicodedata.normalize("NFC", context)))[-min(CONTEXT, max_length // 2) :]:
         builder.give(reader.hanzi(token) if token.kind == "hanzi" else [Arc(0, 1, INPUT_ID[copy_class(token)])], token)
     for token in tokens:
@@ -84,8 +91,8 @@ def name(arc: Arc) -> str:
 
 
 def _is_name(word: str) -> bool:
-    """Capitals written together (NASA, IBM, A4) are no pinyin."""
-    return len(word) > 1 and word.isupper()
+    """Capitals written together (NASA, IBM, A4, OpenAI) are no pinyin."""
+    return (len(word) > 1 and word.isupper()) or _NAME.fullmatch(word) is not None
 
 
 class _Builder:
@@ -137,6 +144,14 @@ class _Spelled:
         int, int
     ]  # letters before a forced end of a syllable -> tone that follows it as a digit, 0 for an apostrophe
 
+    def written(self, word: str, arc: Arc) -> str:
+        """What stands in the word for the letters of an arc."""
+        return word[self.offset[arc.start] : self.offset[arc.end]]
+
+    def forced(self, start: int, end: int) -> bool:
+        """Whether a syllable has to end between the letters start ... end."""
+        return any(place in self.ends for place in range(start + 1, end))
+
 
 @lru_cache(maxsize=1 << 14)
 def _spell(word: str) -> _Spelled | None:
@@ -168,8 +183,9 @@ def _spell(word: str) -> _Spelled | None:
 class _Reader:
     """Arcs over the letters of one line's words."""
 
-    def __init__(self, vocabulary: Vocabulary, fuzzy: tuple[str, ...], initials: bool, apart: bool):
-        self.vocabulary, self.fuzzy, self.initials, self.apart = vocabulary, fuzzy, initials, apart
+    def __init__(self, vocabulary: Vocabulary, max_length: int, fuzzy: tuple[str, ...], initials: bool, apart: bool):
+        self.vocabulary, self.max_length = vocabulary, max_length
+        self.fuzzy, self.initials, self.apart = fuzzy, initials, apart
         self.guesses = GUESSED
 
     def hanzi(self, token: Token) -> list[Arc]:
@@ -181,17 +197,17 @@ class _Reader:
         return [Arc(0, 1, number, word=token.text, span=span)]
 
     def letters(self, token: Token, spelled: _Spelled) -> Iterator[tuple[list[Arc], int, Token]]:
-        """(arcs, places, token) of the pieces of a word: one, unless it is very long; a copy when it cannot be read."""
+        """(arcs, places, token) of the pieces of a word, cut where every reading is cut; a copy when it cannot be read."""
         size = len(spelled.letters)
         whole = self._syllables(spelled, 0, size)
         if whole and self.apart:
             yield [arc._replace(end=1, span=_span(token, spelled, arc)) for arc in whole], 1, _syllable(token)
             return
-        arcs = self._ways(token.text, spelled) if size <= JOINED else []
-        if arcs:
-            arcs, places = _squeezed(arcs)
-            yield [arc._replace(span=_span(token, spelled, at)) for arc, at in arcs], places, _syllable(token)
-        elif size > JOINED and (cut := pinyin.read_syllables(token.text)) and all(map(self._known, cut)):
+        pieces = [_squeezed(arcs) for arcs in _cut(self._ways(token.text, spelled))]
+        if pieces and size <= JOINED and all(places <= self.max_length for _, places in pieces):
+            for arcs, places in pieces:
+                yield [arc._replace(span=_span(token, spelled, at)) for arc, at in arcs], places, _syllable(token)
+        elif pieces and (cut := pinyin.read_syllables(token.text)) and all(map(self._known, cut)):
             for syllable in cut:
                 yield (
                     [Arc(0, 1, INPUT_ID[syllable], span=(token.start, token.start + len(token.text)))],
@@ -216,28 +232,56 @@ class _Reader:
             for end in range(start + 1, min(size, start + _LONGEST) + 1)
             for arc in self._syllables(spelled, start, end)
         ]
-        if useful := _through(arcs, size):
+        capitals = self._capitals(word, spelled)
+        if _through(arcs, size):
+            useful = _through(arcs + capitals, size)
             whole = any(arc.start == 0 and arc.end == size for arc in useful)
             return [
                 arc._replace(cost=arc.cost + SPLIT) if whole and arc.start == 0 and arc.end < size else arc
                 for arc in useful
             ]
         self.guesses -= size
-        if word != word.lower() or self.guesses < 0:
+        if self.guesses < 0:
             return []
-        if self.initials and size <= SHORTENED:
-            arcs += self._initials(spelled)
-        if _VOWELS & set(spelled.letters):
-            arcs += self._slips(spelled)
-        guessed = _through(arcs, size)
-        if guessed and (word in LATIN or not self.initials):
-            cost = KEPT_KNOWN if word in LATIN else KEPT + KEPT_LETTER * size
-            guessed.append(Arc(0, size, INPUT_ID["<latin>"], cost))
+        latin = self._latin(word, spelled)
+        if word != word.lower():
+            small = [arc for arc in arcs if arc.end > arc.start + 1 and spelled.written(word, arc).islower()]
+            return _through(small + latin + capitals, size)
+        guessed = self._guessed(spelled, arcs, latin)
+        if guessed and word not in LATIN and not self.initials and size <= SEVERAL:
+            guessed.append(Arc(0, size, INPUT_ID["<latin>"], KEPT + KEPT_LETTER * size))
         return guessed
+
+    def _guessed(self, spelled: _Spelled, exact: list[Arc], latin: list[Arc]) -> list[Arc]:
+        """Ways with slips, Latin words and initials: with one of these where one is enough."""
+        size = len(spelled.letters)
+        if self.initials and size <= SHORTENED:
+            return _through(exact + latin + self._initials(spelled) + self._slips(spelled), size)
+        starts, ends = _reached(exact, size)
+        one = self._slips(spelled, starts, ends) + [arc for arc in latin if arc.start in starts and arc.end in ends]
+        if one:
+            return _through(exact + one, size)
+        return _through(exact + latin + self._slips(spelled), size) if size <= SEVERAL else []
+
+    def _latin(self, word: str, spelled: _Spelled) -> list[Arc]:
+        """Usual Latin words, alone and among other letters."""
+        size = len(spelled.letters)
+        arcs = [
+            Arc(start, end, INPUT_ID["<latin>"], _latin_cost(end - start, end - start == size))
+            for start in range(size)
+            for end in range(start + 2, min(size, start + _LONGEST_LATIN) + 1)
+        ]
+        return [arc for arc in arcs if spelled.written(word, arc).lower() in LATIN]
+
+    def _capitals(self, word: str, spelled: _Spelled) -> list[Arc]:
+        """Capitals in a row beside small letters."""
+        number = {place: letter for letter, place in enumerate(spelled.offset)}
+        runs = [(number[run.start()], run.end()) for run in _CAPITALS.finditer(word)]
+        return [Arc(start, number[end], INPUT_ID["<latin>"], CAPITALS) for start, end in runs if end in number]
 
     def _syllables(self, spelled: _Spelled, start: int, end: int) -> list[Arc]:
         """The syllable that the letters start ... end write, and those that fuzzy sounds make of it."""
-        if any(start < forced < end for forced in spelled.ends):
+        if spelled.forced(start, end):
             return []
         tones = [spelled.marks[i] for i in range(start, end) if i in spelled.marks]
         tone = spelled.ends.get(end, 0) or (tones[0] if tones else 0)
@@ -263,13 +307,18 @@ class _Reader:
                     ]
         return out
 
-    def _slips(self, spelled: _Spelled) -> list[Arc]:
+    def _slips(
+        self, spelled: _Spelled, starts: frozenset[int] | None = None, ends: frozenset[int] | None = None
+    ) -> list[Arc]:
+        """Syllables one slip away from letters, those from `starts` to `ends` when they are given."""
+        if not _VOWELS & set(spelled.letters):
+            return []
         size = len(spelled.letters)
         return [
             Arc(start, end, INPUT_ID[syllable], SLIP)
-            for start in range(size)
+            for start in (range(size) if starts is None else sorted(starts))
             for end in range(start + 2, min(size, start + _LONGEST + 1) + 1)
-            if not any(start < forced < end for forced in spelled.ends)
+            if (ends is None or end in ends) and not spelled.forced(start, end)
             for syllable in _one_edit(spelled.letters[start:end])
             if self._known(syllable)
         ]
@@ -298,6 +347,13 @@ def initial_of(syllable: str) -> str:
     return syllable[:2] if syllable[:2] in ("zh", "ch", "sh") else syllable[:1] if syllable[:1] in INITIALS else ""
 
 
+def _latin_cost(size: int, alone: bool) -> float:
+    """What a word of variants.LATIN costs."""
+    if alone:
+        return KEPT_KNOWN
+    return AMONG if size > 2 else AMONG_SHORT
+
+
 @lru_cache(maxsize=1 << 14)
 def _one_edit(letters: str) -> tuple[str, ...]:
     """Syllables one slip away: a letter too many, too few, another, or two exchanged."""
@@ -308,8 +364,8 @@ def _one_edit(letters: str) -> tuple[str, ...]:
     return tuple(sorted({s for edit in edits if (s := canonical(edit)) and s not in ALONE_ONLY} - {letters}))
 
 
-def _through(arcs: list[Arc], size: int) -> list[Arc]:
-    """The arcs that lie on a way from 0 to `size`."""
+def _reached(arcs: list[Arc], size: int) -> tuple[frozenset[int], frozenset[int]]:
+    """The places that arcs lead to from 0, and those from which they lead to `size`."""
     forward, backward = {0}, {size}
     for arc in sorted(arcs, key=lambda arc: arc.start):
         if arc.start in forward:
@@ -317,7 +373,25 @@ def _through(arcs: list[Arc], size: int) -> list[Arc]:
     for arc in sorted(arcs, key=lambda arc: -arc.end):
         if arc.end in backward:
             backward.add(arc.start)
+    return frozenset(forward), frozenset(backward)
+
+
+def _through(arcs: list[Arc], size: int) -> list[Arc]:
+    """The arcs that lie on a way from 0 to `size`."""
+    forward, backward = _reached(arcs, size)
     return [arc for arc in arcs if arc.start in forward and arc.end in backward]
+
+
+def _cut(arcs: list[Arc]) -> list[list[Arc]]:
+    """Arcs in pieces, between the places that every way goes through."""
+    pieces: list[list[Arc]] = []
+    reach = 0
+    for arc in sorted(arcs, key=lambda arc: arc.start):
+        if arc.start >= reach:
+            pieces.append([])
+        pieces[-1].append(arc)
+        reach = max(reach, arc.end)
+    return pieces
 
 
 def _squeezed(arcs: list[Arc]) -> tuple[list[tuple[Arc, Arc]], int]:
