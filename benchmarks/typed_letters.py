@@ -4,7 +4,7 @@
 
 From Chinese text: runs of 6 to 14 and of 16 to 36 hanzi, and runs in which one Latin word stands, either one of
 `variants.LATIN` or in capitals. Their pinyin is typed syllable by syllable, then without a space, then with one slip at a
-random place (two letters exchanged, one too many, too few, another one; about a third of these give other pinyin that is right).
+random place (two letters exchanged, one too many, too few, another one; three of ten give other pinyin that is right).
 """
 
 import argparse
