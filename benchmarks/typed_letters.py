@@ -9,42 +9,43 @@ random place (two letters exchanged, one too many, too few, another one; three o
 
 import argparse
 import re
+import string
 import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 from bmtool.commands.loading import load_model
+from bmtool.tasks.pinyin2hanzi import pinyin
 from bmtool.tasks.pinyin2hanzi.predict import translate
 from bmtool.tasks.pinyin2hanzi.readings import labeller
 from bmtool.tasks.pinyin2hanzi.variants import LATIN
 
-HANZI = "[\u4e00-\u9fa5]"
-APART = re.compile(
-    f"(?<![A-Za-z\u4e00-\u9fa5])({HANZI}{{2,9}})([A-Za-z]{{2,9}})({HANZI}{{0,9}})(?![A-Za-z\u4e00-\u9fa5])"
+HANZI = f"[{pinyin.HANZI}]"
+MIXED = re.compile(
+    f"(?<![A-Za-z{pinyin.HANZI}])({HANZI}{{2,9}})([A-Za-z]{{2,9}})({HANZI}{{0,9}})(?![A-Za-z{pinyin.HANZI}])"
 )
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def runs(text: str, least: int, most: int) -> list[str]:
     """Runs of hanzi of these lengths."""
-    return re.findall(f"(?<!{HANZI}){HANZI}{{{least},{most}}}(?!{HANZI})", text)
+    return [run for run in pinyin.hanzi_runs(text) if least <= len(run) <= most]
 
 
 def mixed(text: str, chosen: Callable[[str], bool]) -> list[str]:
     """Runs of hanzi and one Latin word that is chosen."""
-    return ["".join(match.groups()) for match in APART.finditer(text) if chosen(match[2])]
+    return ["".join(match.groups()) for match in MIXED.finditer(text) if chosen(match[2])]
 
 
 def spelled(text: str) -> list[str]:
     """The syllables of the hanzi, and Latin words."""
-    pieces = re.findall(f"{HANZI}+|[A-Za-z]+", text)
-    return [word for piece in pieces for word in ([piece] if piece.isascii() else labeller().lazy(piece))]
+    syllables = iter(labeller().lazy(text))
+    return [next(syllables) if token.kind == "hanzi" else token.text for token in pinyin.tokenise(text)]
 
 
 def slip(letters: str, random: Random) -> str:
     """The letters with one slip."""
-    at, letter = random.randrange(len(letters) - 1), random.choice(LETTERS)
+    at, letter = random.randrange(len(letters) - 1), random.choice(string.ascii_lowercase)
     one, two = letters[at], letters[at + 1]
     return letters[:at] + random.choice([two + one, two, letter + one + two, letter + two]) + letters[at + 2 :]
 

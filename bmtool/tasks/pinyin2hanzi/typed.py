@@ -7,7 +7,7 @@ whatever is guessed has a cost.
 import re
 import string
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,7 +20,7 @@ from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, INPUTS, Vocabulary
 
 JOINED = 1024  # letters written together that are read in every way; longer ones as the fewest syllables
 GUESSED = 256  # letters of a line that are guessed at
-SEVERAL = 48  # letters written together in which more than one guess may be needed
+SEVERAL = 48  # letters written together in which more than one guess may be needed, or that may stay as they are
 CONTEXT = 16  # tokens of the context that are read
 SHORTENED = 16  # letters in which initials may stand for syllables
 # Costs in nats.
@@ -144,9 +144,9 @@ class _Spelled:
         int, int
     ]  # letters before a forced end of a syllable -> tone that follows it as a digit, 0 for an apostrophe
 
-    def written(self, word: str, arc: Arc) -> str:
-        """What stands in the word for the letters of an arc."""
-        return word[self.offset[arc.start] : self.offset[arc.end]]
+    def written(self, word: str, start: int, end: int) -> str:
+        """What stands in the word for the letters start ... end."""
+        return word[self.offset[start] : self.offset[end]]
 
     def forced(self, start: int, end: int) -> bool:
         """Whether a syllable has to end between the letters start ... end."""
@@ -203,11 +203,12 @@ class _Reader:
         if whole and self.apart:
             yield [arc._replace(end=1, span=_span(token, spelled, arc)) for arc in whole], 1, _syllable(token)
             return
-        pieces = [_squeezed(arcs) for arcs in _cut(self._ways(token.text, spelled))]
-        if pieces and size <= JOINED and all(places <= self.max_length for _, places in pieces):
+        ways = self._ways(token.text, spelled) if size <= JOINED else []
+        pieces = [_squeezed(arcs) for arcs in _cut(ways)]
+        if pieces and all(places <= self.max_length for _, places in pieces):
             for arcs, places in pieces:
                 yield [arc._replace(span=_span(token, spelled, at)) for arc, at in arcs], places, _syllable(token)
-        elif pieces and (cut := pinyin.read_syllables(token.text)) and all(map(self._known, cut)):
+        elif (pieces or size > JOINED) and (cut := pinyin.read_syllables(token.text)) and all(map(self._known, cut)):
             for syllable in cut:
                 yield (
                     [Arc(0, 1, INPUT_ID[syllable], span=(token.start, token.start + len(token.text)))],
@@ -221,7 +222,7 @@ class _Reader:
         return self.vocabulary.candidate_count(INPUT_ID[syllable]) > 0
 
     def _ways(self, word: str, spelled: _Spelled) -> list[Arc]:
-        """Every exact reading of the letters; where there is none, readings with slips and initials, and the word as it is."""
+        """Every exact reading of the letters; where there is none, readings with guesses, and the word as it is."""
         size = len(spelled.letters)
         whole = canonical(spelled.letters)
         if whole and not self._known(whole):  # a syllable that no hanzi of this vocabulary is read with
@@ -233,8 +234,9 @@ class _Reader:
             for arc in self._syllables(spelled, start, end)
         ]
         capitals = self._capitals(word, spelled)
-        if _through(arcs, size):
-            useful = _through(arcs + capitals, size)
+        starts, ends = _reached(arcs, size)
+        if size in starts:
+            useful = _through(arcs + capitals, size) if capitals else _between(arcs, starts, ends)
             whole = any(arc.start == 0 and arc.end == size for arc in useful)
             return [
                 arc._replace(cost=arc.cost + SPLIT) if whole and arc.start == 0 and arc.end < size else arc
@@ -245,33 +247,36 @@ class _Reader:
             return []
         latin = self._latin(word, spelled)
         if word != word.lower():
-            small = [arc for arc in arcs if arc.end > arc.start + 1 and spelled.written(word, arc).islower()]
+            small = [
+                arc for arc in arcs if arc.end > arc.start + 1 and spelled.written(word, arc.start, arc.end).islower()
+            ]
             return _through(small + latin + capitals, size)
-        guessed = self._guessed(spelled, arcs, latin)
+        guessed = self._guessed(spelled, arcs, latin, starts, ends)
         if guessed and word not in LATIN and not self.initials and size <= SEVERAL:
             guessed.append(Arc(0, size, INPUT_ID["<latin>"], KEPT + KEPT_LETTER * size))
         return guessed
 
-    def _guessed(self, spelled: _Spelled, exact: list[Arc], latin: list[Arc]) -> list[Arc]:
-        """Ways with slips, Latin words and initials: with one of these where one is enough."""
+    def _guessed(
+        self, spelled: _Spelled, exact: list[Arc], latin: list[Arc], starts: frozenset[int], ends: frozenset[int]
+    ) -> list[Arc]:
+        """Ways with slips, Latin words and initials: with one of these, from `starts` to `ends`, where one is enough."""
         size = len(spelled.letters)
+        anywhere = range(size + 1)
         if self.initials and size <= SHORTENED:
-            return _through(exact + latin + self._initials(spelled) + self._slips(spelled), size)
-        starts, ends = _reached(exact, size)
-        one = self._slips(spelled, starts, ends) + [arc for arc in latin if arc.start in starts and arc.end in ends]
-        if one:
+            return _through(exact + latin + self._initials(spelled) + self._slips(spelled, anywhere, anywhere), size)
+        if one := self._slips(spelled, starts, ends) + _between(latin, starts, ends):
             return _through(exact + one, size)
-        return _through(exact + latin + self._slips(spelled), size) if size <= SEVERAL else []
+        return _through(exact + latin + self._slips(spelled, anywhere, anywhere), size) if size <= SEVERAL else []
 
     def _latin(self, word: str, spelled: _Spelled) -> list[Arc]:
         """Usual Latin words, alone and among other letters."""
         size = len(spelled.letters)
-        arcs = [
+        return [
             Arc(start, end, INPUT_ID["<latin>"], _latin_cost(end - start, end - start == size))
             for start in range(size)
             for end in range(start + 2, min(size, start + _LONGEST_LATIN) + 1)
+            if spelled.written(word, start, end).lower() in LATIN
         ]
-        return [arc for arc in arcs if spelled.written(word, arc).lower() in LATIN]
 
     def _capitals(self, word: str, spelled: _Spelled) -> list[Arc]:
         """Capitals in a row beside small letters."""
@@ -307,18 +312,17 @@ class _Reader:
                     ]
         return out
 
-    def _slips(
-        self, spelled: _Spelled, starts: frozenset[int] | None = None, ends: frozenset[int] | None = None
-    ) -> list[Arc]:
-        """Syllables one slip away from letters, those from `starts` to `ends` when they are given."""
+    def _slips(self, spelled: _Spelled, starts: Container[int], ends: Container[int]) -> list[Arc]:
+        """Syllables one slip away from the letters between a place of `starts` and one of `ends`."""
         if not _VOWELS & set(spelled.letters):
             return []
         size = len(spelled.letters)
         return [
             Arc(start, end, INPUT_ID[syllable], SLIP)
-            for start in (range(size) if starts is None else sorted(starts))
+            for start in range(size)
+            if start in starts
             for end in range(start + 2, min(size, start + _LONGEST + 1) + 1)
-            if (ends is None or end in ends) and not spelled.forced(start, end)
+            if end in ends and not spelled.forced(start, end)
             for syllable in _one_edit(spelled.letters[start:end])
             if self._known(syllable)
         ]
@@ -378,8 +382,12 @@ def _reached(arcs: list[Arc], size: int) -> tuple[frozenset[int], frozenset[int]
 
 def _through(arcs: list[Arc], size: int) -> list[Arc]:
     """The arcs that lie on a way from 0 to `size`."""
-    forward, backward = _reached(arcs, size)
-    return [arc for arc in arcs if arc.start in forward and arc.end in backward]
+    return _between(arcs, *_reached(arcs, size))
+
+
+def _between(arcs: list[Arc], starts: Container[int], ends: Container[int]) -> list[Arc]:
+    """The arcs from a place of `starts` to one of `ends`."""
+    return [arc for arc in arcs if arc.start in starts and arc.end in ends]
 
 
 def _cut(arcs: list[Arc]) -> list[list[Arc]]:
