@@ -22,10 +22,10 @@ from pathlib import Path
 
 from common import CONFIG, SAMPLE, spread
 
-from bmtool.data import reading
-from bmtool.data.cleaning import split_sentences
-from bmtool.data.reading import File
 from bmtool.data.tally import Tally
+from bmtool.text import sources as reading
+from bmtool.text.cleaning import split_sentences
+from bmtool.text.sources import File
 
 SHARES = (0.01, 0.1, 1.0)
 REPEATS = 3
@@ -73,8 +73,8 @@ def _lines(files: list[Path], share: float = 1.0) -> Iterator[str]:
 def labelling(files: list[Path]) -> None:
     from pypinyin import lazy_pinyin
 
-    from bmtool.tasks.pinyin2hanzi.pinyin import hanzi_runs
-    from bmtool.tasks.pinyin2hanzi.readings import Labeller, code_points
+    from bmtool.chinese.pinyin import hanzi_runs
+    from bmtool.chinese.readings import Labeller, code_points
 
     total = sum(1 for _ in _lines(files))
     lines = list(_lines(files, min(1.0, LABELLED / total)))[:LABELLED]

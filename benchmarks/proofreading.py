@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from bmtool.chinese.pinyin import is_hanzi
+from bmtool.chinese.readings import labeller
 from bmtool.commands.loading import load_model
-from bmtool.tasks.pinyin2hanzi.pinyin import is_hanzi
 from bmtool.tasks.pinyin2hanzi.proofread import proofread
-from bmtool.tasks.pinyin2hanzi.readings import labeller
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, Vocabulary
 
 THRESHOLDS = (2.0, 4.0, 6.0, 8.0)

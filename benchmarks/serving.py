@@ -21,7 +21,7 @@ PORT = 8765
 
 def sentences() -> list[str]:
     """Toneless syllables of SYLLABLES hanzi each, out of the embedded sample."""
-    from bmtool.tasks.pinyin2hanzi.readings import labeller
+    from bmtool.chinese.readings import labeller
 
     text = "".join(c for c in SENTENCES.read_text("utf-8") if "一" <= c <= "鿿")
     pieces = [text[start : start + SYLLABLES] for start in range(0, len(text) - SYLLABLES, SYLLABLES)]

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+from bmtool.chinese import pinyin
+from bmtool.chinese.readings import labeller
+from bmtool.chinese.variants import LATIN
 from bmtool.commands.loading import load_model
-from bmtool.tasks.pinyin2hanzi import pinyin
 from bmtool.tasks.pinyin2hanzi.predict import translate
-from bmtool.tasks.pinyin2hanzi.readings import labeller
-from bmtool.tasks.pinyin2hanzi.variants import LATIN
 
 HANZI = f"[{pinyin.HANZI}]"
 MIXED = re.compile(

@@ -1,10 +1,10 @@
 """The tasks bmtool knows. A new task is a folder under `tasks/` and one line in `TASKS`."""
 
-import difflib
 import importlib
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from bmtool.base.suggest import suggest
 from bmtool.errors import ConfigError
 
 
@@ -38,12 +38,6 @@ TASKS = {
     "autoencoder": Entry("bmtool.tasks.autoencoder", "images to a short code and back"),
     "gan": Entry("bmtool.tasks.gan", "noise to images like those it has seen"),
 }
-
-
-def suggest(word: str, known: list[str]) -> str:
-    """`; did you mean 'x'?` when something known is close to `word`, else an empty string."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def find(name: object) -> Entry:

@@ -7,9 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bmtool.config.text import Clean
-from bmtool.data import cleaning
-from bmtool.data.cleaning import clean, clean_block, is_boilerplate, split_sentences
-from bmtool.data.reading import Lines
+from bmtool.text import cleaning
+from bmtool.text.cleaning import clean, clean_block, is_boilerplate, split_sentences
+from bmtool.text.sources import Lines
 
 OFF = dict.fromkeys(("html", "markdown", "nfkc", "invisible", "simplify", "mask"), False)
 MIXED = st.text(alphabet="好天气，。！？；…“”‘’「」（）() \t\u3000\u200b\ufeff\x07Ａ１①a1<b>&;#*-_`[]é\u0301한ᄒ")

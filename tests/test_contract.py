@@ -13,13 +13,13 @@ from safetensors.torch import load_file
 from torch.utils._pytree import tree_leaves
 
 from bmtool import registry
+from bmtool.chinese.pinyin import SYLLABLES
 from bmtool.commands.loading import load_model
 from bmtool.commands.prepare_data import prepare_data
 from bmtool.commands.train import pretrain
 from bmtool.config.load import load
 from bmtool.engine.device import choose
 from bmtool.engine.trainer import Trainer, seed_everything
-from bmtool.tasks.pinyin2hanzi.pinyin import SYLLABLES
 from bmtool.tasks.pinyin2hanzi.predict import translate
 from bmtool.tasks.pinyin2hanzi.task import Task
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID

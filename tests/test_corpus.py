@@ -22,10 +22,12 @@ from hypothesis import strategies as st
 
 from bmtool.commands.prepare_data import prepare_data
 from bmtool.config.text import Duplicates
-from bmtool.data import corpus, duplicates, engine, reading, report
-from bmtool.data.engine import Job
+from bmtool.data import jobs as engine
+from bmtool.data.jobs import Job
 from bmtool.errors import DataError, ResourceError
 from bmtool.tasks.pinyin2hanzi.data import split_texts
+from bmtool.text import corpus, duplicates, report
+from bmtool.text import sources as reading
 
 WORDS = re.findall(
     "..", "今天明天我们他们学习工作北京上海中文数学历史音乐喜欢讨厌研究发展天气城市银行公司电影已经一起可以开始"
@@ -465,7 +467,7 @@ def test_a_worker_that_is_killed_is_said_with_the_way_out(tmp_path):
 
 def test_two_at_once_are_refused(prepare, tmp_path):
     write(tmp_path / "a.txt", sentences(50))
-    from bmtool.data.files import lock
+    from bmtool.base.files import lock
 
     with lock(tmp_path / ".prepared.cache", "busy"), pytest.raises(ResourceError, match="another process"):
         prepare()

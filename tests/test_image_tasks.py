@@ -20,13 +20,13 @@ from bmtool.commands.loading import load_model
 from bmtool.commands.prepare_data import prepare_data
 from bmtool.commands.train import finetune, pretrain
 from bmtool.config.load import load
-from bmtool.data import pictures
-from bmtool.data.images import Images
 from bmtool.engine.checkpoint import Checkpoints
 from bmtool.engine.stages import stages
+from bmtool.images import pictures
+from bmtool.images.batches import Order
+from bmtool.images.prepare import Images
 from bmtool.measure.roc import areas
 from bmtool.tasks.gan.distances import Moments, diversity, frechet, kernel_distance
-from bmtool.tasks.pixels import Order
 
 MLP = "model={kind: mlp, widths: [32]}"
 KINDS = {

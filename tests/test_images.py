@@ -20,10 +20,11 @@ from conftest import CONFIGS, ROOT
 from PIL import Image
 from test_cli import fails
 
-from bmtool.data import images, pictures
-from bmtool.data.image_sources import read_idx
-from bmtool.data.pictures import BadImage, decode
 from bmtool.errors import DataError
+from bmtool.images import pictures
+from bmtool.images import prepare as images
+from bmtool.images.pictures import BadImage, decode
+from bmtool.images.sources import read_idx
 
 DIGITS = str(CONFIGS / "image-classification" / "digits.yaml")
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pypinyin.contrib.tone_convert import to_normal
 from pypinyin.pinyin_dict import pinyin_dict
 
-from bmtool.tasks.pinyin2hanzi import pinyin
-from bmtool.tasks.pinyin2hanzi.pinyin import (
+from bmtool.chinese import pinyin
+from bmtool.chinese.pinyin import (
     COPY_CLASSES,
     SYLLABLES,
     copy_class,

@@ -12,10 +12,10 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmtool.data import reading
-from bmtool.data.reading import File
 from bmtool.data.tally import EXAMPLES_KEPT, Tally
 from bmtool.errors import DataError
+from bmtool.text import sources as reading
+from bmtool.text.sources import File
 
 LINES = ["第一行。", "second", "", "第四行"]
 CONTENT = "\n".join(LINES).encode()

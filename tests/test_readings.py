@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from pypinyin import Style, lazy_pinyin
 from pypinyin.phrases_dict import phrases_dict
 
-from bmtool.data.cleaning import Text
+from bmtool.chinese import variants
+from bmtool.chinese.pinyin import SYLLABLES, hanzi_runs, read_syllables, read_toned, tokenise
+from bmtool.chinese.readings import Labeller, code_points, load_dictionary
 from bmtool.errors import DataError
-from bmtool.tasks.pinyin2hanzi import data, variants
-from bmtool.tasks.pinyin2hanzi.pinyin import SYLLABLES, hanzi_runs, read_syllables, read_toned, tokenise
-from bmtool.tasks.pinyin2hanzi.readings import Labeller, code_points, load_dictionary
+from bmtool.tasks.pinyin2hanzi import data
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, INPUTS, input_id
+from bmtool.text.cleaning import Text
 
 LABELLER = Labeller()
 PHRASES = random.Random(0).sample(sorted(phrases_dict), 3000)

@@ -10,15 +10,15 @@ from conftest import SAMPLE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bmtool.chinese.annotate import annotate, with_mark
+from bmtool.chinese.readings import labeller
 from bmtool.errors import DataError
 from bmtool.ngram import estimate
 from bmtool.ngram.model import pack
 from bmtool.tasks.pinyin2hanzi import decode, lexicon, tagger, typed
-from bmtool.tasks.pinyin2hanzi.annotate import annotate, with_mark
 from bmtool.tasks.pinyin2hanzi.lattice import Arc, Lattice, linear, straighten
 from bmtool.tasks.pinyin2hanzi.predict import Options, best_readings, translate
 from bmtool.tasks.pinyin2hanzi.proofread import proofread
-from bmtool.tasks.pinyin2hanzi.readings import labeller
 from bmtool.tasks.pinyin2hanzi.tagger import TaggerPredictor
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, SPECIALS, build
 

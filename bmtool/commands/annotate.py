@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from bmtool.chinese.annotate import STYLES
+from bmtool.chinese.annotate import annotate as annotate_line
+from bmtool.chinese.readings import labeller, load_dictionary
 from bmtool.commands.lines import chunks
 from bmtool.errors import ConfigError
-from bmtool.tasks.pinyin2hanzi.annotate import STYLES
-from bmtool.tasks.pinyin2hanzi.annotate import annotate as annotate_line
-from bmtool.tasks.pinyin2hanzi.readings import labeller, load_dictionary
 
 
 def annotate(

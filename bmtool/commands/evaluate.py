@@ -11,10 +11,10 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 
 from bmtool import registry
+from bmtool.base.console import Console
+from bmtool.base.files import read_json, write_json, write_text
 from bmtool.commands.loading import Loaded, load_model
-from bmtool.data.files import read_json, write_json, write_text
 from bmtool.data.tally import Tally
-from bmtool.engine.console import Console
 from bmtool.errors import ConfigError, DataError
 from bmtool.measure import gate, report
 from bmtool.measure.report import Measured

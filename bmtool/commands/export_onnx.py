@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from bmtool.base.console import Console
+from bmtool.base.files import read_json, write_json
 from bmtool.commands.loading import restore
-from bmtool.data.files import read_json, write_json
 from bmtool.engine.checkpoint import Checkpoints
-from bmtool.engine.console import Console
 
 
 def export_onnx(run_path: str | Path, *, output: str | None = None, int8: bool = False) -> Path:

@@ -6,9 +6,9 @@ from typing import Any
 from rich.table import Table
 from torch import Tensor, nn
 
+from bmtool.base.console import Console
 from bmtool.config.schema import BaseConfig, Finetune
 from bmtool.engine.checkpoint import Checkpoints
-from bmtool.engine.console import Console
 from bmtool.engine.run_dir import RunDir
 from bmtool.errors import ConfigError
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bmtool import registry
+from bmtool.base.console import Console
 from bmtool.commands.loading import load_model
-from bmtool.engine.console import Console
 from bmtool.errors import ConfigError, DataError
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from bmtool import registry
+from bmtool.base.console import Console
+from bmtool.base.files import read_json
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
-from bmtool.data import report as text_report
-from bmtool.data.files import read_json
-from bmtool.engine.console import Console
 from bmtool.errors import DataError
+from bmtool.text import report as text_report
 
 DRY_LINES = 10_000
 
@@ -19,7 +19,7 @@ def _report(manifest: dict) -> Any:
     """What prints and draws a manifest of this kind."""
     if manifest.get("kind") != "images":
         return text_report
-    from bmtool.data import images_report
+    from bmtool.images import report as images_report
 
     return images_report
 

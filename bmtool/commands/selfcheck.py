@@ -7,10 +7,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from bmtool.base.console import Console
+from bmtool.base.files import sha256
 from bmtool.config.load import load
-from bmtool.data.files import sha256
 from bmtool.engine.checkpoint import WEIGHTS
-from bmtool.engine.console import Console
 from bmtool.errors import BmtoolError
 
 STEPS, SAVE_EVERY = 6, 2

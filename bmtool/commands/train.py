@@ -10,6 +10,8 @@ from typing import Any
 import torch
 
 from bmtool import registry
+from bmtool.base.console import Console
+from bmtool.base.units import duration
 from bmtool.commands.initialise import freeze, initialise, require_same_vocabulary
 from bmtool.commands.loading import DEFAULT
 from bmtool.commands.prepare_data import prepare
@@ -17,12 +19,10 @@ from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
 from bmtool.engine import distributed
 from bmtool.engine.checkpoint import Checkpoints, require_space
-from bmtool.engine.console import Console
 from bmtool.engine.device import choose
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.trainer import Stepped, Trainer, seed_everything
 from bmtool.errors import ConfigError, DataError, Interrupted
-from bmtool.units import duration
 
 
 def pretrain(config: str | Path, overrides: list[str] | None = None) -> Path:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bmtool.base.suggest import suggest
 from bmtool.commands.lines import chunks, standard_input, warn
 from bmtool.commands.loading import load_model
 from bmtool.errors import ConfigError
-from bmtool.registry import suggest
 
 WORDS_SHOWN, WORD_SHOWN = 5, 40
 CHOICES = 9  # that interactive mode offers, a digit each

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from bmtool import registry
+from bmtool.base.suggest import suggest
 from bmtool.config.schema import RESUMABLE, BaseConfig
 from bmtool.errors import ConfigError
 
@@ -175,7 +176,7 @@ def _problem(schema: type[BaseModel], document: _Document, item: dict) -> tuple[
         return (
             place,
             key,
-            f"unknown key{registry.suggest(str(path[-1]), _known_keys(schema, document.data, path[:-1]))}",
+            f"unknown key{suggest(str(path[-1]), _known_keys(schema, document.data, path[:-1]))}",
         )
     if kind == "missing":
         return place, key, "missing key"
@@ -183,14 +184,14 @@ def _problem(schema: type[BaseModel], document: _Document, item: dict) -> tuple[
         return place, key, f"expected {EXPECTED[kind]}, got {given!r}"
     if kind == "literal_error":
         choices = [choice.strip("'") for choice in re.findall(r"'[^']*'", item["ctx"]["expected"])]
-        return place, key, f"expected one of {', '.join(choices)}, got {given!r}{registry.suggest(str(given), choices)}"
+        return place, key, f"expected one of {', '.join(choices)}, got {given!r}{suggest(str(given), choices)}"
     if kind == "union_tag_invalid":
         choices = re.findall(r"'([^']*)'", item["ctx"]["expected_tags"])
         tag = item["ctx"]["tag"]
         return (
             document.place((*path, "kind")),
             f"{key}.kind",
-            f"expected one of {', '.join(choices)}, got {tag!r}{registry.suggest(tag, choices)}",
+            f"expected one of {', '.join(choices)}, got {tag!r}{suggest(tag, choices)}",
         )
     if kind == "union_tag_not_found":
         return place, f"{key}.kind", "missing key"

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bmtool.data.files import fsync, read_json, sha256, write_json, write_text
+from bmtool.base.files import fsync, read_json, sha256, write_json, write_text
 from bmtool.errors import DataError, ResourceError
 
 WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"

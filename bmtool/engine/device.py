@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from bmtool.base.cores import cores
 from bmtool.config.schema import Train
-from bmtool.cores import cores
 from bmtool.errors import ConfigError
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bmtool.cores import cores
+from bmtool.base.cores import cores
 from bmtool.errors import DataError
 
 KEY = "bmtool"  # the one metadata entry; JSON

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import bmtool
+from bmtool.base.files import lock, read_json, write_bytes, write_json, write_text
 from bmtool.config import load
 from bmtool.config.schema import BaseConfig
-from bmtool.data.files import lock, read_json, write_bytes, write_json, write_text
 from bmtool.errors import ConfigError, DataError
 
 FORMAT = 1

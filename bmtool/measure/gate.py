@@ -4,9 +4,9 @@ import operator
 import re
 from dataclasses import dataclass
 
+from bmtool.base.suggest import suggest
 from bmtool.errors import ConfigError, GateMissed
 from bmtool.measure.bootstrap import Figure
-from bmtool.registry import suggest
 
 _FORM = re.compile(r"\s*([\w@.]+)\s*(<=|>=|<|>)\s*([-+.\deE]+)\s*")
 _COMPARE = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}

@@ -21,8 +21,8 @@ from starlette.exceptions import HTTPException
 
 import bmtool
 from bmtool.commands.translate import Reading, fuzzy_names
-from bmtool.data.pictures import BadImage
 from bmtool.errors import BmtoolError, ConfigError, ResourceError
+from bmtool.images.pictures import BadImage
 from bmtool.serve.batcher import Batcher, Busy
 from bmtool.serve.guard import Guard
 from bmtool.serve.model import Asked, from_base64

@@ -11,8 +11,8 @@ import numpy as np
 from bmtool import registry
 from bmtool.commands.loading import DEFAULT, PRETRAINED, load_model
 from bmtool.commands.translate import Reading, Translator, as_value
-from bmtool.data import pictures
 from bmtool.errors import ConfigError
+from bmtool.images import pictures
 
 ABOUT = ("run", "checkpoint", "data_hash", "bmtool", "int8")
 

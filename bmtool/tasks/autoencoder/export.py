@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bmtool.data.images import Images
-from bmtool.data.pictures import as_input
 from bmtool.engine import export as onnx_export
 from bmtool.engine.onnx import open_model
 from bmtool.errors import ExportMismatch
+from bmtool.images.pictures import as_input
+from bmtool.images.prepare import Images
 from bmtool.tasks.autoencoder.onnx import from_onnx
 
 TOLERANCE = 1e-3  # on pixels in 0 .. 1, float32

@@ -5,9 +5,9 @@ from itertools import islice
 
 import numpy as np
 
-from bmtool.data import pictures
-from bmtool.data.images import Example, folder_examples, split_examples
 from bmtool.errors import DataError
+from bmtool.images import pictures
+from bmtool.images.prepare import Example, folder_examples, split_examples
 from bmtool.measure.bootstrap import BLOCK, Sums, ratio, weights
 from bmtool.measure.report import Measured
 from bmtool.tasks.autoencoder.predict import Autoencoder, beside

@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from bmtool.data import pictures
 from bmtool.errors import DataError
+from bmtool.images import pictures
 
 CHUNK = 64
 PICTURES = ("explain",)

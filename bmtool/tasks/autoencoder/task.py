@@ -9,15 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bmtool.data import pictures
-from bmtool.data.images import Images
 from bmtool.engine.task import Best, Identity, Loss
+from bmtool.images import backbones, pictures
+from bmtool.images.batches import Batch, PixelBatches, batches
+from bmtool.images.prepare import Images
 from bmtool.nn import vision
-from bmtool.tasks import backbones
 from bmtool.tasks.autoencoder import export
 from bmtool.tasks.autoencoder.config import Config
 from bmtool.tasks.autoencoder.predict import Autoencoder, beside
-from bmtool.tasks.pixels import Batch, PixelBatches, batches
 
 SHEET = 20  # images that are drawn with what is made of them
 

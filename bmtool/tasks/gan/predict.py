@@ -6,8 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
-from bmtool.data import pictures
 from bmtool.errors import DataError
+from bmtool.images import pictures
 
 CHUNK = 64
 PICTURES = ("output",)

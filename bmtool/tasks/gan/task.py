@@ -9,15 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bmtool.data import pictures
-from bmtool.data.images import Images
 from bmtool.engine.task import Best, Identity, Loss
-from bmtool.tasks import backbones
+from bmtool.images import backbones, pictures
+from bmtool.images.batches import Batch, PixelBatches, batches
+from bmtool.images.prepare import Images
 from bmtool.tasks.gan import export
 from bmtool.tasks.gan.config import Config
 from bmtool.tasks.gan.distances import Features, diversity, kernel_distance
 from bmtool.tasks.gan.predict import Generator
-from bmtool.tasks.pixels import Batch, PixelBatches, batches
 
 SHEET = 64  # samples that are drawn, always from the same noise
 

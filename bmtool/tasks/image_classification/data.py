@@ -1,5 +1,5 @@
 """Preparing labelled images."""
 
-from bmtool.data.images import prepare
+from bmtool.images.prepare import prepare
 
 __all__ = ["prepare"]

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bmtool.data.images import Images
 from bmtool.engine import export as onnx_export
 from bmtool.engine.onnx import open_model
 from bmtool.errors import ExportMismatch
+from bmtool.images.prepare import Images
 from bmtool.tasks.image_classification.onnx import from_onnx
 
 TOLERANCE = 1e-3  # on probabilities, float32

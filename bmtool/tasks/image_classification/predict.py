@@ -6,8 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
-from bmtool.data import pictures
 from bmtool.errors import ConfigError, DataError
+from bmtool.images import pictures
 
 CHUNK = 64
 _SHIFTS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))  # in sixteenths of the side

@@ -11,16 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bmtool.config.image import Augment
-from bmtool.data import pictures
-from bmtool.data.images import Images, load_labels, require_classes
 from bmtool.engine.task import Best, Identity, Loss
 from bmtool.errors import ConfigError
+from bmtool.images import backbones, pictures
+from bmtool.images.batches import Batch, Order, as_tensor, batches
+from bmtool.images.prepare import Images, load_labels, require_classes
 from bmtool.nn import vision
-from bmtool.tasks import backbones
 from bmtool.tasks.image_classification import export
 from bmtool.tasks.image_classification.config import Config
 from bmtool.tasks.image_classification.predict import Classifier
-from bmtool.tasks.pixels import Batch, Order, as_tensor, batches
 
 SHEET = 40  # augmented images that are shown before training
 

@@ -13,21 +13,22 @@ from typing import Any
 
 import numpy as np
 
+from bmtool.base.files import read_json, write_text
+from bmtool.chinese import variants
+from bmtool.chinese.pinyin import COPY_CLASSES, VERSION, WORD, Token, copy_class, tokenise_pinyin
+from bmtool.chinese.readings import labeller, load_dictionary
 from bmtool.config.text import Clean
-from bmtool.data import corpus
-from bmtool.data.cleaning import Text, clean_block, hanzi_mask
-from bmtool.data.corpus import Counts, Encoded, TextTask
-from bmtool.data.duplicates import mix
-from bmtool.data.files import read_json, write_text
-from bmtool.data.reading import File, blocks, decode
 from bmtool.data.shards import Shards
 from bmtool.data.tally import Tally
 from bmtool.errors import DataError
-from bmtool.tasks.pinyin2hanzi import report, variants, vocab
+from bmtool.tasks.pinyin2hanzi import report, vocab
 from bmtool.tasks.pinyin2hanzi.config import Config, Data
-from bmtool.tasks.pinyin2hanzi.pinyin import COPY_CLASSES, VERSION, WORD, Token, copy_class, tokenise_pinyin
-from bmtool.tasks.pinyin2hanzi.readings import labeller, load_dictionary
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, INPUTS, Vocabulary, input_id
+from bmtool.text import corpus
+from bmtool.text.cleaning import Text, clean_block, hanzi_mask
+from bmtool.text.corpus import Counts, Encoded, TextTask
+from bmtool.text.duplicates import mix
+from bmtool.text.sources import File, blocks, decode
 
 FIELDS = ("source", "hanzi", "tone")
 PAIR = ("pinyin", "hanzi")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bmtool.data.files import write_bytes
+from bmtool.base.files import write_bytes
 from bmtool.engine import export as onnx_export
 from bmtool.engine.onnx import open_model
 from bmtool.errors import ExportMismatch

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bmtool.chinese import pinyin
 from bmtool.errors import DataError
-from bmtool.tasks.pinyin2hanzi import pinyin
 from bmtool.tasks.pinyin2hanzi.lattice import Arc
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID
 
@@ -103,7 +103,7 @@ def _syllables(typed: str) -> tuple[str, ...] | None:
 
 
 def _usual(word: str) -> tuple[str, ...] | None:
-    from bmtool.tasks.pinyin2hanzi.readings import labeller  # loads the dictionary
+    from bmtool.chinese.readings import labeller  # loads the dictionary
 
     found = tuple(labeller().lazy(word))
     return found if all(found) else None

@@ -9,11 +9,12 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from bmtool.chinese import pinyin
+from bmtool.chinese.pinyin import Token
 from bmtool.nn import search
-from bmtool.tasks.pinyin2hanzi import pinyin, typed
+from bmtool.tasks.pinyin2hanzi import typed
 from bmtool.tasks.pinyin2hanzi.lattice import Arc, Lattice, linear
 from bmtool.tasks.pinyin2hanzi.lexicon import Lexicon
-from bmtool.tasks.pinyin2hanzi.pinyin import Token
 from bmtool.tasks.pinyin2hanzi.vocab import Vocabulary
 
 BATCH_TOKENS = 2048

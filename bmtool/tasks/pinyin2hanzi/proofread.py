@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from bmtool.tasks.pinyin2hanzi import pinyin
-from bmtool.tasks.pinyin2hanzi.readings import labeller
+from bmtool.chinese import pinyin
+from bmtool.chinese.readings import labeller
 from bmtool.tasks.pinyin2hanzi.tagger import TaggerPredictor
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, input_id
 

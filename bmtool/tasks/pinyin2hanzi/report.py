@@ -1,4 +1,4 @@
-"""What people want to see of prepared pinyin2hanzi data, as figures that `bmtool.data.report` draws."""
+"""What people want to see of prepared pinyin2hanzi data, as figures that `bmtool.text.report` draws."""
 
 from collections import Counter
 

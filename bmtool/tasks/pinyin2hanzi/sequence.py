@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from bmtool.chinese.pinyin import COPY_CLASSES
 from bmtool.nn import search
 from bmtool.tasks.pinyin2hanzi.lattice import Arc, Lattice
-from bmtool.tasks.pinyin2hanzi.pinyin import COPY_CLASSES
 from bmtool.tasks.pinyin2hanzi.predict import Written, batches
 from bmtool.tasks.pinyin2hanzi.vocab import BEGIN, COPY, END, INPUTS, PAD, SPECIALS, UNKNOWN, Vocabulary
 

@@ -11,11 +11,11 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from bmtool.tasks.pinyin2hanzi import pinyin
+from bmtool.chinese import pinyin
+from bmtool.chinese.pinyin import ALONE_ONLY, SYLLABLES, Token, canonical, copy_class
+from bmtool.chinese.variants import ERHUA, LATIN, SPELLINGS
 from bmtool.tasks.pinyin2hanzi.lattice import Arc, Lattice
 from bmtool.tasks.pinyin2hanzi.lexicon import Lexicon
-from bmtool.tasks.pinyin2hanzi.pinyin import ALONE_ONLY, SYLLABLES, Token, canonical, copy_class
-from bmtool.tasks.pinyin2hanzi.variants import ERHUA, LATIN, SPELLINGS
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, INPUTS, Vocabulary
 
 JOINED = 1024  # letters written together that are read in every way; longer ones as the fewest syllables

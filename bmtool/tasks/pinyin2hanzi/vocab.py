@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bmtool.data.files import read_json, write_text
+from bmtool.base.files import read_json, write_text
+from bmtool.chinese.pinyin import COPY_CLASSES, SYLLABLES, VERSION, Token, copy_class
+from bmtool.chinese.readings import heteronyms
+from bmtool.chinese.variants import READINGS
 from bmtool.errors import DataError
-from bmtool.tasks.pinyin2hanzi.pinyin import COPY_CLASSES, SYLLABLES, VERSION, Token, copy_class
-from bmtool.tasks.pinyin2hanzi.readings import heteronyms
-from bmtool.tasks.pinyin2hanzi.variants import READINGS
 
 FILE = "vocab.json"
 INPUTS = ("<pad>", *COPY_CLASSES, *SYLLABLES)

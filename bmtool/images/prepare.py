@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bmtool.base.cores import cores
+from bmtool.base.files import lock, read_json, write_json, write_text
 from bmtool.config.image import ImageData
-from bmtool.cores import cores
-from bmtool.data import pictures
-from bmtool.data.files import lock, read_json, write_json, write_text
-from bmtool.data.image_sources import Item, items, load
 from bmtool.data.tally import Tally
 from bmtool.errors import ConfigError, DataError
+from bmtool.images import pictures
+from bmtool.images.sources import Item, items, load
 
 FORMAT = 1
 SPLITS = ("train", "valid", "test")

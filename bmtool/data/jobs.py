@@ -20,8 +20,8 @@ from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, Protocol
 
-from bmtool.cores import cores
-from bmtool.data.files import read_json, write_json
+from bmtool.base.cores import cores
+from bmtool.base.files import read_json, write_json
 from bmtool.errors import BmtoolError, ConfigError, ResourceError
 
 FACTS = "facts.json"  # written last: a result without it, or with files of another size, is no result

@@ -4,8 +4,8 @@ import html
 import unicodedata
 from collections.abc import Callable, Iterator
 
-from bmtool.tasks.pinyin2hanzi import pinyin
-from bmtool.tasks.pinyin2hanzi.readings import Labeller
+from bmtool.chinese import pinyin
+from bmtool.chinese.readings import Labeller
 
 _COMBINING = "\u0304\u0301\u030c\u0300"  # of tones 1 to 4
 

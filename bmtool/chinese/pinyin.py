@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from bmtool.tasks.pinyin2hanzi.variants import ERHUA, LATIN, LETTERS, SPELLINGS
+from bmtool.chinese.variants import ERHUA, LATIN, LETTERS, SPELLINGS
 
 VERSION = 2  # of the rules in this file; kept in every prepared data set, run and exported model
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bmtool.data import pictures
-from bmtool.data.files import write_text
-from bmtool.data.images import SPLITS, Images
+from bmtool.base.files import write_text
+from bmtool.images import pictures
+from bmtool.images.prepare import SPLITS, Images
 
 SHOWN_CLASSES, SHOWN_EACH = 20, 10
 

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from bmtool.config.image import ImageData
-from bmtool.data import pictures
 from bmtool.errors import DataError
+from bmtool.images import pictures
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")  # where Debian's dataset-fashion-mnist puts it
 IDX = {"train": "train", "test": "t10k"}

@@ -14,8 +14,8 @@ from functools import lru_cache
 import numpy as np
 
 from bmtool.config.text import Clean
-from bmtool.data.reading import Lines
 from bmtool.errors import DataError
+from bmtool.text.sources import Lines
 
 HANZI = "㐀-䶿一-鿿〇"
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from bmtool.config.text import Duplicates
-from bmtool.data.cleaning import HANZI, Text
 from bmtool.errors import DataError
+from bmtool.text.cleaning import HANZI, Text
 
 PART_KEYS = 1 << 22
 PERMUTATIONS = 64

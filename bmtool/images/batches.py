@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bmtool.config.image import Augment
-from bmtool.data.images import Images, require_same
+from bmtool.images.prepare import Images, require_same
 
 
 @dataclass

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bmtool.chinese.pinyin import SYLLABLES, hanzi_runs, is_hanzi, read_toned
 from bmtool.errors import DataError
-from bmtool.tasks.pinyin2hanzi.pinyin import SYLLABLES, hanzi_runs, is_hanzi, read_toned
 
 UNREAD = 0  # number of "no reading" among the toned readings
 UNCERTAIN_SHARE = 0.1  # of a hanzi's phrases that read it in another way

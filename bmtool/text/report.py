@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from bmtool.data.files import write_text
+from bmtool.base.files import write_text
 
 HINTS = {"not UTF-8": " (if it is GBK, name the source as {path: ..., encoding: gb18030})"}
 LISTED = 20  # sources that the console names one by one

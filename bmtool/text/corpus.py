@@ -18,16 +18,18 @@ from typing import Any
 
 import numpy as np
 
+from bmtool.base.files import lock, read_json, sha256, write_json
+from bmtool.base.units import duration
 from bmtool.config.text import HOW_ONLY, Clean, SourceSpec, TextData
-from bmtool.data import duplicates, reading, shards
-from bmtool.data.cleaning import clean, clean_block
-from bmtool.data.engine import ENGINES, Engine, Job, digest, facts, is_done
-from bmtool.data.files import lock, read_json, sha256, write_json
-from bmtool.data.reading import Block, File
-from bmtool.data.report import HINTS
+from bmtool.data import shards
+from bmtool.data.jobs import ENGINES, Engine, Job, digest, facts, is_done
 from bmtool.data.tally import EXAMPLE_LENGTH, EXAMPLES_KEPT, Tally
 from bmtool.errors import DataError
-from bmtool.units import duration
+from bmtool.text import duplicates
+from bmtool.text import sources as reading
+from bmtool.text.cleaning import clean, clean_block
+from bmtool.text.report import HINTS
+from bmtool.text.sources import Block, File
 
 FORMAT = 2  # of a prepared directory
 CODE = 1  # raise it when a change in cleaning, splitting or keys gives other bytes: results of before are not used then

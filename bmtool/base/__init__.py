@@ -1,0 +1,1 @@
+"""The ground floor: files, the console, quantities. Imports nothing else of bmtool but its errors."""

@@ -1,0 +1,1 @@
+"""A library about Chinese: pinyin, readings of hanzi, variants, annotation. No model."""

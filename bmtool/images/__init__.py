@@ -1,0 +1,1 @@
+"""The kit of tasks that look at images: sources, preparation, batches, augmentation, backbones, pictures."""
