@@ -38,3 +38,7 @@ class ResourceError(BmtoolError):
 
 class Interrupted(BmtoolError):
     exit_code = 130
+
+
+class BadInput(ValueError):
+    """Why one input cannot be used, in a few words that are the same for every such input. The others are answered."""

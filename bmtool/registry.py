@@ -1,48 +1,84 @@
-"""The tasks bmtool knows. A new task is a folder under `tasks/` and one line in `TASKS`."""
+"""The tasks bmtool knows. A new task is a folder under `tasks/` and one line in `TASKS`.
+
+What a model takes and gives is said here, so that commands, the server and the page choose by it without importing the task.
+"""
 
 import importlib
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from importlib.util import find_spec
+from typing import Any, Literal
 
 from bmtool.base.suggest import suggest
 from bmtool.errors import ConfigError
 
+Takes = Literal["text", "image", "record", "number"]
+Gives = Literal["text", "labels", "vector", "image", "number"]
+
 
 @dataclass(frozen=True)
 class Entry:
-    """One task: the package that holds it and a line of help. Its parts are imported only when asked for."""
+    """One task: the package that holds it and a line of help. Its parts are imported only when asked for.
+
+    A part that the task's folder lacks comes from its kit, or from what all tasks share that give the same.
+    """
 
     package: str
     help: str
-
-    # part -> "submodule:attribute"; the same for every task, so that `config` and `prepare` need no torch.
-    PARTS: ClassVar = {
-        "config": "config:Config",
-        "prepare": "data:prepare",
-        "task": "task:Task",
-        "onnx_predictor": "onnx:from_onnx",
-    }
+    kit: str
+    takes: Takes
+    gives: Gives
 
     def load(self, part: str) -> Any:
-        module, attribute = self.PARTS[part].split(":")
-        return getattr(self.module(module), attribute)
+        """A part by its name in PARTS. LookupError where neither the task nor what it builds on has one."""
+        own, shared = PARTS[part]
+        for place in (f"{self.package}.{own}", shared.format(kit=self.kit, gives=self.gives)):
+            module, _, attribute = place.partition(":")
+            if module and find_spec(module) is not None:
+                found = getattr(importlib.import_module(module), attribute, None)
+                if found is not None:
+                    return found
+        raise LookupError(f"{self.package} has no {part}")
 
-    def module(self, name: str) -> Any:
-        """A whole submodule, such as `metrics`."""
-        return importlib.import_module(f"{self.package}.{name}")
+    def has(self, part: str) -> bool:
+        try:
+            self.load(part)
+        except LookupError:
+            return False
+        return True
 
+
+# part -> where the task has it, and where it is found for a task that has none. The first three need no torch.
+PARTS = {
+    "config": ("config:Config", ""),
+    "options": ("config:Options", "bmtool.config.options:Options"),
+    "prepare": ("prepare:prepare", "bmtool.{kit}.prepare:prepare"),
+    "report": ("report:REPORT", "bmtool.{kit}.report"),
+    "task": ("task:Task", ""),
+    "predictor": ("predict:predictor", ""),
+    "combine": ("predict:combine", "bmtool.predict.{gives}:combine"),
+    "examples": ("examples:Examples", "bmtool.{kit}.examples:Examples"),
+    "evaluation": ("metrics:Evaluation", "bmtool.predict.{gives}:Evaluation"),
+}
 
 TASKS = {
-    "pinyin2hanzi": Entry("bmtool.tasks.pinyin2hanzi", "pinyin syllables to Chinese characters"),
-    "image-classification": Entry("bmtool.tasks.image_classification", "images to classes"),
-    "autoencoder": Entry("bmtool.tasks.autoencoder", "images to a short code and back"),
-    "gan": Entry("bmtool.tasks.gan", "noise to images like those it has seen"),
+    "pinyin2hanzi": Entry(
+        "bmtool.tasks.pinyin2hanzi", "pinyin syllables to Chinese characters", kit="text", takes="text", gives="text"
+    ),
+    "image-classification": Entry(
+        "bmtool.tasks.image_classification", "images to classes", kit="images", takes="image", gives="labels"
+    ),
+    "autoencoder": Entry(
+        "bmtool.tasks.autoencoder", "images to a short code and back", kit="images", takes="image", gives="vector"
+    ),
+    "gan": Entry(
+        "bmtool.tasks.gan", "noise to images like those it has seen", kit="images", takes="number", gives="image"
+    ),
 }
 
 
 def find(name: object) -> Entry:
     """The task called `name`; a `ConfigError` that names the nearest one when there is none."""
-    if name in TASKS:
-        return TASKS[str(name)]
+    if isinstance(name, str) and name in TASKS:
+        return TASKS[name]
     known = "; ".join(f"{task}: {entry.help}" for task, entry in TASKS.items())
     raise ConfigError(f"unknown task {name!r}{suggest(str(name), list(TASKS))} (tasks are {known})")

@@ -1,188 +1,225 @@
-"""PyTorch modules to one ONNX file that needs onnxruntime and numpy only."""
+"""A task as an ONNX file: traced, quantised, compared with PyTorch at other sizes than it was traced at, and kept only if it agrees.
 
-import io
+What is compared are the outputs of every graph, and the answers of the predictor to its own probes. int8 is judged by the figures of an
+evaluation instead, on samples.
+"""
+
 import json
-import logging
-import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
-from onnx import compose, helper, numpy_helper
-from torch import Tensor, nn
+from onnx import helper
 
-from bmtool.engine.onnx import KEY
+from bmtool.base.files import write_bytes
+from bmtool.engine import onnx_graphs
+from bmtool.engine.task import Allowed, Graph, Task
+from bmtool.errors import DataError, ExportMismatch
+from bmtool.measure.meter import is_lower_better
+from bmtool.predict.assets import pack
+from bmtool.predict.backends import Arrays, Backend, TorchBackend
+from bmtool.predict.exported import FORMAT, KEY, Exported, open_model
 
-DYNAMIC = torch.export.Dim.DYNAMIC
+TOLERANCE = 1e-3  # on the outputs of graphs and on probabilities, pixels and the like, float32
+PROBES = 24
+CALIBRATION = 128  # samples that ranges of activations are taken from
+
+Open = Callable[[Exported], Any]  # an opened file -> its predictor
+Judge = Callable[[Any], dict[str, float]]  # a predictor -> the figures of an evaluation on samples
 
 
-def trace(
-    module: nn.Module, arguments: dict[str, Tensor], dynamic: dict[str, tuple[str | int, ...]], outputs: list[str]
-) -> onnx.ModelProto:
-    """The ONNX form of `module(*arguments)`.
+def write(  # noqa: PLR0913
+    task: Task, path: Path, open_: Open, *, metadata: dict, samples: Sequence[Any] | None = None, judge: Judge | None = None
+) -> dict[str, Any]:  # fmt: skip
+    """Write `path` (and the files of parts beside it) and return the report of the comparison.
 
-    `dynamic` gives, for each input, a name for every axis that may change and a number for every one that may not.
+    With `samples`, which are inputs as the predictor has read them, weights are rounded to int8; `judge` measures then. Raises
+    ExportMismatch, leaving no file of this export, when the file disagrees with PyTorch.
     """
-    shapes = tuple(  # of one variadic argument
-        {axis: DYNAMIC for axis, name in enumerate(dynamic[key]) if isinstance(name, str)} for key in arguments
-    )
-    loud = logging.getLogger("torch.onnx")
-    level = loud.level
-    loud.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), torch.no_grad():
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                _Positional(module).eval(), tuple(arguments.values()), dynamo=True, dynamic_shapes=(shapes,),
-                input_names=list(arguments), output_names=outputs, verbose=False,
-            )  # fmt: skip
-    finally:
-        loud.setLevel(level)
-    model = program.model_proto
-    for value in model.graph.input:
-        _name_axes(value, dynamic[value.name])
-    for value in model.graph.output:  # the exporter writes traced sizes here
-        _name_axes(value, tuple(f"{value.name}_{axis}" for axis in range(len(value.type.tensor_type.shape.dim))))
-    del model.graph.value_info[:]
-    return model
+    graphs = [_on_cpu(graph) for graph in task.graphs()]
+    whole, parts = [g for g in graphs if not g.part], [g for g in graphs if g.part]
+    ours = task.predictor()
+    feeds = _recorded(task, graphs, samples) if samples is not None else {}
+    about = metadata | task.about() | {"format": FORMAT, "int8": samples is not None}
+    with _kept_if_good(path) as working:
+        for graph in parts:
+            proto = _proto([graph], feeds, samples is not None)
+            _save(proto, working.with_name(f"{working.stem}.{graph.name}.onnx"), about | {"part": graph.name}, {})
+        stated = about | {"part": "whole", "graphs": {graph.name: list(graph.outputs) for graph in whole}} | _state(whole)
+        _save(_proto(whole, feeds, samples is not None), working, stated, task.packed())
+        opened = open_model(working)
+        theirs = open_(opened)
+        if samples is None:
+            report = _parity(graphs, opened.backend, ours, theirs)
+        else:
+            report = _int8(task.int8, ours, theirs, judge)
+    return report | {"bytes": path.stat().st_size}
 
 
-class _Positional(nn.Module):
-    """Takes any number of tensors as one variadic argument, which is how the exporter wants their dynamic axes described."""
-
-    def __init__(self, module: nn.Module):
-        super().__init__()
-        self.module = module
-
-    def forward(self, *tensors: Tensor) -> Tensor | tuple[Tensor, ...]:
-        return self.module(*tensors)
+def _on_cpu(graph: Graph) -> Graph:
+    graph.module.cpu().eval()
+    return graph
 
 
-def _name_axes(value: onnx.ValueInfoProto, names: tuple[str | int, ...]) -> None:
-    for axis, name in zip(value.type.tensor_type.shape.dim, names):
-        if isinstance(name, str):
-            axis.dim_param = name
+def _proto(graphs: Sequence[Graph], feeds: dict[str, np.ndarray], int8: bool) -> onnx.ModelProto:
+    """One graph, or `start` and `step` in one."""
+    made = {graph.name: _traced(graph, feeds, int8) for graph in graphs}
+    if set(made) == {"start", "step"}:
+        return onnx_graphs.start_and_step(made["start"], made["step"], _moving(graphs))
+    (proto,) = made.values()
+    return proto
 
 
-def quantise(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Matrices of matrix products and tables of embeddings as int8 with a scale for each column or row.
-
-    They become floats again when the file is loaded. Activations stay floats: ranges taken from a whole batch would make an answer
-    depend on what else is in the batch.
-    """
-    graph = model.graph
-    axis_of = {}  # initializer -> the axis that has a scale for each of its places
-    for node in graph.node:
-        if node.op_type == "MatMul":
-            axis_of[node.input[1]] = 1
-        elif node.op_type == "Gather":
-            axis_of[node.input[0]] = 0
-        elif node.op_type == "Gemm":
-            axis_of[node.input[1]] = 0 if any(a.name == "transB" and a.i for a in node.attribute) else 1
-    restored = []
-    for tensor in list(graph.initializer):
-        values = numpy_helper.to_array(tensor)
-        if tensor.name not in axis_of or values.ndim != 2 or values.dtype != np.float32:
-            continue
-        scale = np.maximum(np.abs(values).max(axis=1 - axis_of[tensor.name], keepdims=True) / 127, 1e-12).astype(
-            np.float32
-        )
-        graph.initializer.remove(tensor)
-        rounded = np.rint(values / scale).astype(np.int8)
-        held = {f"{tensor.name}/int8": rounded, f"{tensor.name}/scale": scale}
-        graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in held.items())
-        whole = f"{tensor.name}/float"
-        restored.append(helper.make_node("Cast", [f"{tensor.name}/int8"], [whole], to=onnx.TensorProto.FLOAT))
-        restored.append(helper.make_node("Mul", [whole, f"{tensor.name}/scale"], [tensor.name]))
-    for place, node in enumerate(restored):
-        graph.node.insert(place, node)
-    return model
+def _traced(graph: Graph, feeds: dict[str, np.ndarray], int8: bool) -> onnx.ModelProto:
+    proto = onnx_graphs.trace(graph.module, graph.example(graph.traced), graph.axes, graph.outputs)
+    if not int8:
+        return proto
+    if not graph.calibrated:
+        return onnx_graphs.quantise(proto)
+    count = min(len(feeds[name]) for name in graph.axes)
+    rows = [{name: feeds[name][row : row + 1] for name in graph.axes} for row in range(min(count, CALIBRATION))]
+    return onnx_graphs.quantise_with(proto, rows)
 
 
-def quantise_with(model: onnx.ModelProto, batches: list[dict]) -> onnx.ModelProto:
-    """Weights and activations as int8, the ranges of activations taken from `batches` of inputs (Jacob et al. 2018); for convolutions."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+def _moving(graphs: Sequence[Graph]) -> list[str]:
+    """The values of a state that a step changes."""
+    (step,) = (graph for graph in graphs if graph.name == "step")
+    return [name.removeprefix("next_") for name in step.outputs if name.startswith("next_")]
 
-    class Reader(CalibrationDataReader):
-        def __init__(self) -> None:
-            self.stream = iter(batches)
 
-        def get_next(self) -> dict | None:
-            return next(self.stream, None)
+def _state(graphs: Sequence[Graph]) -> dict[str, Any]:
+    """What whoever runs start and step has to know: the shape of an empty state, and what of it moves."""
+    steps = [graph for graph in graphs if graph.name == "step"]
+    if not steps:
+        return {}
+    axes = {name: names for name, names in steps[0].axes.items() if name != "token"}
+    empty = {name: [1 if isinstance(axis, str) else axis for axis in names] for name, names in axes.items()}
+    return {"state": empty, "moving": _moving(graphs)}
 
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.getLogger("root").setLevel(logging.ERROR)
-        target = Path(folder) / "int8.onnx"
-        quantize_static(
-            model, target, Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-        )  # fmt: skip
-        return onnx.load(target)
+
+def _save(proto: onnx.ModelProto, path: Path, about: dict, files: dict[str, bytes]) -> None:
+    """Check a model and write it with its metadata and the files that belong to it."""
+    helper.set_model_props(proto, {KEY: json.dumps(about, ensure_ascii=False)})
+    onnx.checker.check_model(proto)
+    write_bytes(path, pack(proto.SerializeToString(), files))
 
 
 @contextmanager
-def kept_if_good(path: Path) -> Iterator[Path]:
+def _kept_if_good(path: Path) -> Iterator[Path]:
     """A place to write a model and files beside it: they move to `path` when the block ends, and are removed when it fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         working = Path(folder) / path.name
         yield working
-        for file in working.parent.iterdir():
+        for file in sorted(working.parent.iterdir(), key=lambda file: file.name == path.name):  # the whole last
             file.replace(path.with_name(file.name))
 
 
-def start_and_step(start: onnx.ModelProto, step: onnx.ModelProto, moving: list[str]) -> onnx.ModelProto:
-    """Two graphs in one file: with the input `start` true the state comes from the graph `start`, else from the inputs;
-    then the graph `step` runs on it. Outputs are the step's, and every state value as `next_NAME`."""
-    names = [value.name for value in start.graph.output]
-    inner = compose.add_prefix(start, "start/")
-    source = start.graph.input[0]
-    for node in inner.graph.node:
-        node.input[:] = [source.name if name == f"start/{source.name}" else name for name in node.input]
-    then = helper.make_graph(inner.graph.node, "then", [], list(inner.graph.output), list(inner.graph.initializer))
-    same = [helper.make_node("Identity", [name], [f"same/{name}"]) for name in names]
-    otherwise = helper.make_graph(
-        same, "else", [], [_renamed(value, f"same/{value.name}") for value in start.graph.output]
-    )
-    choose = helper.make_node(
-        "If", ["start"], [f"state/{name}" for name in names], then_branch=then, else_branch=otherwise
-    )
-
-    outer = compose.add_prefix(step, "step/")
-    given = {f"step/{name}": f"state/{name}" for name in names} | {"step/token": "token", "step/scores": "scores"}
-    given |= {f"step/next_{name}": f"next_{name}" for name in moving}
-    for node in outer.graph.node:
-        node.input[:] = [given.get(name, name) for name in node.input]
-        node.output[:] = [given.get(name, name) for name in node.output]
-    kept = [helper.make_node("Identity", [f"state/{name}"], [f"next_{name}"]) for name in names if name not in moving]
-
-    inputs = [source, helper.make_tensor_value_info("start", onnx.TensorProto.BOOL, []), *step.graph.input]
-    results = [step.graph.output[0], *(_renamed(value, f"next_{value.name}") for value in start.graph.output)]
-    graph = helper.make_graph(
-        [choose, *outer.graph.node, *kept], "model", inputs, results, list(outer.graph.initializer)
-    )
-    domains = {opset.domain: opset for opset in [*start.opset_import, *step.opset_import]}
-    merged = helper.make_model(graph, opset_imports=list(domains.values()), ir_version=step.ir_version)
-    functions = {(f.domain, f.name): f for f in [*inner.functions, *outer.functions]}
-    merged.functions.extend(functions.values())
-    return merged
+# --- float32: the same outputs, the same answers ---
 
 
-def _renamed(value: onnx.ValueInfoProto, name: str) -> onnx.ValueInfoProto:
-    copy = onnx.ValueInfoProto()
-    copy.CopyFrom(value)
-    copy.name = name
-    return copy
+def _parity(graphs: Sequence[Graph], exported: Backend, ours: Any, theirs: Any) -> dict[str, Any]:
+    worst, compared = 0.0, 0
+    if all(graph.name != "step" for graph in graphs):  # a step has no state of its own: its answers are compared
+        for graph in (graph for graph in graphs if not graph.part):
+            worst = max([worst, *(_difference(graph, exported, sizes) for sizes in graph.sizes)])
+    if not worst <= TOLERANCE:  # NaN fails too
+        raise ExportMismatch(
+            f"outputs differ from PyTorch's by up to {worst:.2g} (allowed {TOLERANCE:g}): nothing was written"
+        )
+    furthest, compared = _answers(ours, theirs)
+    if not furthest <= TOLERANCE:
+        raise ExportMismatch(
+            f"answers differ from PyTorch's by up to {furthest:.2g} (allowed {TOLERANCE:g}): nothing was written"
+        )
+    return {
+        "largest_difference": worst, "largest_answer_difference": furthest, "tolerance": TOLERANCE, "answers_compared": compared,
+    }  # fmt: skip
 
 
-def save(model: onnx.ModelProto, path: Path, metadata: dict) -> None:
-    """Check the model and write it with its metadata."""
-    helper.set_model_props(model, {KEY: json.dumps(metadata, ensure_ascii=False)})
-    onnx.checker.check_model(model)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(model, path)
+def _difference(graph: Graph, exported: Backend, sizes: dict[str, int]) -> float:
+    """Largest difference of any output, as a share of the number where that is larger than 1."""
+    given = graph.example(sizes)
+    with torch.no_grad():
+        expected = graph.module(*given.values())
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    found = exported.run(graph.name, {name: tensor.numpy() for name, tensor in given.items()})
+    pairs = zip((value.float().numpy() for value in expected), (found[name] for name in graph.outputs))
+    return max(_distance(a, b) for a, b in pairs)
+
+
+def _distance(ours: np.ndarray, theirs: np.ndarray) -> float:
+    if ours.shape != theirs.shape or not np.array_equal(np.isfinite(ours), np.isfinite(theirs)):
+        return float("nan")
+    finite = np.isfinite(ours)
+    scale = np.maximum(1.0, np.abs(ours[finite]))
+    return float((np.abs(ours[finite] - theirs[finite]) / scale).max(initial=0.0))
+
+
+def _answers(ours: Any, theirs: Any) -> tuple[float, int]:
+    """Largest distance of answers to the predictor's probes, together and alone; how many were compared."""
+    probes = ours.probes(PROBES)
+    expected = ours.predict(probes)
+    distances = [a.distance(b) for a, b in zip(expected, theirs.predict(probes))]
+    distances += [a.distance(b) for a, b in zip(expected[:2], (theirs.predict([probe])[0] for probe in probes[:2]))]
+    return max(distances), len(probes)
+
+
+# --- int8: the same figures, as nearly as is allowed ---
+
+
+class _Recorder:
+    """A back end that keeps what went into graphs and what came out."""
+
+    def __init__(self, inner: Backend):
+        self.inner, self.kept = inner, {}
+
+    def run(self, graph: str, feeds: Arrays) -> Arrays:
+        found = self.inner.run(graph, feeds)
+        for name, value in [*feeds.items(), *((name, self.inner.numpy(value)) for name, value in found.items())]:
+            self.kept.setdefault(name, []).append(value)
+        return found
+
+    def take(self, values: Any, rows: np.ndarray) -> Any:
+        return self.inner.take(values, rows)
+
+    def numpy(self, values: Any) -> np.ndarray:
+        return self.inner.numpy(values)
+
+
+def _recorded(task: Task, graphs: Sequence[Graph], samples: Sequence[Any]) -> dict[str, np.ndarray]:
+    """What the graphs see and say, by name, while the predictor answers samples; nothing where only weights are rounded."""
+    if not any(graph.calibrated for graph in graphs):
+        return {}
+    if not samples:
+        raise DataError("int8 takes the ranges of activations from samples, and there is none")
+    predictor = task.predictor()
+    predictor.backend = recorder = _Recorder(TorchBackend(graphs))
+    predictor.predict(list(samples[:CALIBRATION]))
+    return {name: np.concatenate(values) for name, values in recorder.kept.items()}
+
+
+def _int8(allowed: Allowed, ours: Any, theirs: Any, judge: Judge | None) -> dict[str, Any]:
+    if allowed.figure is None or judge is None:
+        probes = ours.probes(PROBES)
+        mean = float(np.mean([a.distance(b) for a, b in zip(ours.predict(probes), theirs.predict(probes))]))
+        return _within({"mean_difference": mean}, "mean difference", mean, allowed.loss)
+    before, after = judge(ours)[allowed.figure], judge(theirs)[allowed.figure]
+    loss = after - before if is_lower_better(allowed.figure) else before - after
+    bound = allowed.loss * abs(before) if allowed.relative else allowed.loss
+    report = {f"{allowed.figure}_float32": before, f"{allowed.figure}_int8": after}
+    return _within(report, allowed.figure, loss, bound)
+
+
+def _within(report: dict[str, float], figure: str, loss: float, bound: float) -> dict[str, Any]:
+    if not loss <= bound:
+        raise ExportMismatch(
+            f"int8 costs {loss:.4f} of {figure.replace('_', ' ')} on the samples (allowed {bound:.4f}): nothing was written; "
+            "export without --int8"
+        )
+    return report | {"loss": loss, "allowed": bound}

@@ -1,15 +1,20 @@
 """The contract between a task and the engine, on one page.
 
-The trainer calls nothing else; a task that keeps this contract trains, resumes, runs data-parallel and exports unchanged.
+The trainer and the exporter call nothing else; a task that keeps this contract trains, resumes, runs data-parallel, exports, is
+evaluated and served unchanged. What stands in the base classes is what most tasks do.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+import numpy as np
 from torch import Tensor, nn
 
 from bmtool.config.schema import BaseConfig
+from bmtool.measure.meter import Meter
+from bmtool.predict.backends import TorchBackend
 
 
 class Loss(NamedTuple):
@@ -20,13 +25,22 @@ class Loss(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The validation figure that decides which checkpoint is best."""
+    """The validation figure that decides which checkpoint is best, unless `train.best` names another."""
 
     metric: str
     mode: str  # "min" or "max"
 
 
+class Allowed(NamedTuple):
+    """What int8 may cost: so much of a figure of the evaluation, or without one of the mean distance of answers."""
+
+    figure: str | None
+    loss: float
+    relative: bool = False  # a share of the figure
+
+
 class Batch(Protocol):
+    size: int  # examples
     tokens: int  # real (unpadded) inputs, in `Task.unit`, for throughput
 
     def to(self, device: Any) -> "Batch": ...
@@ -38,7 +52,7 @@ class Batches(Protocol):
     examples: int
     per_epoch: int  # batches
 
-    def __getitem__(self, position: int) -> Batch: ...
+    def __getitem__(self, position: int) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -49,44 +63,113 @@ class Identity:
     vocabulary: str  # sha256
 
 
-class Task(Protocol):
+@dataclass(frozen=True)
+class Graph:
+    """A part of a model that is exported: a module from named inputs to named outputs.
+
+    `axes` gives for each input, in the order of the module's arguments, a name for every axis that may change and a number for every one
+    that may not. `example` makes inputs for given sizes of the named axes; the graph is traced at `traced` and compared with PyTorch at
+    `sizes`. A `part` becomes a file of its own beside the whole. Graphs named `start` and `step` are one file: see `export.start_and_step`.
+    """
+
+    name: str
+    module: nn.Module
+    axes: Mapping[str, tuple[str | int, ...]]
+    outputs: tuple[str, ...]
+    example: Callable[[dict[str, int]], dict[str, Tensor]]
+    traced: dict[str, int] = field(default_factory=lambda: {"batch": 3})
+    sizes: tuple[dict[str, int], ...] = ({"batch": 1}, {"batch": 2}, {"batch": 7})
+    part: bool = False
+    calibrated: bool = False  # int8: activations too, with ranges from samples (convolutions); else weights only
+
+
+class Task:
+    """What every task has, trained or fitted. `fresh` starts from prepared data, `open` from the assets of a run."""
+
     config: BaseConfig
-    identity: Identity
-    pretrained: bool  # whether the modules start with weights of elsewhere, so that finetuning needs no parent run
-    modules: dict[str, nn.Module]  # every weight that is saved; a shared encoder is called `backbone` in every task
-    phases: ClassVar[Mapping[str, tuple[str, ...]]]  # phase -> modules updated in it, in turn; one phase but for a GAN
-    best: ClassVar[Best]
-    unit: ClassVar[str]  # of throughput: "tokens", "images"
-    bound: ClassVar[tuple[str, ...]]  # modules whose weights mean nothing under another vocabulary or other classes
+    identity: Identity  # of a fresh one
+    int8: ClassVar[Allowed]
 
-    def batches(self, split: str, seed: int | None) -> Batches:
-        """Batches of a split; `seed=None` for a fixed order (validation)."""
-        ...
+    @classmethod
+    def fresh(cls, config: Any) -> "Task":
+        """From prepared data, for training."""
+        raise NotImplementedError
 
-    def loss(self, phase: str, batch: Any) -> Loss:
-        """The training loss of one micro-batch."""
-        ...
+    @classmethod
+    def open(cls, config: Any, assets: Path) -> "Task":
+        """For a run that predicts, from its `assets` directory alone."""
+        raise NotImplementedError
 
-    def measure(self, batch: Any) -> dict[str, tuple[float, int]]:
-        """(sum, count) of every validation figure on one batch; the trainer adds up and divides."""
-        ...
+    def about(self) -> dict[str, Any]:
+        """All that a predictor needs to know besides weights and files, as JSON; it is an export's metadata."""
+        raise NotImplementedError
 
-    def draw(self, folder: Any) -> None:
-        """Pictures (PNG) of what goes in and comes out, for the run's plots/: before training and after each validation."""
-        ...
+    def graphs(self) -> Sequence[Graph]:
+        """What is exported, and what the predictor runs; none for a fitted task that computes with arrays alone."""
+        raise NotImplementedError
 
     def predictor(self) -> Any:
-        """Raw input to raw output, independent of batch size and padding; the same code behind every command."""
-        ...
-
-    def export(self, path: Any, *, int8: bool, metadata: dict) -> dict:
-        """Write an ONNX file beside the run and return the report of its comparison with PyTorch."""
-        ...
-
-    def inherit(self, assets: Any) -> None:
-        """Take from the assets (a directory) of a parent run of the same task what finetuning keeps besides weights."""
-        ...
+        """Raw input to values, independent of batch size and padding; the same code behind every command."""
+        raise NotImplementedError
 
     def assets(self) -> dict[str, str | bytes]:
         """File name -> contents of what makes a run directory self-contained: vocabularies, labels, tables. Asked for once a run."""
-        ...
+        return {}
+
+    def packed(self) -> dict[str, bytes]:
+        """File name -> contents of what an export holds beside the graphs."""
+        return {}
+
+    def draw(self, folder: Path) -> None:
+        """Pictures (PNG) of what goes in and comes out, for the run's plots/: before training and after each validation."""
+
+
+class Trained(Task):
+    """A task with weights that are learned by gradient steps."""
+
+    modules: dict[str, nn.Module]  # every weight that is saved; a shared encoder is called `backbone` in every task
+    helpers: Mapping[str, nn.Module] = {}  # frozen networks that the loss uses: moved to the device, never saved
+    phases: ClassVar[Mapping[str, tuple[str, ...]]]  # phase -> modules updated in it, in turn; one phase but for a GAN
+    best: ClassVar[Best]
+    unit: ClassVar[str]  # of throughput: "tokens", "images", "rows"
+    bound: ClassVar[tuple[str, ...]] = ()  # modules whose weights mean nothing under another vocabulary or other classes
+    pretrained: bool = False  # whether the modules start with weights of elsewhere, so that finetuning needs no parent run
+    core_parameters: int | None = None  # weights of the dense core, where they say more than all do
+
+    def batches(self, split: str, seed: int | None) -> Batches:
+        """Batches of a split; `seed=None` for a fixed order (validation)."""
+        raise NotImplementedError
+
+    def loss(self, phase: str, batch: Any) -> Loss:
+        """The training loss of one micro-batch."""
+        raise NotImplementedError
+
+    def meter(self) -> Meter:
+        """An empty meter of one column: validation feeds it with what `answers` gives."""
+        raise NotImplementedError
+
+    def answers(self, batch: Any) -> tuple[np.ndarray, np.ndarray]:
+        """(said, truth) of one batch, as the meter takes them: what the network says, and what is right."""
+        raise NotImplementedError
+
+    def inherit(self, assets: Path) -> None:
+        """Take from the assets of a parent run of the same task what finetuning keeps besides weights."""
+
+    def backend(self) -> TorchBackend:
+        return TorchBackend(self.graphs())
+
+
+class Fitted(Task):
+    """A task that counts, solves or hands over to a library; its run holds arrays, never a pickle."""
+
+    def fit(self, say: Callable[[str], None]) -> Iterator[dict[str, float]]:
+        """Work, yielding figures as they come (`valid/...`); afterwards `arrays` holds the result."""
+        raise NotImplementedError
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What the run keeps."""
+        raise NotImplementedError
+
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take over what `arrays` gave."""
+        raise NotImplementedError

@@ -2,21 +2,32 @@
 
 import io
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+from bmtool.errors import BadInput
+
 MAX_PIXELS = 64_000_000
 MIN_SIDE = 4
 _DEEP = ("I;16", "I;16B", "I;16L", "I")  # grey with more than 8 bits a pixel
 _ROW = 14  # pixels of a caption
 
 
-class BadImage(ValueError):
+class BadImage(BadInput):
     """Why an image cannot be used, in a few words that are the same for every such image."""
+
+
+def read(raw: Any, size: int, channels: int) -> np.ndarray:
+    """uint8 [size, size, channels] of a file, of its bytes, or of pixels uint8 [H, W] or [H, W, C]; BadImage when it is no image."""
+    if isinstance(raw, Path | bytes):
+        return decode(raw, size, channels)
+    if raw.shape == (size, size, channels):
+        return raw
+    return fit(Image.fromarray(raw.squeeze(-1) if raw.shape[-1] == 1 else raw), size, channels)
 
 
 def decode(source: Path | bytes, size: int, channels: int) -> np.ndarray:
@@ -39,8 +50,8 @@ def decode(source: Path | bytes, size: int, channels: int) -> np.ndarray:
             raise
         except Image.DecompressionBombError as error:
             raise BadImage(f"more than {MAX_PIXELS // 1_000_000} million pixels") from error
-        except FileNotFoundError:
-            raise
+        except FileNotFoundError as error:
+            raise BadImage("no such file") from error
         except UnidentifiedImageError as error:
             raise BadImage("no image, or of a kind that is not known") from error
         except (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, OverflowError) as error:
@@ -92,29 +103,6 @@ def as_input(images: np.ndarray) -> np.ndarray:
 def as_pixels(images: np.ndarray) -> np.ndarray:
     """float [N, H, W, C] in 0 .. 1 to uint8."""
     return (images.clip(0, 1) * 255).round().astype(np.uint8)
-
-
-def files(names: Sequence[str]) -> Iterator[Path]:
-    """The files named, and the images in the folders named."""
-    for name in names:
-        path = Path(name)
-        if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-        else:
-            yield path
-
-
-def read(
-    names: Sequence[str], decoder: Callable[[Path], np.ndarray], bad: Callable[[str, str], None]
-) -> Iterator[tuple[Path, np.ndarray]]:
-    """(file, pixels) of each image; `bad` hears of what is none, and why."""
-    for path in files(names):
-        try:
-            yield path, decoder(path)
-        except FileNotFoundError:
-            bad(str(path), "no such file")
-        except BadImage as error:
-            bad(str(path), str(error))
 
 
 def overlay(images: np.ndarray, heat: np.ndarray) -> np.ndarray:

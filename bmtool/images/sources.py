@@ -12,6 +12,7 @@ from PIL import Image
 from bmtool.config.image import ImageData
 from bmtool.errors import DataError
 from bmtool.images import pictures
+from bmtool.predict.inputs import SUFFIXES
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")  # where Debian's dataset-fashion-mnist puts it
 IDX = {"train": "train", "test": "t10k"}
@@ -45,7 +46,7 @@ def items(data: ImageData) -> list[Item]:
         found = _folders(path)
     if not found:
         raise DataError(
-            f"{path} holds no images: expected a folder for each class with {', '.join(pictures.SUFFIXES)} files in it"
+            f"{path} holds no images: expected a folder for each class with {', '.join(SUFFIXES)} files in it"
         )
     return found
 
@@ -148,7 +149,7 @@ def _folders(root: Path) -> list[Item]:
 def _classes(root: Path) -> list[Item]:
     out, empty = [], []
     for folder in sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
-        inside = sorted(p for p in folder.rglob("*") if p.suffix.lower() in pictures.SUFFIXES and p.is_file())
+        inside = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
         out += [Item(str(path), folder.name, None, path) for path in inside]
         empty += [] if inside else [folder.name]
     if empty and out:

@@ -24,25 +24,12 @@ def weights(seed: int = 0) -> Iterator[np.ndarray]:
         block += 1
 
 
-class Sums:
-    """Weighted sums [1 + RESAMPLES, width] of per-example rows of numbers: what every ratio metric is made of."""
-
-    def __init__(self, width: int):
-        self.total = np.zeros((1 + RESAMPLES, width))
-        self.examples = 0
-
-    def add(self, rows: np.ndarray, weight: np.ndarray) -> None:
-        """`rows` [examples, width], `weight` [examples, 1 + RESAMPLES]."""
-        self.total += weight.T.astype(np.float64) @ rows
-        self.examples += len(rows)
-
-
 class Counts:
     """Weighted counts per class [classes, 1 + RESAMPLES], for macro averages; classes appear as they are met."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: int = 1 + RESAMPLES) -> None:
         self.index: dict[str, int] = {}
-        self.total = np.zeros((256, 1 + RESAMPLES), np.float32)
+        self.total = np.zeros((256, columns), np.float32)
 
     def add(self, classes: list[tuple[str, int]], weight: np.ndarray) -> None:
         """(class, example within the block) of each thing to count; `weight` [examples, 1 + RESAMPLES]."""

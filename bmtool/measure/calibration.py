@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bmtool.measure.bootstrap import Sums, ratio
+from bmtool.measure.bootstrap import ratio
 
 BINS = 10
 WIDTH = 3 * BINS  # columns of `rows`
@@ -16,7 +16,7 @@ def rows(probability: np.ndarray, right: np.ndarray) -> np.ndarray:
     return out.reshape(len(probability), -1)
 
 
-def error(sums: Sums) -> np.ndarray:
-    """Expected calibration error [1 + RESAMPLES] of added-up `rows`."""
-    count, probability, right = np.moveaxis(sums.total.reshape(-1, BINS, 3), 2, 0)
+def error(total: np.ndarray) -> np.ndarray:
+    """Expected calibration error [columns] of added-up `rows` [columns, WIDTH]."""
+    count, probability, right = np.moveaxis(total.reshape(-1, BINS, 3), 2, 0)
     return ratio(np.abs(probability - right).sum(axis=1), count.sum(axis=1))

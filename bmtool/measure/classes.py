@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from bmtool.measure.bootstrap import Counts, ratio
+from bmtool.measure.bootstrap import RESAMPLES, Counts, ratio
 
 Pair = tuple[
     str | None, str | None, int
@@ -14,8 +14,8 @@ Pair = tuple[
 class Classes:
     """How often each class was true, was given, and was given rightly."""
 
-    def __init__(self) -> None:
-        self._true, self._given, self._right = Counts(), Counts(), Counts()
+    def __init__(self, columns: int = 1 + RESAMPLES) -> None:
+        self._true, self._given, self._right = Counts(columns), Counts(columns), Counts(columns)
 
     def add(self, pairs: Iterable[Pair], weight: np.ndarray) -> None:
         """`weight` [examples, 1 + RESAMPLES] of the block's examples."""

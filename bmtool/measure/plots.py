@@ -9,6 +9,8 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
+from bmtool.measure.ranking import Curve
+
 _NAMED = 40  # classes that are named on the axes
 _CURVES = 10  # that are drawn one by one
 
@@ -31,16 +33,44 @@ def confusion(matrix: np.ndarray, names: list[str], path: Path) -> None:
     plt.close(canvas)
 
 
-def roc(curves: dict[str, tuple[np.ndarray, np.ndarray, float]], path: Path) -> None:
+def roc(curves: dict[str, Curve], path: Path) -> None:
     """One class against the rest; of many classes the hardest."""
-    canvas, axes = plt.subplots(figsize=(6, 5), layout="constrained")
-    for name in sorted(curves, key=lambda name: curves[name][2])[:_CURVES]:
-        false, true, area = curves[name]
-        axes.plot(false, true, label=f"{name} ({area:.3f})", linewidth=1)
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.5, linestyle="--")
-    axes.set(xlabel="false positive rate", ylabel="true positive rate")
-    if curves:
-        axes.legend(fontsize=7, loc="lower right")
-    axes.grid(alpha=0.3)
+    shown = {f"{name} ({curve.auc:.3f})": (curve.false, curve.true) for name, curve in _hardest(curves, "auc")}
+    _lines(shown, ("false positive rate", "true positive rate"), path, chance=True)
+
+
+def precision_recall(curves: dict[str, Curve], path: Path) -> None:
+    """One class against the rest; of many classes the hardest."""
+    hardest = _hardest(curves, "average_precision")
+    shown = {f"{name} ({curve.average_precision:.3f})": (curve.true, curve.precision) for name, curve in hardest}
+    _lines(shown, ("recall", "precision"), path)
+
+
+def _hardest(curves: dict[str, Curve], area: str) -> list[tuple[str, Curve]]:
+    return sorted(curves.items(), key=lambda item: getattr(item[1], area))[:_CURVES]
+
+
+def _lines(lines: dict[str, tuple[np.ndarray, np.ndarray]], axes: tuple[str, str], path: Path, *, chance: bool = False) -> None:
+    canvas, area = plt.subplots(figsize=(6, 5), layout="constrained")
+    for name, (x, y) in lines.items():
+        area.plot(x, y, label=name, linewidth=1)
+    if chance:
+        area.plot([0, 1], [0, 1], color="grey", linewidth=0.5, linestyle="--")
+    area.set(xlabel=axes[0], ylabel=axes[1], xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    if lines:
+        area.legend(fontsize=7, loc="best")
+    area.grid(alpha=0.3)
+    canvas.savefig(path, dpi=110)
+    plt.close(canvas)
+
+
+def scatter(truth: np.ndarray, said: np.ndarray, path: Path) -> None:
+    """What was said against what is true, and where both are the same."""
+    canvas, area = plt.subplots(figsize=(6, 5), layout="constrained")
+    area.plot(truth, said, ".", markersize=4, alpha=0.5)
+    ends = [float(min(truth.min(), said.min())), float(max(truth.max(), said.max()))]
+    area.plot(ends, ends, color="grey", linewidth=0.5, linestyle="--")
+    area.set(xlabel="true", ylabel="predicted")
+    area.grid(alpha=0.3)
     canvas.savefig(path, dpi=110)
     plt.close(canvas)

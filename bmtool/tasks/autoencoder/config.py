@@ -1,11 +1,16 @@
 """The typed sections of autoencoder."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from bmtool.config import options
 from bmtool.config.image import Augment, Cnn, ImageData, ImageTrain, Mlp
 from bmtool.config.schema import BaseConfig
+
+
+class Options(options.Options):
+    pictures: ClassVar = {"explain": "A picture of the images, each beside what is made of it."}
 
 
 class Config(BaseConfig):

@@ -1,53 +1,81 @@
 """Measuring autoencoders: how far what they make is from what they saw."""
 
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 
-from bmtool.errors import DataError
 from bmtool.images import pictures
-from bmtool.images.prepare import Example, folder_examples, split_examples
-from bmtool.measure.bootstrap import BLOCK, Sums, ratio, weights
+from bmtool.measure.bootstrap import ratio
+from bmtool.measure.meter import Totals
 from bmtool.measure.report import Measured
+from bmtool.predict.examples import Example
 from bmtool.tasks.autoencoder.predict import Autoencoder, beside
 
-METRICS = ("mse", "psnr")
 SHOWN = 30
 
-file_examples = folder_examples
-__all__ = ["METRICS", "evaluate", "file_examples", "split_examples"]
+
+class ReconstructionMeter:
+    """`said` are reconstructions [B, ...] in 0 .. 1, `truth` the images."""
+
+    names: ClassVar = ("mse", "psnr")
+
+    def __init__(self, columns: int = 1):
+        self._totals = Totals(3, columns)
+
+    def add(self, said: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> None:
+        error = np.square(said - truth).reshape(len(said), -1).mean(axis=1).astype(np.float64)
+        self._totals.add(np.stack([np.ones(len(said)), error, -10 * np.log10(np.maximum(error, 1e-10))], axis=1), weight)
+
+    def state(self) -> list[np.ndarray]:
+        return self._totals.state()
+
+    def join(self, states: Iterable[list[np.ndarray]]) -> None:
+        self._totals.join(states)
+
+    @property
+    def examples(self) -> int:
+        return int(self._totals.total[0, 0])
+
+    def figures(self) -> dict[str, np.ndarray]:
+        count, error, psnr = self._totals.total.T
+        return {"mse": ratio(error, count), "psnr": ratio(psnr, count)}
 
 
-def evaluate(predictor: Autoencoder, examples: Iterable[Example], keep: Callable[[dict], None]) -> Measured:
-    """Every metric over `examples`; `keep` receives one record after the other. DataError when there are none."""
-    sums, by_class, shown = Sums(3), {}, []
-    stream, drawn = iter(examples), weights()
-    while block := list(islice(stream, BLOCK)):
-        weight = next(drawn)[: len(block)]
-        pixels = np.stack([example.pixels for example in block])
-        made = predictor.run(pixels)[1]
-        error = np.square(made - pixels / np.float32(255)).reshape(len(block), -1).mean(axis=1).astype(np.float64)
-        rows = np.stack([np.ones(len(block)), error, -10 * np.log10(np.maximum(error, 1e-10))], axis=1)
-        sums.add(rows, weight)
-        labels = np.array([example.label for example in block])
-        for label in np.unique(labels[labels >= 0]):
-            by_class.setdefault(int(label), Sums(3)).add(rows[labels == label], weight[labels == label])
-        for example, mse in zip(block, error):
-            keep({"file": example.name, "mse": round(float(mse), 7)})
-        if len(shown) < SHOWN:
-            shown += list(zip(pixels, pictures.as_pixels(made)))[: SHOWN - len(shown)]
-    if not sums.examples:
-        raise DataError("nothing to evaluate on: no image")
-    seen, made_of_them = (np.stack(part) for part in zip(*shown))
-    return Measured(
-        examples=sums.examples,
-        resamples=_figures(sums),
-        slices={"class": {str(label): _figures(held) for label, held in sorted(by_class.items())}},
-        pictures={"reconstructions": lambda path: pictures.save(beside(seen, made_of_them), path)},
-    )
+class Evaluation:
+    names: ClassVar = ReconstructionMeter.names
 
+    def __init__(self, predictor: Autoencoder, columns: int):
+        self.predictor, self.columns = predictor, columns
+        self.meter, self._by_class = ReconstructionMeter(columns), dict[str, ReconstructionMeter]()
+        self._shown: list[tuple[np.ndarray, np.ndarray]] = []
 
-def _figures(sums: Sums) -> dict[str, np.ndarray]:
-    count, error, psnr = sums.total.T
-    return {"mse": ratio(error, count), "psnr": ratio(psnr, count)}
+    def refuses(self, example: Example) -> str:
+        return ""
+
+    def unlike(self, other: "Evaluation") -> dict[str, str]:
+        return {}
+
+    def add(self, examples: Sequence[Example], weight: np.ndarray) -> Iterator[dict]:
+        images = np.stack([example.read for example in examples])
+        made, truth = self.predictor.run(images)[1], images / np.float32(255)
+        self.meter.add(made, truth, weight)
+        names = np.array([example.truth or "" for example in examples])
+        for name in sorted(set(names) - {""}):
+            here = names == name
+            self._by_class.setdefault(name, ReconstructionMeter(self.columns)).add(made[here], truth[here], weight[here])
+        self._shown += list(zip(images, pictures.as_pixels(made)))[: SHOWN - len(self._shown)]
+        for example, error in zip(examples, np.square(made - truth).reshape(len(made), -1).mean(axis=1)):
+            yield {"input": example.name, "mse": round(float(error), 7)}
+
+    def measured(self) -> Measured:
+        seen, made = (np.stack(part) for part in zip(*self._shown))
+        return Measured(
+            examples=self.meter.examples,
+            resamples=self.meter.figures(),
+            slices={"class": {name: meter.figures() for name, meter in sorted(self._by_class.items())}},
+            pictures={"reconstructions": lambda path: pictures.save(beside(seen, made), path)},
+        )
+
+    def warnings(self, measured: Measured) -> Iterator[str]:
+        return iter(())

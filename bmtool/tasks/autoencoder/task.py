@@ -1,6 +1,5 @@
 """autoencoder as the engine sees it."""
 
-import hashlib
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,42 +8,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bmtool.engine.task import Best, Identity, Loss
+from bmtool.engine.task import Allowed, Best, Graph, Loss
 from bmtool.images import backbones, pictures
-from bmtool.images.batches import Batch, PixelBatches, batches
+from bmtool.images.batches import Batch
 from bmtool.images.prepare import Images
+from bmtool.images.task import ImageTask, Statistics, uniform
 from bmtool.nn import vision
-from bmtool.tasks.autoencoder import export
 from bmtool.tasks.autoencoder.config import Config
+from bmtool.tasks.autoencoder.metrics import ReconstructionMeter
 from bmtool.tasks.autoencoder.predict import Autoencoder, beside
 
 SHEET = 20  # images that are drawn with what is made of them
 
 
-class Task:
+class Task(ImageTask):
     phases: ClassVar = {"model": ("backbone", "code", "decoder")}
-    best = Best("mse", "min")
-    pretrained: ClassVar = False
-    bound: ClassVar = ()
-    unit: ClassVar = "images"
+    best: ClassVar = Best("mse", "min")
+    int8: ClassVar = Allowed("mse", 0.1, relative=True)
 
-    def __init__(self, config: Config, assets: Path | None = None):
-        """From prepared images; or, for a run that only predicts, without them."""
-        self.config, data, model = config, config.data, config.model
-        mean = deviation = [0.5] * data.channels
-        if assets is None:
-            manifest = Images(data.prepared, "train").manifest
-            mean, deviation = manifest["mean"], manifest["deviation"]
-            self.identity = Identity(manifest["data_hash"], hashlib.sha256(b"").hexdigest())
-        backbone = backbones.build(model, data, mean, deviation, pretrained=False)
+    def __init__(self, config: Config, statistics: Statistics, labels: list[str], *, pretrained: bool):
+        self.config, data = config, config.data
+        backbone = backbones.build(config.model, data, *statistics, pretrained=False)
         shape = (data.channels, data.size, data.size)
         size = _maps(backbone, torch.zeros(1, *shape)).shape[1]
         self.modules = {
-            "backbone": backbone, "code": nn.Linear(size, config.code), "decoder": backbones.decoder(model, config.code, shape),
+            "backbone": backbone, "code": nn.Linear(size, config.code), "decoder": backbones.decoder(config.model, config.code, shape),
         }  # fmt: skip
-
-    def batches(self, split: str, seed: int | None) -> PixelBatches:
-        return batches(self.config, split, seed)
 
     def encode(self, images: Tensor) -> Tensor:
         """[B, code] of images [B, C, H, W]."""
@@ -59,31 +48,37 @@ class Task:
             total = functional.mse_loss(logits.sigmoid(), batch.images, reduction="sum")
         return Loss(total / batch.images[0].numel(), len(batch.images))
 
-    def measure(self, batch: Batch) -> dict[str, tuple[float, int]]:
-        made = self.modules["decoder"](self.encode(batch.images)).sigmoid()
-        each = (made - batch.images).square().flatten(1).mean(dim=1)
-        return {
-            "mse": (each.sum().item(), batch.tokens),
-            "psnr": ((-10 * each.clamp_min(1e-10).log10()).sum().item(), batch.tokens),
-        }
+    def meter(self) -> ReconstructionMeter:
+        return ReconstructionMeter()
+
+    def answers(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        made = self.modules["decoder"](self.encode(batch.images)).float().sigmoid()
+        return made.cpu().numpy(), batch.images.cpu().numpy()
 
     def draw(self, folder: Path) -> None:
         """Validation images, each beside what is made of it."""
         images = Images(self.config.data.prepared, "valid")
         pixels = images.pixels(np.arange(min(SHEET, len(images))))
-        pictures.save(beside(pixels, self.predictor().reconstruct(pixels)), folder / "reconstructions.png")
+        made = pictures.as_pixels(self.predictor().run(pixels)[1])
+        pictures.save(beside(pixels, made), folder / "reconstructions.png")
+
+    def about(self) -> dict[str, Any]:
+        return super().about() | {"code": self.config.code}
+
+    def graphs(self) -> list[Graph]:
+        """The whole, and encoder and decoder as files of their own."""
+        width = self.config.code
+        return [
+            self.image_graph(_Part(self, "whole"), ("code", "reconstruction"), name="model"),
+            self.image_graph(_Part(self, "encoder"), ("code",), name="encoder", part=True),
+            Graph(
+                "decoder", _Part(self, "decoder"), {"code": ("batch", width)}, ("reconstruction",), part=True, calibrated=True,
+                example=lambda sizes: {"code": uniform(sizes["batch"], width)},
+            ),
+        ]  # fmt: skip
 
     def predictor(self) -> Autoencoder:
-        return Autoencoder(TorchBackend(self), self.config.data.size, self.config.data.channels)
-
-    def export(self, path: Path, *, int8: bool, metadata: dict) -> dict:
-        return export.export(self, path, int8=int8, metadata=metadata)
-
-    def inherit(self, assets: Path) -> None:
-        """Weights are all that is taken over."""
-
-    def assets(self) -> dict[str, str | bytes]:
-        return {}
+        return Autoencoder(self.about(), self.backend())
 
 
 def _maps(backbone: nn.Module, images: Tensor) -> Tensor:
@@ -92,15 +87,15 @@ def _maps(backbone: nn.Module, images: Tensor) -> Tensor:
     return maps.flatten(1)
 
 
-class TorchBackend:
-    """See `predict.Backend`."""
+class _Part(nn.Module):
+    def __init__(self, task: Task, part: str):
+        super().__init__()
+        self.held = nn.ModuleDict(task.modules)
+        self._task, self._part = [task], part
 
-    def __init__(self, task: Task):
-        self.task = task
-
-    @torch.no_grad()
-    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        device = next(self.task.modules["code"].parameters()).device
-        code = self.task.encode(torch.from_numpy(images).to(device))
-        made: Any = self.task.modules["decoder"](code).sigmoid()
-        return code.float().cpu().numpy(), made.float().cpu().numpy()
+    def forward(self, given: Tensor) -> tuple[Tensor, ...] | Tensor:
+        task = self._task[0]
+        if self._part == "decoder":
+            return task.modules["decoder"](given).float().sigmoid()
+        code = task.encode(given)
+        return code if self._part == "encoder" else (code, task.modules["decoder"](code).float().sigmoid())

@@ -1,11 +1,16 @@
 """The typed sections of gan."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from bmtool.config import options
 from bmtool.config.image import Augment, Cnn, ImageData, ImageTrain, Mlp
 from bmtool.config.schema import BaseConfig
+
+
+class Options(options.Options):
+    pictures: ClassVar = {"output": "A picture of the images that were made."}
 
 
 class Config(BaseConfig):

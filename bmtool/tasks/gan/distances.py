@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bmtool.engine.onnx import open_model
 from bmtool.errors import ConfigError
+from bmtool.predict.exported import open_model
 
 COARSE = 8  # pixels a side of what stands for features without a classifier
 _CHUNK = 64
@@ -15,23 +15,23 @@ class Features:
     """Images float32 [N, H, W, C] in 0 .. 1 to features [N, F], by an exported image classifier; without one, to coarse pixels."""
 
     def __init__(self, path: str | None):
-        self._session = None
+        self._backend = None
         if path is None:
             return
-        self._session, metadata = open_model(Path(path))
+        self._backend, metadata, _ = open_model(Path(path))
         if metadata["task"] != "image-classification":
             raise ConfigError(f"features: {path} is a model of {metadata['task']}, not an image classifier")
         self._shape = (metadata["size"], metadata["size"], metadata["channels"])
         self._path = path
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        if self._session is None:
+        if self._backend is None:
             return _coarse(images)
         if images.shape[1:] != self._shape:
             raise ConfigError(f"features: {self._path} takes images {self._shape}, these are {images.shape[1:]}")
         given = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         parts = [
-            self._session.run(["features"], {"images": given[start : start + _CHUNK]})[0]
+            self._backend.run("model", {"images": given[start : start + _CHUNK]})["features"]
             for start in range(0, len(given), _CHUNK)
         ]
         return np.concatenate(parts)
@@ -77,13 +77,25 @@ class Moments:
         self.count = np.zeros(columns)
         self.first, self.second = np.zeros((columns, width)), np.zeros((columns, width * width))
 
+    @classmethod
+    def of(cls, state: list[np.ndarray]) -> "Moments":
+        """From added-up states."""
+        made = cls(0, 0)
+        made.count, made.first, made.second = state
+        return made
+
+    def state(self) -> list[np.ndarray]:
+        return [self.count, self.first, self.second]
+
     def add(self, features: np.ndarray, weight: np.ndarray) -> None:
         """Features [B, F], weight [B, columns]."""
         features = features.astype(np.float64)
-        products = (features[:, :, None] * features[:, None, :]).reshape(len(features), -1)
         self.count += weight.sum(0)
         self.first += weight.T @ features
-        self.second += weight.T @ products
+        if len(self.count) == 1:
+            self.second += ((features * weight).T @ features).reshape(1, -1)
+        else:
+            self.second += weight.T @ (features[:, :, None] * features[:, None, :]).reshape(len(features), -1)
 
     def gaussians(self) -> tuple[np.ndarray, np.ndarray]:
         """Means [columns, F] and covariances [columns, F, F]."""

@@ -1,58 +1,57 @@
 """From noise to images. numpy and Pillow only: the same code on PyTorch and on an exported model."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
-from bmtool.errors import DataError
 from bmtool.images import pictures
-
-CHUNK = 64
-PICTURES = ("output",)
-
-
-class Backend(Protocol):
-    def __call__(self, drawn: np.ndarray) -> np.ndarray:
-        """Images [B, C, H, W] in 0 .. 1 from noise [B, noise], float32."""
-        ...
+from bmtool.images.predict import CHUNK
+from bmtool.predict.assets import Assets
+from bmtool.predict.backends import Backend
+from bmtool.predict.inputs import seed
+from bmtool.predict.values import Picture
+from bmtool.tasks.gan.config import Options
 
 
 class Generator:
     """A number makes an image, always the same one."""
 
-    def __init__(self, backend: Backend, noise: int, size: int, channels: int, features: str | None):
-        self.backend, self.noise, self.size, self.channels, self.features = backend, noise, size, channels, features
+    def __init__(self, about: dict, backend: Backend):
+        self.about, self.backend = about, backend
+        self.noise, self.size, self.channels, self.features = (
+            about[key] for key in ("noise", "size", "channels", "features")
+        )
 
-    def make(self, seeds: Iterable[int]) -> np.ndarray:
+    def read(self, raw: Any) -> int:
+        return seed(raw)
+
+    def probes(self, count: int) -> list[int]:
+        return list(range(count))
+
+    def make(self, seeds: Sequence[int]) -> np.ndarray:
         """Images float32 [N, H, W, C] in 0 .. 1."""
         drawn = noise(seeds, self.noise)
-        parts = [self.backend(drawn[start : start + CHUNK]) for start in range(0, len(drawn), CHUNK)]
+        parts = [self._chunk(drawn[start : start + CHUNK]) for start in range(0, len(drawn), CHUNK)]
         return np.concatenate(parts).transpose(0, 2, 3, 1)
 
+    def _chunk(self, drawn: np.ndarray) -> np.ndarray:
+        return self.backend.numpy(self.backend.run("model", {"noise": drawn})["images"])
 
-def noise(seeds: Iterable[int], width: int) -> np.ndarray:
+    def predict(self, seeds: Sequence[int], options: Options = Options()) -> list[Picture]:
+        return [Picture(image, {"brightness": float(image.mean())}) for image in (self.make(seeds) if seeds else [])]
+
+    def output(self, inputs: Sequence[tuple[str, int]], path: Path) -> Path:
+        """A sheet of the images of all seeds."""
+        made = pictures.as_pixels(self.make([number for _, number in inputs]))
+        return pictures.save(pictures.sheet(made, min(8, len(inputs))), path)
+
+
+def predictor(about: dict, backend: Backend, assets: Assets) -> Generator:
+    return Generator(about, backend)
+
+
+def noise(seeds: Sequence[int], width: int) -> np.ndarray:
     """Standard normal numbers, float32 [N, width]; those of a seed do not depend on the others."""
     return np.stack([np.random.default_rng(seed).standard_normal(width, np.float32) for seed in seeds])
-
-
-def answers(
-    predictor: Generator, inputs: Sequence[str], *, top: int, bad: Callable[[str, str], None]
-) -> Iterator[tuple[str, dict]]:
-    """(line, record) for each seed: how bright its image is. --output shows the images."""
-    for name in inputs:
-        if not (name.isascii() and name.isdigit()):
-            bad(name, "expected a number: it chooses the noise that an image is made from")
-            continue
-        brightness = float(predictor.make([int(name)]).mean())
-        yield f"{name}\tbrightness {brightness:.4f}", {"seed": int(name), "brightness": brightness}
-
-
-def output(predictor: Generator, inputs: Sequence[str], path: Path) -> Path:
-    """A sheet of the images of all seeds."""
-    seeds = [int(name) for name in inputs if name.isascii() and name.isdigit()]
-    if not seeds:
-        raise DataError("no number to make an image from")
-    made = pictures.as_pixels(predictor.make(seeds))
-    return pictures.save(pictures.sheet(made, min(8, len(seeds))), path)

@@ -1,11 +1,16 @@
 """The typed sections of image-classification."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from bmtool.config import options
 from bmtool.config.image import Augment, Cnn, EfficientNetLite0, ImageData, ImageTrain, Mlp, Torchvision
 from bmtool.config.schema import BaseConfig, Section
+
+
+class Options(options.Top):
+    pictures: ClassVar = {"explain": "A picture of why: where in each image the evidence lies."}
 
 
 class Loss(Section):

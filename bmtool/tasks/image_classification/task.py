@@ -1,7 +1,7 @@
 """image-classification as the engine sees it."""
 
-import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,50 +11,39 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bmtool.config.image import Augment
-from bmtool.engine.task import Best, Identity, Loss
+from bmtool.engine.task import Allowed, Best, Graph, Loss
 from bmtool.errors import ConfigError
 from bmtool.images import backbones, pictures
 from bmtool.images.batches import Batch, Order, as_tensor, batches
-from bmtool.images.prepare import Images, load_labels, require_classes
+from bmtool.images.prepare import Images, require_classes
+from bmtool.images.task import ImageTask, Statistics
+from bmtool.measure.labels import LabelMeter
 from bmtool.nn import vision
-from bmtool.tasks.image_classification import export
 from bmtool.tasks.image_classification.config import Config
 from bmtool.tasks.image_classification.predict import Classifier
 
 SHEET = 40  # augmented images that are shown before training
 
 
-class Task:
+class Task(ImageTask):
     phases: ClassVar = {"model": ("backbone", "head")}
-    best = Best("accuracy", "max")
+    best: ClassVar = Best("accuracy", "max")
     bound: ClassVar = ("head",)
-    unit: ClassVar = "images"
+    labelled: ClassVar = True
+    int8: ClassVar = Allowed("accuracy", 0.01)
 
-    def __init__(self, config: Config, assets: Path | None = None):
-        """From prepared images; or, for a run that only predicts, from its `assets` directory alone."""
-        self.config = config
-        mean = deviation = [0.5] * config.data.channels
-        if assets is None:
-            self._images = Images(config.data.prepared, "train")
-            manifest = self._images.manifest
-            self.labels: list[str] = manifest["labels"]
-            require_classes(self.labels, config.data.source)
-            mean, deviation = manifest["mean"], manifest["deviation"]
-            self.identity = Identity(
-                manifest["data_hash"], hashlib.sha256(json.dumps(self.labels).encode()).hexdigest()
-            )
-        else:
-            self.labels = load_labels(assets)
-        backbone = backbones.build(config.model, config.data, mean, deviation, pretrained=assets is None)
+    def __init__(self, config: Config, statistics: Statistics, labels: list[str], *, pretrained: bool):
+        self.config, self.labels = config, labels
+        require_classes(labels, config.data.source)
+        backbone = backbones.build(config.model, config.data, *statistics, pretrained=pretrained)
         self.pretrained = backbones.is_pretrained(config.model)
-        self.modules = {"backbone": backbone, "head": nn.Linear(backbone.features, len(self.labels))}
-        self._weights = self._class_weights() if assets is None and config.loss.class_weights else None
+        self.modules = {"backbone": backbone, "head": nn.Linear(backbone.features, len(labels))}
+        self._weights: Tensor | None = None
 
-    def _class_weights(self) -> Tensor:
-        """[classes], inverse to their frequency, 1 on average over the training images; 0 for a class without any."""
-        counts = np.bincount(self._images.labels, minlength=len(self.labels))
-        weight = np.where(counts > 0, len(self._images) / np.maximum(counts, 1) / max(1, (counts > 0).sum()), 0)
-        return torch.from_numpy(weight).float()
+    def prepared(self, images: Images) -> None:
+        self._images = images
+        if self.config.loss.class_weights:
+            self._weights = class_weights(images.labels, len(self.labels))
 
     # -- batches --------------------------------------------------------------------------------------------------------
 
@@ -89,13 +78,11 @@ class Task:
         sure = functional.cross_entropy(logits, batch.labels, reduction="none").neg().exp()
         return Loss(((1 - sure) ** settings.focal * each).sum(), len(batch.images))
 
-    def measure(self, batch: Batch) -> dict[str, tuple[float, int]]:
-        logits = self.logits(batch.images)
-        right = (logits.argmax(dim=1) == batch.labels).sum().item()
-        return {
-            "loss": (functional.cross_entropy(logits, batch.labels, reduction="sum").item(), batch.tokens),
-            "accuracy": (right, batch.tokens),
-        }
+    def meter(self) -> LabelMeter:
+        return LabelMeter(self.labels)
+
+    def answers(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        return self.logits(batch.images).float().softmax(dim=1).cpu().numpy(), batch.labels.cpu().numpy()
 
     def draw(self, folder: Path) -> None:
         """A sheet of augmented training images, once, before training."""
@@ -109,45 +96,49 @@ class Task:
 
     # -- use ------------------------------------------------------------------------------------------------------------
 
+    def about(self) -> dict[str, Any]:
+        return super().about() | {"labels": self.labels, "views": self.config.views}
+
+    def graphs(self) -> list[Graph]:
+        return [self.image_graph(_Whole(self.modules), ("log_p", "features"), name="model")]
+
     def predictor(self) -> Classifier:
-        return Classifier(
-            self.labels, TorchBackend(self), self.config.data.size, self.config.data.channels, self.config.views
-        )
+        made = Classifier(self.about(), self.backend())
+        made.heat = self._heat
+        return made
 
-    def export(self, path: Path, *, int8: bool, metadata: dict) -> dict:
-        return export.export(self, path, int8=int8, metadata=metadata)
-
-    def inherit(self, assets: Path) -> None:
-        """Weights are all that is taken over."""
+    def _heat(self, images: np.ndarray) -> np.ndarray:
+        """Grad-CAM [B, H', W'] of the likeliest class, on the last feature maps. ConfigError for a model that has none."""
+        convolutions = [m for m in self.modules["backbone"].modules() if isinstance(m, nn.Conv2d)]
+        if not convolutions:
+            raise ConfigError(f"--explain needs a model with convolutions, not {self.config.model.kind}")
+        held: list[Tensor] = []
+        handle = convolutions[-1].register_forward_hook(lambda module, given, maps: held.append(maps))
+        device = next(self.modules["head"].parameters()).device
+        with torch.enable_grad():
+            logits = self.logits(torch.from_numpy(images).to(device).requires_grad_())
+            handle.remove()
+            return vision.grad_cam(held[0], logits.amax(dim=1)).detach().cpu().numpy()
 
     def assets(self) -> dict[str, str | bytes]:
         return {"labels.json": json.dumps(self.labels, ensure_ascii=False)}
 
 
-class TorchBackend:
-    """Log-probabilities by the modules of a task; see `predict.Classifier`."""
+class _Whole(nn.Module):
+    def __init__(self, modules: dict[str, nn.Module]):
+        super().__init__()
+        self.backbone, self.head = modules["backbone"], modules["head"]
 
-    def __init__(self, task: Task):
-        self.task = task
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.backbone(images)
+        return torch.log_softmax(self.head(features).float(), dim=1), features
 
-    @torch.no_grad()
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        device = next(self.task.modules["head"].parameters()).device
-        logits = self.task.logits(torch.from_numpy(images).to(device))
-        return torch.log_softmax(logits.float(), dim=1).cpu().numpy()
 
-    def heat(self, images: np.ndarray) -> np.ndarray:
-        """Grad-CAM [B, H', W'] of the likeliest class, on the last feature maps. ConfigError for a model that has none."""
-        convolutions = [m for m in self.task.modules["backbone"].modules() if isinstance(m, nn.Conv2d)]
-        if not convolutions:
-            raise ConfigError(f"--explain needs a model with convolutions, not {self.task.config.model.kind}")
-        held: list[Tensor] = []
-        handle = convolutions[-1].register_forward_hook(lambda module, given, maps: held.append(maps))
-        device = next(self.task.modules["head"].parameters()).device
-        with torch.enable_grad():
-            logits = self.task.logits(torch.from_numpy(images).to(device).requires_grad_())
-            handle.remove()
-            return vision.grad_cam(held[0], logits.amax(dim=1)).detach().cpu().numpy()
+def class_weights(labels: np.ndarray, classes: int) -> Tensor:
+    """[classes], inverse to their frequency among labels [N], 1 on average over them; 0 for a class without any."""
+    counts = np.bincount(labels, minlength=classes)
+    weight = np.where(counts > 0, len(labels) / np.maximum(counts, 1) / max(1, (counts > 0).sum()), 0)
+    return torch.from_numpy(weight).float()
 
 
 class FeatureBatches:

@@ -2,10 +2,28 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
+from bmtool.config import options
 from bmtool.config.schema import BaseConfig, Section
 from bmtool.config.text import TextData, TextTrain
+
+
+class Options(options.Options):
+    n_best: int = Field(
+        1, ge=1, le=100, validation_alias=AliasChoices("n_best", "top"), description="So many ways to write each line."
+    )
+    context: str = Field("", description="Text that stands before each line and helps to choose.")
+    fuzzy: tuple[str, ...] = Field(
+        (), description="Sounds that count as one: z/zh, an/ang, n/l ..., or all. May be repeated."
+    )
+    initials: bool = Field(False, description="Initials may stand for syllables: wmdj.")
+    lexicon: str | None = Field(
+        None, json_schema_extra=options.LOCAL,
+        description="Your own words: a file with a line each of word, pinyin, weight (tabs; two may be left out).",
+    )  # fmt: skip
+    traditional: bool = Field(False, description="Write traditional characters (needs OpenCC).")
+    alternatives: bool = Field(False, description="With JSON: every syllable with its place and its candidates.")
 
 
 class Data(TextData):

@@ -3,24 +3,35 @@
 Shapes: B sentences, T positions, C candidates.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from bmtool.errors import BadInput, ConfigError, DataError
+
+from bmtool.chinese import pinyin
+from bmtool.chinese.pinyin import Token
+from bmtool.base.suggest import suggest
 from bmtool.chinese import pinyin
 from bmtool.chinese.pinyin import Token
 from bmtool.nn import search
+from bmtool.predict.assets import Assets
+from bmtool.predict.backends import Backend
+from bmtool.predict.values import Text
 from bmtool.tasks.pinyin2hanzi import typed
+from bmtool.tasks.pinyin2hanzi.config import Options
 from bmtool.tasks.pinyin2hanzi.lattice import Arc, Lattice, linear
-from bmtool.tasks.pinyin2hanzi.lexicon import Lexicon
-from bmtool.tasks.pinyin2hanzi.vocab import Vocabulary
+from bmtool.tasks.pinyin2hanzi.lexicon import Lexicon, load
+from bmtool.tasks.pinyin2hanzi.vocab import INPUTS, Vocabulary
 
 BATCH_TOKENS = 2048
 
 
-class Reading(NamedTuple):
+class Way(NamedTuple):
     """One way to write an example: a hanzi a position, None where a copy stands."""
 
     hanzi: tuple[str | None, ...]
@@ -55,7 +66,7 @@ class Translation:
 
 
 @dataclass(frozen=True)
-class Options:
+class Wishes:
     """What a user may want beyond plain reading."""
 
     fuzzy: tuple[str, ...] = ()  # names of typed.FUZZY
@@ -64,7 +75,7 @@ class Options:
     context: str = ""  # text that stands before the line
 
 
-class Predictor(Protocol):
+class Model(Protocol):
     """A trained model with what it needs to read pinyin and write text."""
 
     vocabulary: Vocabulary
@@ -77,20 +88,20 @@ class Predictor(Protocol):
         """What the network gives every reference hanzi; NaN under a copy, -inf where it is no candidate."""
 
 
-def best_readings(predictor: Predictor, sources: list[list[int]], n_best: int) -> list[list[Reading]]:
+def best_ways(predictor: Model, sources: list[list[int]], n_best: int) -> list[list[Way]]:
     """The best readings of each example (input numbers), best first."""
     found = predictor.write([linear(source) for source in sources], n_best)
-    return [[Reading(w.texts, w.log_probability) for w in ways] for ways in found]
+    return [[Way(w.texts, w.log_probability) for w in ways] for ways in found]
 
 
 def translate(
-    predictor: Predictor, lines: Sequence[str], n_best: int = 1, options: Options = Options()
+    predictor: Model, lines: Sequence[str], n_best: int = 1, wishes: Wishes = Wishes()
 ) -> list[Translation]:
     """Each line of typed pinyin as text, with up to `n_best` ways to write it. An empty line stays empty."""
     parts = [
         typed.read(
-            line, predictor.vocabulary, max_length=predictor.max_length, fuzzy=options.fuzzy, initials=options.initials,
-            lexicon=options.lexicon, context=options.context,
+            line, predictor.vocabulary, max_length=predictor.max_length, fuzzy=wishes.fuzzy, initials=wishes.initials,
+            lexicon=wishes.lexicon, context=wishes.context,
         )
         for line in lines
     ]  # fmt: skip
@@ -147,10 +158,142 @@ def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def answers(
-    predictor: Predictor, inputs: Sequence[str], *, top: int, bad: Callable[[str, str], None]
-) -> Iterator[tuple[str, dict]]:
-    """(line, record) for each line of pinyin: the `top` likeliest ways to write it. Any line can be read, so `bad` hears nothing."""
-    for line, found in zip(inputs, translate(predictor, list(inputs), top)):
-        ways = [{"text": text, "probability": round(p, 6)} for text, p in found.n_best]
-        yield "\t".join([line, *(f"{text} {p:.4f}" for text, p in found.n_best)]), {"input": line, "ways": ways}
+# --- the predictor ---
+
+EXPLAINED = 5  # candidates of a position
+PROBE_LENGTHS = (1, 5, 12, 40)
+
+
+class Translator:
+    """Lines of pinyin to texts, by any model."""
+
+    def __init__(self, model: Model):
+        self.model = model
+
+    def read(self, raw: Any) -> str:
+        if not isinstance(raw, str):
+            raise BadInput("no text")
+        if any(0xD800 <= ord(character) <= 0xDFFF for character in raw):
+            raise BadInput("half a surrogate pair")
+        return raw
+
+    def probes(self, count: int) -> list[str]:
+        """Syllables of the vocabulary drawn at random, always the same."""
+        random, vocabulary = np.random.default_rng(0), self.model.vocabulary
+        syllables = [name for number, name in enumerate(INPUTS) if vocabulary.candidate_count(number)]
+        lengths = [min(PROBE_LENGTHS[n % len(PROBE_LENGTHS)], self.model.max_length) for n in range(count)]
+        return [" ".join(random.choice(syllables, length)) for length in lengths]
+
+    def predict(self, lines: Sequence[str], options: Options = Options()) -> list[Text]:
+        found = self.translate(lines, options)
+        texts = [Text(tuple(one.n_best), tuple(one.unread), self._details(one, options)) for one in found]
+        return [_traditional(text) for text in texts] if options.traditional else texts
+
+    def translate(self, lines: Sequence[str], options: Options) -> list[Translation]:
+        lexicon = _lexicon(options.lexicon, _changed(options.lexicon)) if options.lexicon else None
+        wishes = Wishes(fuzzy_names(options.fuzzy), options.initials, lexicon, options.context)
+        return translate(self.model, lines, options.n_best, wishes)
+
+    def _details(self, translation: Translation, options: Options) -> dict[str, Any]:
+        if not options.alternatives:
+            return {}
+        return {"syllables": [_syllable(position) for position in self.alternatives(translation)]}
+
+    @property
+    def weighs(self) -> bool:
+        """Whether the model has candidates to compare: a tagger has, an encoder-decoder has not."""
+        return hasattr(self.model, "weigh")
+
+    def alternatives(self, translation: Translation) -> list[dict]:
+        """For every hanzi of the best text its place in the line, its syllable, and what could stand there, likeliest first."""
+        if not self.weighs:
+            raise ConfigError("this model has no candidates to compare: that needs a tagger")
+        out = []
+        for part, written in translation.ways:
+            weighed = iter(self.model.weigh(written))
+            for arc, text in zip(written.arcs, written.texts):
+                for place, hanzi in enumerate(text or " "):
+                    candidates = next(weighed)
+                    if text is not None and arc.unit >= part.given:
+                        out.append(_position(arc, place, hanzi, candidates))
+        return out
+
+
+def predictor(about: dict, backend: Backend, assets: Assets) -> Translator:
+    """Of a run or an export; a tagger's tables are among the assets."""
+    from bmtool.tasks.pinyin2hanzi import kinds
+
+    vocabulary = Vocabulary.from_dict(about["vocabulary"], "the model")
+    return Translator(kinds.KINDS[about["kind"]](vocabulary, about, backend, assets))
+
+
+def _position(arc: Arc, place: int, hanzi: str, candidates: list) -> dict:
+    syllable = INPUTS[(arc.numbers or (arc.number,))[place]]
+    return {"start": arc.span[0], "end": arc.span[1], "pinyin": syllable, "text": hanzi, "candidates": candidates}
+
+
+def _syllable(position: dict) -> dict:
+    shown = [{"text": c.text, "probability": round(c.probability, 6)} for c in position["candidates"][:EXPLAINED]]
+    return {key: position[key] for key in ("start", "end", "pinyin", "text")} | {"alternatives": shown}
+
+
+def fuzzy_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of fuzzy sounds; `all` stands for every one."""
+    for name in names:
+        if name not in typed.FUZZY and name != "all":
+            known = ", ".join(typed.FUZZY)
+            raise ConfigError(f"unknown fuzzy sound {name!r}{suggest(name, typed.FUZZY)} (known are {known}, all)")
+    return tuple(typed.FUZZY) if "all" in names else tuple(names)
+
+
+def _changed(path: str) -> float:
+    """When a file was changed, 0 where there is none."""
+    return Path(path).stat().st_mtime if Path(path).is_file() else 0.0
+
+
+@lru_cache(maxsize=4)
+def _lexicon(path: str, changed: float) -> Lexicon:
+    return load(Path(path))
+
+
+def _traditional(text: Text) -> Text:
+    from bmtool.commands.translate import to_traditional
+
+    return replace(text, n_best=tuple((to_traditional(way), p) for way, p in text.n_best))
+
+
+# --- several models ---
+
+
+class _Vote:
+    """Several models as one: ways to write a line that several of them find add up their probabilities."""
+
+    def __init__(self, members: Sequence[Model], weights: Sequence[float]):
+        self.members, self.weights = list(members), np.log(np.array(weights) / sum(weights))
+        self.vocabulary, self.max_length = members[0].vocabulary, min(member.max_length for member in members)
+
+    def write(self, lattices: list[Lattice], n_best: int) -> list[list[Written]]:
+        each = [member.write(lattices, max(n_best, 5)) for member in self.members]
+        return [self._merged(found)[:n_best] for found in zip(*each)]
+
+    def _merged(self, found: Sequence[list[Written]]) -> list[Written]:
+        held: dict[tuple, Written] = {}
+        for weight, ways in zip(self.weights, found):
+            for way in ways:
+                log_p = way.log_probability + weight
+                if (before := held.get(way.texts)) is not None:
+                    log_p = float(np.logaddexp(log_p, before.log_probability))
+                held[way.texts] = way._replace(log_probability=log_p)
+        return sorted(held.values(), key=lambda way: -way.log_probability)
+
+    def log_probabilities(self, sources: list[list[int]], references: list[list[str | None]]) -> list[np.ndarray]:
+        each = [member.log_probabilities(sources, references) for member in self.members]
+        return [np.logaddexp.reduce([p + w for p, w in zip(found, self.weights)]) for found in zip(*each)]
+
+
+def combine(translators: Sequence[Translator], weights: Sequence[float]) -> Translator:
+    """Several models vote. DataError unless they know the same hanzi, by name."""
+    vocabularies = {translator.model.vocabulary.sha256 for translator in translators}
+    if len(vocabularies) > 1:
+        raise DataError("the models differ in their vocabulary: they cannot vote")
+    return Translator(_Vote([translator.model for translator in translators], weights))

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from bmtool.errors import ConfigError, DataError
 from bmtool.ngram import estimate
 from bmtool.ngram.model import NgramModel, pack
+from bmtool.predict.assets import Assets, arrays
 from bmtool.tasks.pinyin2hanzi import config
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, SPECIALS, Vocabulary
 
@@ -26,14 +26,14 @@ class Tables(NamedTuple):
 
 def count(prepared: str, vocabulary: Vocabulary, settings: config.Ngram) -> Tables:
     """The tables of the training split under `prepared`; marks, words and hanzi outside the vocabulary are boundaries."""
-    from bmtool.tasks.pinyin2hanzi import data
+    from bmtool.tasks.pinyin2hanzi import prepare
 
     symbols = len(vocabulary.hanzi) + 1
     if symbols > estimate.SYMBOLS:
         raise ConfigError(
             f"an n-gram model has room for {estimate.SYMBOLS - 1:,} hanzi, the vocabulary has {symbols - 1:,}: raise data.min_count"
         )
-    _, shards = data.open_split(prepared, "train")
+    _, shards = prepare.open_split(prepared, "train")
     number = np.maximum(vocabulary.target_lookup() - SPECIALS + 1, 0)
 
     def sequences() -> Iterator[np.ndarray]:
@@ -59,8 +59,8 @@ def _tones(prepared: Path, vocabulary: Vocabulary) -> np.ndarray:
 
 def files(tables: Tables) -> dict[str, bytes]:
     """File name -> contents."""
-    arrays = tables.ngram.arrays() | {"tones": {"tones": tables.tones}}
-    return {name + SUFFIX: save(held) for name, held in arrays.items()}
+    held = tables.ngram.arrays() | {"tones": {"tones": tables.tones}}
+    return {name + SUFFIX: save(value) for name, value in held.items()}
 
 
 def paths(directory: Path) -> list[Path]:
@@ -68,16 +68,12 @@ def paths(directory: Path) -> list[Path]:
     return sorted([*directory.glob(f"ngram-*{SUFFIX}"), *directory.glob(_TONES)])
 
 
-def load(directory: Path) -> Tables:
-    """The tables whose files are in `directory`; DataError when one is missing or broken."""
-    found = {}
-    for path in paths(directory):
-        try:
-            found[path.name.removesuffix(SUFFIX)] = load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise DataError(f"{path} is broken ({error}): make it again") from error
+def load(assets: Assets) -> Tables:
+    """The tables that are among the assets; DataError when one is missing or broken."""
+    names = [name for name in assets.names() if name == _TONES or (name.startswith("ngram-") and name.endswith(SUFFIX))]
+    found = {name.removesuffix(SUFFIX): arrays(assets, name) for name in names}
     for name in ("tones", "ngram-1"):
         if name not in found:
-            raise DataError(f"no {name}{SUFFIX} in {directory}: the tagger's tables belong beside its weights")
+            raise DataError(f"no {name}{SUFFIX} beside the tagger's weights, where its tables belong")
     tones = found.pop("tones")["tones"]
     return Tables(NgramModel.from_arrays(found), tones)

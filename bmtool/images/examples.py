@@ -1,0 +1,56 @@
+"""Images to measure on: of a prepared split, or of folders and tables, each as it came and with the name of its class."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bmtool.config.image import ImageData
+from bmtool.data.tally import Tally
+from bmtool.errors import ConfigError, DataError
+from bmtool.images.prepare import Images
+from bmtool.images.sources import Item, items
+from bmtool.predict.examples import Example
+
+UNITS = ("image",)
+
+
+def split(data: ImageData, prepared: Path, name: str, reads: list[Any]) -> Iterator[Example]:
+    """The images of a split in stored order; where a model of `reads` takes another size than is stored, as their source has them."""
+    images = Images(prepared, name)
+    labels = [*images.manifest["labels"], None]
+    stored = (data.size, data.size, data.channels)
+    raw = _stored(images) if all(_shape(one) in (stored, None) for one in reads) else _original(data, images)
+    for number, (title, pixels) in enumerate(zip(images.names(), raw)):
+        yield Example(title, pixels, labels[int(images.labels[number])])
+
+
+def _shape(predictor: Any) -> tuple[int, int, int] | None:
+    return (predictor.size, predictor.size, predictor.channels) if hasattr(predictor, "size") else None
+
+
+def _stored(images: Images) -> Iterator[np.ndarray]:
+    return (images.pixels(np.array([number]))[0] for number in range(len(images)))
+
+
+def _original(data: ImageData, images: Images) -> Iterator[Any]:
+    """What each image was prepared from. DataError when the source has gone."""
+    found = {item.name: item for item in items(data)}
+    for name in images.names():
+        if name not in found:
+            raise DataError(
+                f"{name} is no longer in {data.source}: models of different image sizes are compared on the images as they came, "
+                "so give them with --data"
+            )
+        yield found[name].content
+
+
+def file(path: Path, unit: str | None, tally: Tally, reads: list[Any]) -> Iterator[Example]:
+    """Images from class folders or a .csv of path,label."""
+    if unit is not None:
+        raise ConfigError("--unit is for text")
+    listed: list[Item] = items(ImageData(source=str(path), prepared=""))
+    for item in listed:
+        tally.read += 1
+        yield Example(item.name, item.content, item.label)

@@ -1,0 +1,128 @@
+"""Measuring what gives classes: images, texts, rows of tables. One pass; in memory stay sums, and the probabilities that areas need."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+import numpy as np
+
+from bmtool.measure import calibration, ranking
+from bmtool.measure.bootstrap import ratio
+from bmtool.measure.meter import Totals
+from bmtool.measure.report import Measured
+
+KEPT = 20_000_000  # probabilities that stay in memory; of more there is no area
+TOP = 5
+
+
+class LabelMeter:
+    """`said` are probabilities [B, classes], `truth` class numbers [B].
+
+    `auc` is the mean over the classes, one against the rest; so is `average_precision`, but of two classes it is that of `positive`.
+    """
+
+    names: ClassVar = (
+        "accuracy", "top5_accuracy", "macro_precision", "macro_recall", "macro_f1", "auc", "average_precision", "loss", "ece",
+    )  # fmt: skip
+
+    def __init__(self, labels: list[str], columns: int = 1, positive: int | None = None):
+        self.labels, self.columns = labels, columns
+        self.positive = 1 if positive is None and len(labels) == 2 else positive
+        self._totals = Totals(4, columns)  # examples, right, right among TOP, nats
+        self._calibration = Totals(calibration.WIDTH, columns)
+        self._counts = np.zeros((3, len(labels), columns))  # true, given, given rightly
+        self._truth: list[np.ndarray] = []
+        self._said: list[np.ndarray] = []
+
+    def add(self, said: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> None:
+        rows = np.arange(len(said))
+        given, chance = said.argmax(axis=1), said[rows, truth]
+        right, rank = given == truth, (said > chance[:, None]).sum(axis=1)
+        nats = -np.log(np.maximum(chance, 1e-12))
+        self._totals.add(np.stack([np.ones(len(said)), right, rank < TOP, nats], axis=1), weight)
+        self._calibration.add(calibration.rows(said.max(axis=1), right), weight)
+        for number, (classes, counted) in enumerate(((truth, rows), (given, rows), (truth[right], rows[right]))):
+            np.add.at(self._counts[number], classes, weight[counted])
+        self._truth.append(truth.astype(np.int64))
+        self._said.append(said.astype(np.float32))
+
+    def state(self) -> list[np.ndarray]:
+        truth, said = self._joined()
+        return [self._totals.total, self._calibration.total, self._counts, truth, said]
+
+    def join(self, states: Iterable[list[np.ndarray]]) -> None:
+        totals, bins, counts, truth, said = zip(*states)
+        self._totals.total, self._calibration.total, self._counts = (sum(part) for part in (totals, bins, counts))
+        self._truth, self._said = list(truth), list(said)
+
+    def _joined(self) -> tuple[np.ndarray, np.ndarray]:
+        if not self._said:
+            return np.empty(0, np.int64), np.empty((0, len(self.labels)), np.float32)
+        return np.concatenate(self._truth), np.concatenate(self._said)
+
+    @property
+    def examples(self) -> int:
+        return sum(map(len, self._truth))
+
+    def _areas(self) -> ranking.Areas:
+        if self.examples * len(self.labels) > KEPT:
+            return ranking.Areas({}, {}, {})
+        return ranking.areas(*self._joined(), columns=self.columns)
+
+    def _ratios(self) -> dict[str, np.ndarray]:
+        count, right, among, nats = self._totals.total.T
+        figures = {"accuracy": ratio(right, count), "top5_accuracy": ratio(among, count), "loss": ratio(nats, count)}
+        return figures | self._macro() | {"ece": calibration.error(self._calibration.total)}
+
+    def _each(self) -> dict[str, np.ndarray]:
+        """metric -> [classes, columns]; the precision of a class that was never given counts as 0."""
+        true, given, right = self._counts
+        precision = np.where(given > 0, right / np.maximum(given, 1), 0.0)
+        recall = right / np.maximum(true, 1)
+        return {
+            "recall": recall,
+            "precision": precision,
+            "f1": 2 * precision * recall / np.maximum(precision + recall, 1e-12),
+        }
+
+    def _macro(self) -> dict[str, np.ndarray]:
+        """Means over the classes that are true somewhere (in that resample)."""
+        present = self._counts[0] > 0
+        return {f"macro_{name}": ratio((v * present).sum(0), present.sum(0)) for name, v in self._each().items()}
+
+    def figures(self) -> dict[str, np.ndarray]:
+        return self._with(self._areas())
+
+    def _with(self, areas: ranking.Areas) -> dict[str, np.ndarray]:
+        precision = areas.average_precision
+        chosen = [precision[self.positive]] if self.positive in precision else list(precision.values())
+        found = self._ratios() | {
+            "auc": ranking.mean(list(areas.auc.values()), self.columns),
+            "average_precision": ranking.mean(chosen, self.columns),
+        }
+        return {name: found[name] for name in self.names}
+
+    def chance(self) -> tuple[str, float]:
+        """The commonest class, and the accuracy of always saying it."""
+        counts = self._counts[0, :, 0]
+        return self.labels[int(counts.argmax())], float(counts.max() / max(1.0, counts.sum()))
+
+    def measured(self) -> Measured:
+        """Figures, every class by itself, and the pictures: confusion matrix, ROC and precision-recall curves."""
+        from bmtool.measure import plots  # matplotlib, which training does without
+
+        areas, each = self._areas(), self._each()
+        truth, said = self._joined()
+        present = np.flatnonzero(self._counts[0, :, 0])
+        matrix = np.zeros((len(self.labels), len(self.labels)), np.int64)
+        np.add.at(matrix, (truth, said.argmax(axis=1)), 1)
+        curves = {self.labels[number]: curve for number, curve in areas.curves.items()}
+        return Measured(
+            examples=self.examples,
+            resamples=self._with(areas),
+            slices={"class": {self.labels[n]: {name: v[n] for name, v in each.items()} for n in present}},
+            pictures={
+                "confusion": lambda path: plots.confusion(matrix, self.labels, path),
+                "roc": lambda path: plots.roc(curves, path),
+                "precision_recall": lambda path: plots.precision_recall(curves, path),
+            },
+        )

@@ -1,0 +1,140 @@
+"""Files that a model needs beside its weights: in a folder (a run), or packed into an export. Arrays are mapped, not read.
+
+An export is one file. Behind the ONNX model stands one more protobuf field, which every reader of ONNX passes over; it holds a zip archive
+whose entries are stored as they are, so that arrays in it can be mapped.
+"""
+
+import io
+import json
+import mmap
+import struct
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from bmtool.errors import DataError
+
+_FIELD = 2047  # of the message, used by nobody: the tag of a field of bytes is (number << 3) | 2
+_ALIGN = 64
+_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U64": "<u8", "U32": "<u4",
+          "U16": "<u2", "U8": "u1", "BOOL": "?"}  # fmt: skip
+
+
+class Assets(Protocol):
+    def names(self) -> list[str]: ...
+
+    def read(self, name: str) -> memoryview:
+        """The bytes of a file; DataError when there is no such file."""
+        ...
+
+
+class Folder:
+    """The files of a directory."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def names(self) -> list[str]:
+        return sorted(path.name for path in self.path.iterdir()) if self.path.is_dir() else []
+
+    def read(self, name: str) -> memoryview:
+        try:
+            with (self.path / name).open("rb") as stream:
+                return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+        except (OSError, ValueError) as error:  # an empty file cannot be mapped
+            raise DataError(f"no {name} in {self.path}, or it cannot be read: {error}") from error
+
+
+class Packed:
+    """The files inside an export."""
+
+    def __init__(self, path: Path):
+        """DataError when the archive is broken."""
+        self.path = path
+        try:
+            with zipfile.ZipFile(path) as archive:
+                entries = {entry.filename: (entry.header_offset, entry.file_size) for entry in archive.infolist()}
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
+            raise DataError(f"{path} is damaged: {error}: export it again") from error
+        with path.open("rb") as stream:
+            self._bytes = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+        self._places = {name: (self._data(header), size) for name, (header, size) in entries.items()}
+        self.start = min(header for header, _ in entries.values())
+
+    def _data(self, header: int) -> int:
+        """Where an entry's bytes begin: behind its local header, its name and what pads it."""
+        name, extra = struct.unpack("<HH", self._bytes[header + 26 : header + 30])
+        return header + 30 + name + extra
+
+    def names(self) -> list[str]:
+        return sorted(self._places)
+
+    def read(self, name: str) -> memoryview:
+        if name not in self._places:
+            raise DataError(f"no {name} in {self.path}")
+        start, size = self._places[name]
+        return self._bytes[start : start + size]
+
+    def model(self) -> bytes:
+        """The ONNX model before the files."""
+        return bytes(self._bytes[: self.start - len(_head(len(self._bytes) - self.start))])
+
+
+def is_packed(path: Path) -> bool:
+    """Whether files stand behind the model."""
+    return zipfile.is_zipfile(path)
+
+
+def arrays(assets: Assets, name: str) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file, mapped. DataError when it is broken."""
+    held = assets.read(name)
+    try:
+        size = int.from_bytes(held[:8], "little")
+        header = json.loads(bytes(held[8 : 8 + size]))
+        return {key: _array(held[8 + size :], about) for key, about in header.items() if key != "__metadata__"}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{name} is broken ({error}): make it again") from error
+
+
+def _array(data: memoryview, about: dict) -> np.ndarray:
+    begin, end = about["data_offsets"]
+    return np.frombuffer(data[begin:end], _TYPES[about["dtype"]]).reshape(about["shape"])
+
+
+def pack(model: bytes, files: Mapping[str, bytes]) -> bytes:
+    """A model and files behind it; the model alone where there are none."""
+    if not files:
+        return model
+    size = len(_archive(files, 0))  # padding depends on where the archive begins, its size does not
+    head = _head(size)
+    return model + head + _archive(files, len(model) + len(head))
+
+
+def _archive(files: Mapping[str, bytes], offset: int) -> bytes:
+    """A zip archive for the place `offset` of a file, each entry's bytes at a multiple of _ALIGN there; its size is the same anywhere."""
+    out, padded = io.BytesIO(), 0
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for name, contents in files.items():
+            padding = -(offset + out.tell() + 30 + len(name.encode()) + 4) % _ALIGN
+            entry = zipfile.ZipInfo(name)
+            entry.extra = struct.pack("<HH", 0xB70E, padding) + bytes(padding)  # stands before the bytes and in the directory
+            archive.writestr(entry, contents)
+            padded += 2 * padding
+        archive.comment = bytes(2 * _ALIGN * len(files) - padded)
+    return out.getvalue()
+
+
+def _head(size: int) -> bytes:
+    """Tag and length of a field of so many bytes."""
+    return _varint(_FIELD << 3 | 2) + _varint(size)
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number >= 128:
+        out.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*out, number])

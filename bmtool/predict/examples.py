@@ -1,0 +1,14 @@
+"""Examples to measure on: raw inputs with what is right, read by each model in its own way."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Example:
+    """`raw` is the input as it came, `truth` what is right, by name; `read` is the input as the model that is measured takes it."""
+
+    name: str
+    raw: Any
+    truth: Any
+    read: Any = field(default=None, compare=False)

@@ -1,0 +1,103 @@
+"""Predictors that give classes, several of them as one, and how they are measured. numpy only."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from bmtool.config.options import Top
+from bmtool.errors import DataError
+from bmtool.measure.labels import LabelMeter
+from bmtool.measure.report import Measured
+from bmtool.predict.examples import Example
+from bmtool.predict.values import Labels
+
+
+class Classifier(Protocol):
+    labels: list[str]
+
+    def read(self, raw: Any) -> Any:
+        """One input as the model takes it; BadInput when it cannot be used."""
+        ...
+
+    def probabilities(self, inputs: Sequence[Any]) -> np.ndarray:
+        """[N, labels] of inputs that were read, independent of what else is among them."""
+        ...
+
+
+def likeliest(labels: Sequence[str], probabilities: np.ndarray, options: Top) -> list[Labels]:
+    """The `top` likeliest classes of each row."""
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, : options.top]
+    return [Labels(tuple((labels[c], float(p[c])) for c in best)) for best, p in zip(order, probabilities)]
+
+
+class Ensemble:
+    """The weighted mean of the probabilities of several classifiers that tell the same classes apart; each reads inputs in its own way."""
+
+    def __init__(self, members: Sequence[Classifier], weights: Sequence[float]):
+        """DataError unless all know the same classes, in whatever order."""
+        first = members[0]
+        for member in members[1:]:
+            if different := set(first.labels) ^ set(member.labels):
+                raise DataError(f"the models differ in their classes ({', '.join(sorted(different)[:5])}): they cannot be averaged")
+        self.members, self.labels, self.weights = list(members), list(first.labels), np.array(weights) / sum(weights)
+        self._columns = [[member.labels.index(label) for label in self.labels] for member in members]
+
+    def read(self, raw: Any) -> Any:
+        return [member.read(raw) for member in self.members]
+
+    def probabilities(self, inputs: Sequence[Any]) -> np.ndarray:
+        parts = zip(self.members, zip(*inputs), self._columns)
+        each = [member.probabilities(read)[:, columns] for member, read, columns in parts]
+        return np.tensordot(self.weights, each, axes=1)
+
+    def predict(self, inputs: Sequence[Any], options: Top = Top()) -> list[Labels]:
+        return likeliest(self.labels, self.probabilities(inputs), options)
+
+
+combine = Ensemble
+
+
+class Evaluation:
+    """Feeds a meter with what a classifier says of examples whose truth is the name of a class."""
+
+    names: ClassVar = LabelMeter.names
+
+    def __init__(self, predictor: Classifier, columns: int):
+        self.predictor = predictor
+        self.meter = LabelMeter(predictor.labels, columns, getattr(predictor, "positive", None))
+        self._number = {label: number for number, label in enumerate(predictor.labels)}
+
+    def refuses(self, example: Example) -> str:
+        """Why an example cannot be measured; "" when it can."""
+        return "" if example.truth in self._number else "a class that the model does not know"
+
+    def unlike(self, other: "Evaluation") -> dict[str, str]:
+        """Figures that cannot be compared with another model's, and why."""
+        return {}
+
+    def add(self, examples: Sequence[Example], weight: np.ndarray) -> Iterator[dict]:
+        """Count some examples, and give a record of each."""
+        said = self.predictor.probabilities([example.read for example in examples])
+        truth = np.array([self._number[example.truth] for example in examples])
+        self.meter.add(said, truth, weight)
+        for example, p, true in zip(examples, said, truth):
+            given = int(p.argmax())
+            self.note(example, given == true, float(p[given]), self.predictor.labels[given])
+            yield {
+                "input": example.name, "reference": example.truth, "prediction": self.predictor.labels[given],
+                "probability": round(float(p[given]), 6), "probability_of_reference": round(float(p[true]), 6),
+            }  # fmt: skip
+
+    def note(self, example: Example, right: bool, probability: float, given: str) -> None:
+        """Hears of every answer; a kit that can show mistakes keeps them."""
+
+    def measured(self) -> Measured:
+        return self.meter.measured()
+
+    def warnings(self, measured: Measured) -> Iterator[str]:
+        """What a reader of the figures should know."""
+        commonest, share = self.meter.chance()
+        low = measured.figures["accuracy"].low
+        if len(self.predictor.labels) > 1 and low <= share:
+            yield f"no better than chance: always saying {commonest!r} would be right {share:.4f} of the time"

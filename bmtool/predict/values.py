@@ -1,0 +1,133 @@
+"""What models say. Every kind of value is one JSON object and one line of text, wherever it is shown: shell, Python, HTTP, page."""
+
+import base64
+import io
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Value(Protocol):
+    def record(self) -> dict[str, Any]:
+        """As JSON has it."""
+        ...
+
+    def line(self) -> str:
+        """As a line of text has it, cells apart by tabs."""
+        ...
+
+    def distance(self, other: Any) -> float:
+        """How far another model's answer to the same input is from this one, in the unit of its numbers: what an export is held to."""
+        ...
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Classes with their probabilities, likeliest first."""
+
+    classes: tuple[tuple[str, float], ...]
+
+    def record(self) -> dict[str, Any]:
+        shown = [{"label": label, "probability": round(p, 6)} for label, p in self.classes]
+        return {"label": self.classes[0][0], "classes": shown}
+
+    def line(self) -> str:
+        return "\t".join(f"{label} {p:.4f}" for label, p in self.classes)
+
+    def distance(self, other: "Labels") -> float:
+        theirs, least = dict(other.classes), min(p for _, p in other.classes)
+        return max(abs(p - theirs.get(label, min(p, least))) for label, p in self.classes)
+
+
+@dataclass(frozen=True)
+class Text:
+    """Ways to write something, likeliest first. `unread` are words that were copied though they look as if they were meant otherwise;
+    `details` is what else is known of the best way."""
+
+    n_best: tuple[tuple[str, float], ...]
+    unread: tuple[str, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        return self.n_best[0][0]
+
+    @property
+    def confidence(self) -> float:
+        """The probability of the best text."""
+        return self.n_best[0][1]
+
+    def record(self) -> dict[str, Any]:
+        shown = [{"text": text, "probability": round(p, 6)} for text, p in self.n_best]
+        best = {"text": self.text, "confidence": round(self.confidence, 6)}
+        return best | {"n_best": shown, "unread": list(self.unread)} | self.details
+
+    def line(self) -> str:
+        return "\t".join(f"{text} {p:.4f}" for text, p in self.n_best)
+
+    def distance(self, other: "Text") -> float:
+        """Ways that are as likely may change places, and the last ones may fall out."""
+        theirs, least = dict(other.n_best), min(p for _, p in other.n_best)
+        return max(abs(p - theirs.get(text, min(p, least))) for text, p in self.n_best)
+
+
+@dataclass(frozen=True)
+class Vector:
+    """Numbers float [F] under a name, and figures beside them."""
+
+    name: str
+    numbers: np.ndarray
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        return self.figures | {self.name: self.numbers.round(5).tolist()}
+
+    def line(self) -> str:
+        return "\t".join(f"{name} {value:.6f}" for name, value in self.figures.items())
+
+    def distance(self, other: "Vector") -> float:
+        own = np.append(self.numbers, list(self.figures.values()))
+        return float(np.abs(own - np.append(other.numbers, list(other.figures.values()))).max())
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Pixels float [H, W, C] in 0 .. 1, and figures beside them."""
+
+    pixels: np.ndarray
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        return self.figures | {"image": base64.b64encode(self.png()).decode()}
+
+    def png(self) -> bytes:
+        from PIL import Image
+
+        pixels = (self.pixels.clip(0, 1) * 255).round().astype(np.uint8)
+        out = io.BytesIO()
+        Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(out, "PNG")
+        return out.getvalue()
+
+    def line(self) -> str:
+        return "\t".join(f"{name} {value:.4f}" for name, value in self.figures.items())
+
+    def distance(self, other: "Picture") -> float:
+        return float(np.abs(self.pixels - other.pixels).mean())
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number in the unit of what was learned; `unit` is the typical size of an error that matters, for comparisons."""
+
+    value: float
+    unit: float = 1.0
+
+    def record(self) -> dict[str, Any]:
+        return {"value": round(self.value, 6)}
+
+    def line(self) -> str:
+        return f"{self.value:.6g}"
+
+    def distance(self, other: "Number") -> float:
+        return abs(self.value - other.value) / self.unit

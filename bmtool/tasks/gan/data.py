@@ -1,5 +1,0 @@
-"""Preparing images."""
-
-from bmtool.images.prepare import prepare
-
-__all__ = ["prepare"]

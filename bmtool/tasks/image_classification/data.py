@@ -1,5 +1,0 @@
-"""Preparing labelled images."""
-
-from bmtool.images.prepare import prepare
-
-__all__ = ["prepare"]

@@ -1,0 +1,46 @@
+"""Text to measure on: of a prepared split, or of files of sentences or pairs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bmtool.data.tally import Tally
+from bmtool.errors import ConfigError, DataError
+from bmtool.predict.examples import Example
+from bmtool.tasks.pinyin2hanzi import prepare
+
+UNITS = ("sentence", "run")
+RUN_LENGTHS = range(2, 41)
+
+
+def split(data: Any, prepared: Path, name: str, reads: list[Any]) -> Iterator[Example]:
+    """The examples of a split of prepared data that hold hanzi."""
+    for number, (source, code_points) in enumerate(prepare.split_texts(str(prepared), name)):
+        yield _example(f"{name}:{number}", source, code_points)
+
+
+def file(path: Path, unit: str | None, tally: Tally, reads: list[Any]) -> Iterator[Example]:
+    """Sentences of a text or pair file, cut where a model of `reads` could not take them whole; or its runs of 2 to 40 hanzi."""
+    if not path.is_file():
+        raise DataError(f"no such file: {path}")
+    if unit not in (None, *UNITS):
+        raise ConfigError(f"--unit: expected {' or '.join(UNITS)}, got {unit!r}")
+    longest = min(one.model.max_length for one in reads)
+    for source, hanzi in prepare.read_examples(path, tally):
+        is_hanzi = hanzi > 0
+        for start, end in _runs(is_hanzi) if unit == "run" else prepare.cut(is_hanzi, longest):
+            if is_hanzi[start:end].any():
+                tally.kept += 1
+                yield _example(f"{path}:{tally.kept}", source[start:end], hanzi[start:end])
+
+
+def _example(name: str, source: np.ndarray, hanzi: np.ndarray) -> Example:
+    return Example(name, source.tolist(), [chr(code) if code else None for code in hanzi.tolist()])
+
+
+def _runs(is_hanzi: np.ndarray) -> list[tuple[int, int]]:
+    """(start, end) of every run of hanzi of a length in RUN_LENGTHS."""
+    bounds = np.flatnonzero(np.diff(is_hanzi, prepend=False, append=False)).reshape(-1, 2).tolist()
+    return [(start, end) for start, end in bounds if end - start in RUN_LENGTHS]
