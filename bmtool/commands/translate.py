@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bmtool.base.suggest import suggest
+from bmtool.chinese.syllables import FUZZY
+from bmtool.chinese.traditional import to_traditional
 from bmtool.commands.lines import chunks, standard_input, warn
 from bmtool.commands.loading import load_model
 from bmtool.errors import ConfigError
@@ -79,8 +81,6 @@ def _position(arc: Any, place: int, hanzi: str, candidates: list) -> dict:
 
 def fuzzy_names(names: Iterable[str]) -> tuple[str, ...]:
     """The names of fuzzy sounds; `all` stands for every one."""
-    from bmtool.tasks.pinyin2hanzi.typed import FUZZY
-
     for name in names:
         if name not in FUZZY and name != "all":
             raise ConfigError(
@@ -92,15 +92,6 @@ def fuzzy_names(names: Iterable[str]) -> tuple[str, ...]:
 def _traditional(translation: Any) -> Any:
     n_best = [(to_traditional(text), probability) for text, probability in translation.n_best]
     return replace(translation, text=n_best[0][0], n_best=n_best)
-
-
-def to_traditional(text: str) -> str:
-    """Simplified to traditional characters, by OpenCC's phrase tables. ConfigError when OpenCC is not installed."""
-    try:
-        import opencc
-    except ImportError as error:
-        raise ConfigError("--traditional needs OpenCC: pip install 'bmtool[text]'") from error
-    return opencc.OpenCC("s2t").convert(text)
 
 
 def translate(  # noqa: PLR0913
