@@ -45,7 +45,8 @@ class Translator:
         return made
 
     def __call__(self, lines: list[str], reading: Reading = Reading()) -> list[Any]:
-        from bmtool.tasks.pinyin2hanzi import lexicon, predict
+        from bmtool.tasks.pinyin2hanzi import predict
+        from bmtool.tasks.pinyin2hanzi.typed import lexicon
 
         words = lexicon.load(Path(reading.lexicon)) if reading.lexicon else None
         options = predict.Options(fuzzy_names(reading.fuzzy), reading.initials, words, reading.context)

@@ -13,8 +13,8 @@ from bmtool.chinese import pinyin
 from bmtool.chinese.pinyin import Token
 from bmtool.nn import search
 from bmtool.tasks.pinyin2hanzi import typed
-from bmtool.tasks.pinyin2hanzi.lattice import Arc, Lattice, linear
-from bmtool.tasks.pinyin2hanzi.lexicon import Lexicon
+from bmtool.tasks.pinyin2hanzi.typed.lattice import Arc, Lattice, linear
+from bmtool.tasks.pinyin2hanzi.typed.lexicon import Lexicon
 from bmtool.tasks.pinyin2hanzi.vocab import Vocabulary
 
 BATCH_TOKENS = 2048

@@ -9,8 +9,8 @@ import numpy as np
 
 from bmtool.chinese.pinyin import COPY_CLASSES
 from bmtool.nn import search
-from bmtool.tasks.pinyin2hanzi.lattice import Arc, Lattice
 from bmtool.tasks.pinyin2hanzi.predict import Written, batches
+from bmtool.tasks.pinyin2hanzi.typed.lattice import Arc, Lattice
 from bmtool.tasks.pinyin2hanzi.vocab import BEGIN, COPY, END, INPUTS, PAD, SPECIALS, UNKNOWN, Vocabulary
 
 EXTRA_STEPS = 10  # free generation may write so many tokens more than it read

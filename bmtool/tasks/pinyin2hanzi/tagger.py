@@ -11,8 +11,8 @@ import numpy as np
 
 from bmtool.ngram.model import NgramModel
 from bmtool.tasks.pinyin2hanzi.decode import BOUNDARY, Candidates, Channel, Found, Path, search, window
-from bmtool.tasks.pinyin2hanzi.lattice import Arc, Lattice, linear, straighten
 from bmtool.tasks.pinyin2hanzi.predict import Written, batches
+from bmtool.tasks.pinyin2hanzi.typed.lattice import Arc, Lattice, linear, straighten
 from bmtool.tasks.pinyin2hanzi.vocab import PAD, Vocabulary
 
 FLOOR = -14.0  # log-probability: the network rules nothing out
