@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from bmtool.base.files import write_bytes
 from bmtool.engine import export as onnx_export
 from bmtool.engine.onnx import open_model
 from bmtool.errors import ExportMismatch
 from bmtool.tasks.pinyin2hanzi import data, tables
-from bmtool.tasks.pinyin2hanzi.model import EncoderDecoder, Tagger
+from bmtool.tasks.pinyin2hanzi.model import Tagger
 from bmtool.tasks.pinyin2hanzi.onnx import from_onnx
 from bmtool.tasks.pinyin2hanzi.predict import Predictor, best_readings
 from bmtool.tasks.pinyin2hanzi.vocab import INPUTS, Vocabulary
+from bmtool.text.seq2seq.model import EncoderDecoder
 
 TOLERANCE = 1e-3  # on log-probabilities of single hanzi, float32
 INT8_LOSS = 0.01  # the largest fall in character accuracy that int8 may cost
@@ -53,61 +53,23 @@ def export(task: Any, path: Path, *, int8: bool, metadata: dict) -> dict:
 
 
 def _tagger(model: Tagger, int8: bool) -> tuple[Any, dict]:
-    source = torch.full((3, 7), len(INPUTS) - 1)
-    arguments = {"source": source, "known": torch.zeros_like(source), "pairs": torch.zeros(3, 7, 5, dtype=torch.int64)}
-    axes = {"source": ("batch", "length"), "known": ("batch", "length"), "pairs": ("batch", "length", "candidates")}
-    proto = onnx_export.trace(model, arguments, axes, ["log_p"])
-    return (onnx_export.quantise(proto) if int8 else proto), {}
-
-
-class _Start(nn.Module):
-    def __init__(self, model: EncoderDecoder):
-        super().__init__()
-        self.model = model
-
-    def forward(self, source: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.model.start(source).values())
-
-
-class _Step(nn.Module):
-    def __init__(self, model: EncoderDecoder, names: list[str]):
-        super().__init__()
-        self.model, self.names = model, names
-
-    def forward(self, token: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        scores, moved = self.model.step(token, dict(zip(self.names, state)))
-        return scores, *moved.values()
+    [proto] = _traced(model, int8)
+    return proto, {}
 
 
 def _encoder_decoder(model: EncoderDecoder, int8: bool) -> tuple[Any, dict]:
-    source = torch.full((3, 7), len(INPUTS) - 1)
-    with torch.no_grad():
-        state = model.start(source)
-        for _ in range(4):
-            state |= model.step(torch.zeros(3, dtype=torch.int64), state)[1]
-    axes = {name: _state_axes(name, value) for name, value in state.items()}
-    moving = list(model.head.MOVING)
-    start = onnx_export.trace(_Start(model), {"source": source}, {"source": ("batch", "length")}, list(state))
-    step = onnx_export.trace(
-        _Step(model, list(state)), {"token": torch.zeros(3, dtype=torch.int64)} | state, {"token": ("rows",)} | axes,
-        ["scores", *(f"next_{name}" for name in moving)],
-    )  # fmt: skip
-    if int8:
-        start, step = onnx_export.quantise(start), onnx_export.quantise(step)
-    empty = {name: [1 if isinstance(axis, str) else axis for axis in names] for name, names in axes.items()}
+    (start, step), moving = _traced(model, int8), list(model.head.MOVING)
+    axes = {
+        value.name: [axis.dim_value or 1 for axis in value.type.tensor_type.shape.dim] for value in step.graph.input
+    }
+    empty = {name: sizes for name, sizes in axes.items() if name != "token"}
     return onnx_export.start_and_step(start, step, moving), {"state": empty, "moving": moving}
 
 
-def _state_axes(name: str, value: Tensor) -> tuple[str | int, ...]:
-    """Which axes of a state tensor change: rows always, and where it holds one entry a position, that one."""
-    growing = {
-        "past": (4, "written"),
-        "memory": (4 if value.ndim == 6 else 1, "length"),
-        "keys": (1, "length"),
-        "keep": (1, "length"),
-    }
-    axis, label = growing.get(name, (0, "rows"))
-    return tuple("rows" if i == 0 else label if i == axis else size for i, size in enumerate(value.shape))
+def _traced(model: Tagger | EncoderDecoder, int8: bool) -> list[Any]:
+    graphs = model.graphs(torch.full((3, 7), len(INPUTS) - 1))
+    protos = [onnx_export.trace(graph.module, graph.example, graph.axes, graph.outputs) for graph in graphs]
+    return [onnx_export.quantise(proto) if int8 else proto for proto in protos]
 
 
 def _examples(vocabulary: Vocabulary, max_length: int) -> list[list[tuple[list[int], list[str | None]]]]:

@@ -6,9 +6,10 @@ from typing import Any
 from bmtool.errors import DataError
 from bmtool.tasks.pinyin2hanzi import tables
 from bmtool.tasks.pinyin2hanzi.predict import Predictor
-from bmtool.tasks.pinyin2hanzi.sequence import OnnxEncoderDecoder, SequencePredictor
+from bmtool.tasks.pinyin2hanzi.sequence import SequencePredictor
 from bmtool.tasks.pinyin2hanzi.tagger import OnnxTagger, TaggerPredictor
 from bmtool.tasks.pinyin2hanzi.vocab import Vocabulary
+from bmtool.text.seq2seq.onnx import OnnxEncoderDecoder
 
 
 def from_onnx(path: Path, session: Any, metadata: dict) -> Predictor:

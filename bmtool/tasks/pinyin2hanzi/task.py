@@ -11,12 +11,14 @@ from torch import Tensor
 from bmtool.data.batching import LengthBatches, LengthSource
 from bmtool.engine.task import Best, Identity, Loss
 from bmtool.tasks.pinyin2hanzi import data, export, model, tables
-from bmtool.tasks.pinyin2hanzi.backend import TorchEncoderDecoder, TorchTagger
+from bmtool.tasks.pinyin2hanzi.backend import TorchTagger
 from bmtool.tasks.pinyin2hanzi.config import Config
 from bmtool.tasks.pinyin2hanzi.predict import Predictor
 from bmtool.tasks.pinyin2hanzi.sequence import SequencePredictor
 from bmtool.tasks.pinyin2hanzi.tagger import TaggerPredictor
-from bmtool.tasks.pinyin2hanzi.vocab import COPY, END, FILE, PAD, Vocabulary, find_pairs
+from bmtool.tasks.pinyin2hanzi.vocab import COPY, FILE, Vocabulary, find_pairs
+from bmtool.text.seq2seq.backend import TorchEncoderDecoder
+from bmtool.text.seq2seq.specials import END, PAD
 
 
 @dataclass

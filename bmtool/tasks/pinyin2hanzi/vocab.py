@@ -14,13 +14,14 @@ from bmtool.chinese.readings import heteronyms
 from bmtool.chinese.syllables import SYLLABLES
 from bmtool.chinese.variants import READINGS
 from bmtool.errors import DataError
+from bmtool.text.seq2seq.specials import PAD, UNKNOWN
 
 FILE = "vocab.json"
 INPUTS = ("<pad>", *COPY_CLASSES, *SYLLABLES)
 INPUT_ID = {name: number for number, name in enumerate(INPUTS)}
-# Specials of the target side of encoder-decoder models; hanzi follow.
-PAD, BEGIN, END, UNKNOWN, COPY = range(5)
-SPECIALS = 5
+# Hanzi ids begin behind those of seq2seq.specials and one that stands for a copy.
+COPY = UNKNOWN + 1
+SPECIALS = COPY + 1
 
 
 def input_id(token: Token) -> int:
