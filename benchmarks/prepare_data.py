@@ -73,7 +73,7 @@ def _lines(files: list[Path], share: float = 1.0) -> Iterator[str]:
 def labelling(files: list[Path]) -> None:
     from pypinyin import lazy_pinyin
 
-    from bmtool.chinese.pinyin import hanzi_runs
+    from bmtool.chinese.hanzi import hanzi_runs
     from bmtool.chinese.readings import Labeller, code_points
 
     total = sum(1 for _ in _lines(files))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bmtool.chinese.pinyin import is_hanzi
+from bmtool.chinese.hanzi import is_hanzi
 from bmtool.chinese.readings import labeller
 from bmtool.commands.loading import load_model
 from bmtool.tasks.pinyin2hanzi.proofread import proofread

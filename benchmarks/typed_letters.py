@@ -16,20 +16,19 @@ from pathlib import Path
 from random import Random
 
 from bmtool.chinese import pinyin
+from bmtool.chinese.hanzi import HANZI, hanzi_runs
 from bmtool.chinese.readings import labeller
 from bmtool.chinese.variants import LATIN
 from bmtool.commands.loading import load_model
 from bmtool.tasks.pinyin2hanzi.predict import translate
 
-HANZI = f"[{pinyin.HANZI}]"
-MIXED = re.compile(
-    f"(?<![A-Za-z{pinyin.HANZI}])({HANZI}{{2,9}})([A-Za-z]{{2,9}})({HANZI}{{0,9}})(?![A-Za-z{pinyin.HANZI}])"
-)
+ONE = f"[{HANZI}]"
+MIXED = re.compile(f"(?<![A-Za-z{HANZI}])({ONE}{{2,9}})([A-Za-z]{{2,9}})({ONE}{{0,9}})(?![A-Za-z{HANZI}])")
 
 
 def runs(text: str, least: int, most: int) -> list[str]:
     """Runs of hanzi of these lengths."""
-    return [run for run in pinyin.hanzi_runs(text) if least <= len(run) <= most]
+    return [run for run in hanzi_runs(text) if least <= len(run) <= most]
 
 
 def mixed(text: str, chosen: Callable[[str], bool]) -> list[str]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 __version__ = "0.3.0"
-__all__ = ["Reading", "Translator", "translate"]
+__all__ = ["Model", "Translator", "translate"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 import bmtool
+from bmtool import flags
 from bmtool.errors import BmtoolError, ConfigError, ResourceError
 
 app = typer.Typer(
@@ -27,7 +29,7 @@ Overrides = Annotated[
 ]
 
 
-def command(function: Callable, to: typer.Typer = app) -> Callable:
+def command(function: Callable, to: typer.Typer = app, cls: type[TyperCommand] | None = None) -> Callable:
     """Register a command whose BmtoolError is printed on stderr and becomes the exit code."""
 
     @functools.wraps(function)
@@ -49,7 +51,7 @@ def command(function: Callable, to: typer.Typer = app) -> Callable:
             print(f"bmtool: {error or 'out of memory'}", file=sys.stderr)
             raise typer.Exit(ResourceError.exit_code) from error
 
-    return to.command()(run)
+    return to.command(cls=cls)(run)
 
 
 @app.callback(invoke_without_command=True)
@@ -123,7 +125,7 @@ def evaluate(  # noqa: PLR0913
     models: Annotated[
         list[str],
         typer.Argument(
-            help="A run directory or an exported .onnx file; of several, the mean of their probabilities.",
+            help="A run directory or an exported .onnx file; several are averaged, or vote.",
             metavar="RUN|FILE.onnx",
         ),
     ],
@@ -135,14 +137,20 @@ def evaluate(  # noqa: PLR0913
         ),
     ] = None,
     unit: Annotated[
-        str, typer.Option(help="With --data: `sentence`, or `run` for every run of 2 to 40 hanzi.")
-    ] = "sentence",
+        str | None,
+        typer.Option(
+            help="With --data, for pinyin2hanzi: `sentence` (the default), or `run` for every run of 2 to 40 hanzi."
+        ),
+    ] = None,
     require: Annotated[
         list[str], typer.Option(help='A bound that must hold, else exit 3: --require "cer<=0.08".')
     ] = [],  # noqa: B006
     baseline: Annotated[
         str | None, typer.Option(help="Another run or .onnx file: is the difference significant?")
     ] = None,
+    weight: Annotated[
+        list[float], typer.Option(help="Of several models: how much each counts, in their order.", show_default=False)
+    ] = [],  # noqa: B006
     output: Annotated[
         str | None, typer.Option(help="Directory for the report; default: the run's eval/, or beside the .onnx file.")
     ] = None,
@@ -153,35 +161,22 @@ def evaluate(  # noqa: PLR0913
     """
     from bmtool.commands import evaluate
 
-    evaluate.evaluate(models, split=split, data=data, unit=unit, require=require, baseline=baseline, output=output)
+    evaluate.evaluate(
+        models, split=split, data=data, unit=unit, require=require, baseline=baseline, output=output, weight=weight
+    )
 
 
-@command
+@functools.partial(command, cls=flags.command(lambda entry: (entry.takes, entry.gives) == ("text", "text")))
 def translate(  # noqa: PLR0913
+    context: typer.Context,
     text: Annotated[
-        list[str], typer.Argument(help="Lines of pinyin; without any, standard input is read.", metavar="[TEXT]...")
+        list[str], typer.Argument(help="Lines of text; without any, standard input is read.", metavar="[TEXT]...")
     ] = [],  # noqa: B006
     model: Annotated[
         str, typer.Option(help="A run directory or an exported .onnx file.", envvar="BMTOOL_MODEL", show_default=False)
     ] = "default",
     input_: Annotated[str | None, typer.Option("--input", help="A file of lines.", metavar="FILE")] = None,
-    n_best: Annotated[int, typer.Option(min=1, max=100, help="So many ways to write each line, tab-separated.")] = 1,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with probabilities.")] = False,
-    context: Annotated[str, typer.Option(help="Text that stands before each line and helps to choose.")] = "",
-    lexicon: Annotated[
-        str | None,
-        typer.Option(
-            help="Your own words: a line each of word, pinyin, weight (tabs; two may be left out).", metavar="FILE"
-        ),
-    ] = None,
-    fuzzy: Annotated[
-        list[str],
-        typer.Option(help="Sounds that count as one: z/zh, an/ang, n/l ..., or all. May be repeated.", metavar="A/B"),
-    ] = [],  # noqa: B006
-    initials: Annotated[bool, typer.Option("--initials", help="Initials may stand for syllables: wmdj.")] = False,
-    traditional: Annotated[
-        bool, typer.Option("--traditional", help="Write traditional characters (needs OpenCC).")
-    ] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Show what was weighed for every syllable.")] = False,
     interactive: Annotated[
         bool, typer.Option("--interactive", "-i", help="Choose among candidates by number.")
@@ -190,40 +185,31 @@ def translate(  # noqa: PLR0913
         str | None, typer.Option(help="Look for homophone errors in a file of Chinese text instead.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Pinyin to Chinese text, line by line.
-
-    Without --model the one that comes with bmtool answers.
-    """
+    """Text to text, line by line: pinyin to Chinese, by the model that comes with bmtool unless --model names another."""
     from bmtool.commands import translate
 
+    options = context.meta[flags.OPTIONS]
     if proofread is not None and (text or input_ or interactive):
         raise ConfigError("--proofread reads a file of text: it takes no pinyin beside it")
     if interactive and (text or input_ or json):
         raise ConfigError("--interactive asks for its lines: leave TEXT, --input and --json out")
-    reading = translate.Reading(n_best, context, tuple(fuzzy), initials, lexicon, traditional)
     if proofread is not None:
         translate.proofread(proofread, model=model, as_json=json)
     elif interactive:
-        translate.interactive(model=model, reading=reading)
+        translate.interactive(model=model, options=options)
     else:
-        translate.translate(text, model=model, input_file=input_, reading=reading, as_json=json, explain=explain)
+        translate.translate(text, model=model, input_file=input_, as_json=json, explain=explain, options=options)
 
 
-@command
-def predict(  # noqa: PLR0913
+@functools.partial(command, cls=flags.command(lambda entry: True))
+def predict(
+    context: typer.Context,
     model: Model,
     inputs: Annotated[
         list[str],
         typer.Argument(help="Image files or folders of them; lines of text; for a GAN, numbers.", metavar="INPUT..."),
     ],
-    top: Annotated[int, typer.Option(min=1, max=1000, help="So many of the likeliest answers.")] = 5,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    explain: Annotated[
-        str | None, typer.Option(help="A picture of why: where in each image the evidence lies.", metavar="FILE.png")
-    ] = None,
-    output: Annotated[
-        str | None, typer.Option(help="Where a model that makes pictures puts them.", metavar="FILE.png")
-    ] = None,
 ) -> None:
     """What a model says of files, a line each.
 
@@ -231,7 +217,8 @@ def predict(  # noqa: PLR0913
     """
     from bmtool.commands import predict
 
-    predict.predict(model, inputs, top=top, as_json=json, explain=explain, output=output)
+    options, pictures = context.meta[flags.OPTIONS], context.meta[flags.PICTURES]
+    predict.predict(model, inputs, as_json=json, pictures=pictures, options=options)
 
 
 @command
@@ -280,6 +267,10 @@ def annotate(
 def export_onnx(
     run: Run,
     int8: Annotated[bool, typer.Option("--int8", help="Quantise weights to 8 bits.")] = False,
+    samples: Annotated[
+        str | None,
+        typer.Option(help="What int8 is judged on; default: the validation split of the run's data.", metavar="PATH"),
+    ] = None,
     output: Annotated[
         str | None, typer.Option(help="Where to write; default: the run's export/.", metavar="FILE")
     ] = None,
@@ -290,7 +281,7 @@ def export_onnx(
     """
     from bmtool.commands import export_onnx
 
-    export_onnx.export_onnx(run, output=output, int8=int8)
+    export_onnx.export_onnx(run, output=output, int8=int8, samples=samples)
 
 
 selfcheck_app = typer.Typer(

@@ -34,9 +34,9 @@ class Entry:
         for place in (f"{self.package}.{own}", shared.format(kit=self.kit, gives=self.gives)):
             module, _, attribute = place.partition(":")
             if module and find_spec(module) is not None:
-                found = getattr(importlib.import_module(module), attribute, None)
-                if found is not None:
-                    return found
+                found = importlib.import_module(module)
+                if not attribute or hasattr(found, attribute):
+                    return getattr(found, attribute) if attribute else found
         raise LookupError(f"{self.package} has no {part}")
 
     def has(self, part: str) -> bool:
@@ -56,7 +56,7 @@ PARTS = {
     "task": ("task:Task", ""),
     "predictor": ("predict:predictor", ""),
     "combine": ("predict:combine", "bmtool.predict.{gives}:combine"),
-    "examples": ("examples:Examples", "bmtool.{kit}.examples:Examples"),
+    "examples": ("examples", "bmtool.{kit}.examples"),
     "evaluation": ("metrics:Evaluation", "bmtool.predict.{gives}:Evaluation"),
 }
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch.utils._pytree import tree_leaves
 
 from bmtool import registry
-from bmtool.chinese.pinyin import SYLLABLES
+from bmtool.chinese.syllables import SYLLABLES
 from bmtool.commands.loading import load_model
 from bmtool.commands.prepare_data import prepare_data
 from bmtool.commands.train import pretrain

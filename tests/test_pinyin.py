@@ -11,13 +11,13 @@ from pypinyin.pinyin_dict import pinyin_dict
 from bmtool.chinese import pinyin
 from bmtool.chinese.pinyin import (
     COPY_CLASSES,
-    SYLLABLES,
     copy_class,
     looks_mistyped,
     read_syllables,
     tokenise,
     tokenise_pinyin,
 )
+from bmtool.chinese.syllables import SYLLABLES
 
 
 def shown(text: str) -> str:

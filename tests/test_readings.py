@@ -11,8 +11,10 @@ from pypinyin import Style, lazy_pinyin
 from pypinyin.phrases_dict import phrases_dict
 
 from bmtool.chinese import variants
-from bmtool.chinese.pinyin import SYLLABLES, hanzi_runs, read_syllables, read_toned, tokenise
+from bmtool.chinese.hanzi import hanzi_runs
+from bmtool.chinese.pinyin import read_syllables, read_toned, tokenise
 from bmtool.chinese.readings import Labeller, code_points, load_dictionary
+from bmtool.chinese.syllables import SYLLABLES
 from bmtool.errors import DataError
 from bmtool.tasks.pinyin2hanzi import data
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, INPUTS, input_id

@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 
 from bmtool.chinese.annotate import annotate, with_mark
 from bmtool.chinese.readings import labeller
+from bmtool.chinese.syllables import alike
 from bmtool.errors import DataError
 from bmtool.ngram import estimate
 from bmtool.ngram.model import pack
-from bmtool.tasks.pinyin2hanzi import decode, lexicon, tagger, typed
-from bmtool.tasks.pinyin2hanzi.lattice import Arc, Lattice, linear, straighten
+from bmtool.tasks.pinyin2hanzi import decode, tagger, typed
 from bmtool.tasks.pinyin2hanzi.predict import Options, best_readings, translate
 from bmtool.tasks.pinyin2hanzi.proofread import proofread
 from bmtool.tasks.pinyin2hanzi.tagger import TaggerPredictor
+from bmtool.tasks.pinyin2hanzi.typed import lexicon
+from bmtool.tasks.pinyin2hanzi.typed.lattice import Arc, Lattice, linear, straighten
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, SPECIALS, build
 
 EXTRA = """
@@ -217,13 +219,13 @@ def test_a_wrong_tone_is_forgiven(predictor):
     ("r/l", "ren", "len"), ("an/ang", "guan", "guang"), ("en/eng", "shen", "sheng"), ("in/ing", "xin", "xing"), ("hui/fei", "hui", "fei"),
 ])  # fmt: skip
 def test_fuzzy_sounds_go_both_ways(name, one, other):
-    assert other in typed.alike(one, [name])
-    assert one in typed.alike(other, [name])
-    assert typed.alike(one, []) == []
+    assert other in alike(one, [name])
+    assert one in alike(other, [name])
+    assert alike(one, []) == []
 
 
 def test_fuzzy_sounds_combine():
-    assert set(typed.alike("zan", ["z/zh", "an/ang"])) == {"zhan", "zang", "zhang"}
+    assert set(alike("zan", ["z/zh", "an/ang"])) == {"zhan", "zang", "zhang"}
 
 
 def test_fuzzy_is_off_unless_asked_for_and_never_beats_what_was_typed(predictor):

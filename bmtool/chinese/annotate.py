@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 
 from bmtool.chinese import pinyin
 from bmtool.chinese.readings import Labeller
-
-_COMBINING = "\u0304\u0301\u030c\u0300"  # of tones 1 to 4
+from bmtool.chinese.syllables import TONE_MARKS
 
 
 def with_mark(toned: str) -> str:
@@ -24,7 +23,7 @@ def with_mark(toned: str) -> str:
         at = at if at >= 0 else 0  # m, n, ng, hm, hng: on the first nasal
         if letters[at] == "h":
             at += 1
-    return unicodedata.normalize("NFC", letters[: at + 1] + _COMBINING[int(tone) - 1] + letters[at + 1 :])
+    return unicodedata.normalize("NFC", letters[: at + 1] + TONE_MARKS[int(tone) - 1] + letters[at + 1 :])
 
 
 def with_number(toned: str) -> str:

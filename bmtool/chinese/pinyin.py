@@ -1,4 +1,4 @@
-"""Pinyin as people type it and Chinese as people write it, both cut into the same tokens. Needs the standard library only.
+"""Pinyin as people type it and Chinese as people write it, both cut into the same tokens.
 
 A token is a syllable (or, in text, a hanzi) or a *copy*: punctuation, a number, a Latin word or any other symbol that
 stands in input and output alike. Copies are seen by the model as a class (`copy_class`), never translated.
@@ -10,34 +10,11 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from bmtool.chinese.variants import ERHUA, LATIN, LETTERS, SPELLINGS
+from bmtool.chinese.hanzi import HANZI
+from bmtool.chinese.syllables import ALONE_ONLY, LONGEST, TONE_MARKS, canonical
+from bmtool.chinese.variants import ERHUA, LATIN, LETTERS
 
-VERSION = 2  # of the rules in this file; kept in every prepared data set, run and exported model
-
-# Every toneless syllable that some hanzi is read with; ü is v.
-SYLLABLES = tuple(
-    """
-a ai an ang ao ba bai ban bang bao bei ben beng bi bian biang biao bie bin bing bo bong bu ca cai can cang cao ce cei
-cen ceng cha chai chan chang chao che chen cheng chi chong chou chu chua chuai chuan chuang chui chun chuo ci cong cou
-cu cuan cui cun cuo da dai dan dang dao de dei den deng di dia dian diao die din ding diu dong dou du duan dui dun duo
-e ei en eng er fa fan fang fei fen feng fiao fo fou fu ga gai gan gang gao ge gei gen geng gong gou gu gua guai guan
-guang gui gun guo ha hai han hang hao he hei hen heng hm hng hong hou hu hua huai huan huang hui hun huo ji jia jian
-jiang jiao jie jin jing jiong jiu ju juan jue jun ka kai kan kang kao ke kei ken keng kong kou ku kua kuai kuan kuang
-kui kun kuo la lai lan lang lao le lei len leng li lia lian liang liao lie lin ling liu lo long lou lu luan lun luo lv
-lve m ma mai man mang mao me mei men meng mi mian miao mie min ming miu mo mou mu n na nai nan nang nao ne nei nen
-neng ng ni nia nian niang niao nie nin ning niu nong nou nu nuan nun nuo nv nve o ou pa pai pan pang pao pei pen peng
-pi pian piao pie pin ping po pou pu qi qia qian qiang qiao qie qin qing qiong qiu qu quan que qun ran rang rao re ren
-reng ri rong rou ru rua ruan rui run ruo sa sai san sang sao se sen seng sha shai shan shang shao she shei shen sheng
-shi shou shu shua shuai shuan shuang shui shun shuo si song sou su suan sui sun suo ta tai tan tang tao te tei teng ti
-tian tiao tie ting tong tou tu tuan tui tun tuo wa wai wan wang wei wen weng wo wong wu xi xia xian xiang xiao xie xin
-xing xiong xiu xu xuan xue xun ya yan yang yao ye yi yin ying yo yong you yu yuan yue yun za zai zan zang zao ze zei
-zen zeng zha zhai zhan zhang zhao zhe zhei zhen zheng zhi zhong zhou zhu zhua zhuai zhuan zhuang zhui zhun zhuo zi
-zong zou zu zuan zui zun zuo ê
-""".split()  # noqa: SIM905 (a wall of text reads better than 426 lines)
-)
-_KNOWN = frozenset(SYLLABLES)
-ALONE_ONLY = frozenset(("m", "n", "ng", "hm", "hng", "ê"))  # never found inside letters written together
-_LONGEST = max(map(len, SYLLABLES))
+VERSION = 2  # of the rules in this file and of the table of syllables; kept in every prepared data set, run and exported model
 
 # What the model sees in place of a copy.
 PUNCTUATION = ("。", "，", "？", "！", "：", "；", "、", "（", "）", "“", "《", "》", "…", "—")
@@ -46,7 +23,6 @@ _PUNCTUATION_CLASS = {mark: mark for mark in PUNCTUATION} | dict(
 )
 COPY_CLASSES = ("<number>", "<latin>", "<symbol>", *PUNCTUATION)
 
-HANZI = "㐀-䶿一-鿿〇"
 _LETTER = "A-Za-zÀ-ÖØ-öø-ɏǍ-ǜḀ-ỿ\u0300-\u030c"
 _WORD = (
     rf"(?P<latin>[{_LETTER}](?:[{_LETTER}0-9]|['’](?=[{_LETTER}])|(?<=[nNlL][uU]):)*)"
@@ -54,8 +30,7 @@ _WORD = (
 )
 WORD = re.compile(_WORD)  # the only tokens of more than one character
 _TOKEN = re.compile(rf"(?P<hanzi>[{HANZI}])|{_WORD}|(?P<other>\S)")
-_HANZI_RUN = re.compile(f"[{HANZI}]+")
-_TONE_MARKS = dict.fromkeys(map(ord, "\u0304\u0301\u030c\u0300"))
+_NO_TONE = dict.fromkeys(map(ord, TONE_MARKS))
 _TONED_PIECES = re.compile(r"['’]|(?<=[a-zê])[1-5](?![0-9])")
 
 
@@ -104,15 +79,6 @@ def looks_mistyped(token: Token) -> bool:
     return token.kind == "latin" and token.text.isalpha() and token.text.islower() and token.text not in LATIN
 
 
-def is_hanzi(character: str) -> bool:
-    return _HANZI_RUN.fullmatch(character) is not None
-
-
-def hanzi_runs(text: str) -> list[str]:
-    """Every maximal run of hanzi."""
-    return _HANZI_RUN.findall(text)
-
-
 @lru_cache(maxsize=1 << 16)
 def read_syllables(word: str) -> tuple[str, ...] | None:
     """The canonical syllables of a typed word, or None if it is no pinyin.
@@ -122,12 +88,8 @@ def read_syllables(word: str) -> tuple[str, ...] | None:
     """
     if len(word) > 1 and word.isupper() and any(c.isdigit() for c in word):
         return None
-    bare = unicodedata.normalize("NFD", word.lower()).translate(_TONE_MARKS)
-    bare = unicodedata.normalize("NFC", bare)
-    for written, meant in LETTERS:
-        bare = bare.replace(written, meant)
     syllables: list[str] = []
-    for piece in _TONED_PIECES.split(bare):
+    for piece in _TONED_PIECES.split(_bare(word)):
         if piece:
             cut = _segment(piece)
             if cut is None:
@@ -138,24 +100,21 @@ def read_syllables(word: str) -> tuple[str, ...] | None:
 
 def is_one_syllable(word: str) -> bool:
     """Whether a typed word, without its tone, is a syllable as it stands."""
-    bare = unicodedata.normalize("NFC", unicodedata.normalize("NFD", word.lower()).translate(_TONE_MARKS)).rstrip(
-        "12345"
-    )
+    return canonical(_bare(word).rstrip("12345")) is not None
+
+
+def _bare(word: str) -> str:
+    """A typed word in small letters without tone marks, ü as v; tone numbers stay."""
+    bare = unicodedata.normalize("NFC", unicodedata.normalize("NFD", word.lower()).translate(_NO_TONE))
     for written, meant in LETTERS:
         bare = bare.replace(written, meant)
-    return canonical(bare) is not None
-
-
-def canonical(syllable: str) -> str | None:
-    """The one spelling used everywhere of a bare, lower-case syllable; None if there is no such syllable."""
-    syllable = SPELLINGS.get(syllable, syllable)
-    return syllable if syllable in _KNOWN else None
+    return bare
 
 
 def read_toned(typed: str) -> str | None:
     """One syllable in canonical spelling with its tone number, if it was given: `lv4` for lǜ, lü4 and lv4; None for no syllable."""
     decomposed = unicodedata.normalize("NFD", typed.lower())
-    marks = [tone for tone, mark in enumerate("\u0304\u0301\u030c\u0300", start=1) if mark in decomposed]
+    marks = [tone for tone, mark in enumerate(TONE_MARKS, start=1) if mark in decomposed]
     syllables = read_syllables(typed)
     if syllables is None or len(syllables) != 1 or len(marks) > 1:
         return None
@@ -169,7 +128,7 @@ def _segment(letters: str) -> list[str] | None:
         return [whole]
     best: list[tuple[int, int] | None] = [None] * len(letters) + [(0, 0)]  # from here: syllables needed, first length
     for start in range(len(letters) - 1, -1, -1):
-        for size in range(1, min(_LONGEST, len(letters) - start) + 1):
+        for size in range(1, min(LONGEST, len(letters) - start) + 1):
             rest = best[start + size]
             syllable = _inside(letters, start, size)
             fits = rest is not None and syllable is not None and syllable not in ALONE_ONLY

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bmtool.chinese.pinyin import SYLLABLES, hanzi_runs, is_hanzi, read_toned
+from bmtool.chinese.hanzi import hanzi_runs, is_hanzi
+from bmtool.chinese.pinyin import read_toned
+from bmtool.chinese.syllables import SYLLABLES
 from bmtool.errors import DataError
 
 UNREAD = 0  # number of "no reading" among the toned readings

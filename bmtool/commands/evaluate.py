@@ -2,22 +2,27 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console as RichConsole
 from rich.table import Table
 
-from bmtool import registry
 from bmtool.base.console import Console
-from bmtool.base.files import read_json, write_json, write_text
-from bmtool.commands.loading import Loaded, load_model
+from bmtool.base.files import write_json, write_text
+from bmtool.commands.loading import Loaded, load_model, load_several
 from bmtool.data.tally import Tally
-from bmtool.errors import ConfigError, DataError
+from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.measure import gate, report
+from bmtool.measure.bootstrap import BLOCK, RESAMPLES, weights
 from bmtool.measure.report import Measured
+from bmtool.predict.examples import Example
+
+SPLITS = ("valid", "test", "train")
 
 
 def evaluate(  # noqa: PLR0913
@@ -25,93 +30,126 @@ def evaluate(  # noqa: PLR0913
     *,
     split: str = "test",
     data: str | None = None,
-    unit: str = "sentence",
+    unit: str | None = None,
     require: list[str] | None = None,
     baseline: str | Path | None = None,
     output: str | None = None,
+    weight: Sequence[float] = (),
 ) -> Measured:
     """Measure a model on a split or a file, write JSON, Markdown, pictures and predictions, and print a table on stdout.
 
-    Several models are one: the mean of their probabilities, where their task allows it.
-    Raises GateMissed (after everything is written) when a bound of `require` does not hold.
+    Several models are one: what they say is averaged by the names of classes, or voted on; `weight` has one number for each.
+    Raises GateMissed (after everything is written) when a bound of `require` does not hold, DataError when models cannot be compared.
     """  # fmt: skip
     console = Console()
     bounds = [gate.parse(bound) for bound in require or []]
-    loaded = _load(models, console)
-    metrics = registry.find(loaded.task).module("metrics")
-    gate.check_names(bounds, list(metrics.METRICS))
-    model = " + ".join(map(str, models))
+    loaded = load_several(models, console.warn, weight)
+    kind = loaded.entry.load("evaluation")
+    gate.check_names(bounds, list(kind.names))
     name = (Path(data).stem if data else split) + (f"-mean-of-{len(models)}" if len(models) > 1 else "")
     folder = _folder(loaded, models[0], output)
-    if data is None and loaded.run is not None:
-        _warn_of_other_data(loaded, console)
-    measured = _measure(
-        loaded, metrics, _Source(loaded, split, data, unit), folder / f"{name}.predictions.jsonl", console
-    )
-    reference = None
-    if baseline is not None:
-        other = load_model(baseline, console.warn, task=loaded.task)
-        reference = _measure(other, metrics, _Source(loaded, split, data, unit), None, console)
+    measuring = [loaded] + ([load_model(baseline, console.warn, task=loaded.task)] if baseline is not None else [])
+    evaluations = [kind(one.predictor, 1 + RESAMPLES) for one in measuring]
+    unlike = evaluations[0].unlike(evaluations[1]) if baseline is not None else {}
+    source = Source(measuring, evaluations, split, data, unit)
+    _feed(evaluations, source, folder / f"{name}.predictions.jsonl")
+    measured, *others = [evaluation.measured() for evaluation in evaluations]
+    reference = others[0].without(unlike) if others else None
+    _say_what_to_know(console, source, [*evaluations[0].warnings(measured)], unlike, loaded)
     compared = measured.against(reference) if reference is not None else {}
-    value = {"model": model, "data": name} | measured.as_dict()
+    value = {"model": loaded.name, "data": name} | measured.as_dict()
     if reference is not None:
         differences = {k: vars(d) | {"significant": d.significant} for k, d in compared.items()}
-        value["baseline"] = {"model": str(baseline), "differences": differences}
+        value["baseline"] = {"model": str(baseline), "differences": differences, "not_compared": unlike}
     _write(folder, name, value, measured, reference)
-    _print(f"{model} on {data or split}", measured, compared)
+    _print(f"{loaded.name} on {data or split}", measured, compared)
     drawn = "".join(f", {name}.{picture}.png" for picture in measured.pictures)
     console.say(f"report {folder / name}.md, {name}.json{drawn}; predictions {name}.predictions.jsonl")
     gate.check(bounds, measured.figures)
     return measured
 
 
-def _load(models: Sequence[str | Path], console: Console) -> Loaded:
-    """One model, or several whose probabilities are averaged."""
-    loaded = [load_model(model, console.warn) for model in models]
-    if len(loaded) == 1:
-        return loaded[0]
-    combine = getattr(registry.find(loaded[0].task).module("predict"), "combine", None)
-    if combine is None or len({part.task for part in loaded}) > 1:
-        raise ConfigError(
-            "only models of one task that gives probabilities of classes can be averaged (image-classification)"
-        )
-    return replace(loaded[0], predictor=combine([part.predictor for part in loaded]))
+class Source:
+    """The examples that all models are measured on: those that each of them can read, and whose truth each of them knows."""
+
+    def __init__(
+        self, measuring: Sequence[Loaded], evaluations: Sequence[Any], split: str, data: str | None, unit: str | None
+    ):
+        self.measuring, self.evaluations, self.data, self.tally = measuring, evaluations, data, Tally()
+        self.first, reads = measuring[0], [one.predictor for one in measuring]
+        kit = self.first.entry.load("examples")
+        if data is not None:
+            self._examples = kit.file(Path(data), unit, self.tally, reads)
+            return
+        if split not in SPLITS:
+            raise ConfigError(f"--split: expected valid or test, got {split!r}")
+        if unit is not None:
+            raise ConfigError("--unit goes with --data")
+        if self.first.run is None:
+            raise ConfigError("a model file has no splits: give what to measure on with --data PATH")
+        self._examples = kit.split(self.first.run.config().data, self.first.run.prepared(), split, reads)
+
+    def __iter__(self) -> Iterator[tuple[Example, ...]]:
+        """Each example as every model has read it."""
+        for example in self._examples:
+            if reason := self._refused(example):
+                self.tally.drop(reason, example.name, str(example.truth))
+                continue
+            try:
+                yield tuple(replace(example, read=evaluation.read(example)) for evaluation in self.evaluations)
+            except BadInput as error:
+                self.tally.drop(str(error), example.name)
+
+    def _refused(self, example: Example) -> str:
+        """Why an example of a file is left out. DataError for one of a split: its classes are what is measured."""
+        for loaded, evaluation in zip(self.measuring, self.evaluations):
+            if reason := evaluation.refuses(example):
+                if self.data is None:
+                    raise DataError(
+                        f"{loaded.name} cannot be measured on these data: {example.name} is {example.truth!r}, {reason}"
+                    )
+                return reason
+        return ""
 
 
-class _Source:
-    """Which examples to measure on; the same for a model and its baseline."""
-
-    def __init__(self, loaded: Loaded, split: str, data: str | None, unit: str):
-        self.loaded, self.split, self.data, self.unit = loaded, split, data, unit
-
-    def examples(self, metrics: Any) -> tuple[Iterable[Any], Tally | None]:
-        if self.data is not None:
-            return metrics.file_examples(Path(self.data), self.unit, self.loaded.predictor)
-        if self.split not in ("valid", "test", "train"):
-            raise ConfigError(f"--split: expected valid or test, got {self.split!r}")
-        if self.loaded.run is None:
-            raise ConfigError("a model file has no splits: give the text to measure on with --data FILE")
-        return metrics.split_examples(self.loaded.run.config().data.prepared, self.split), None
-
-
-def _measure(loaded: Loaded, metrics: Any, source: _Source, predictions: Path | None, console: Console) -> Measured:
-    examples, tally = source.examples(metrics)
-    if predictions is None:
-        return metrics.evaluate(loaded.predictor, examples, lambda record: None)
-    predictions.parent.mkdir(parents=True, exist_ok=True)
-    with predictions.open("w", encoding="utf-8") as stream:
-        measured = metrics.evaluate(
-            loaded.predictor, examples, lambda record: stream.write(json.dumps(record, ensure_ascii=False) + "\n")
-        )
-    for reason, count in (tally.dropped if tally else {}).items():
-        console.warn(f"{source.data}: left out {count:,} x {reason} (e.g. {tally.examples[reason][0]})")
-    return measured
+def _feed(evaluations: Sequence[Any], source: Source, predictions: Path | None) -> None:
+    """Every example to every evaluation, in blocks that are resampled alike; records of the first go to `predictions`."""
+    stream, drawn, count = iter(source), weights(), 0
+    if predictions is not None:
+        predictions.parent.mkdir(parents=True, exist_ok=True)
+    with predictions.open("w", encoding="utf-8") if predictions is not None else nullcontext() as kept:
+        while block := list(islice(stream, BLOCK)):
+            weight = next(drawn)[: len(block)]
+            for number, (evaluation, examples) in enumerate(zip(evaluations, zip(*block))):
+                for record in evaluation.add(examples, weight):
+                    if number == 0 and kept is not None:
+                        kept.write(json.dumps(record, ensure_ascii=False) + "\n")
+            count += len(block)
+    if not count:
+        why = "; ".join(f"{n:,} x {reason}" for reason, n in source.tally.dropped.items())
+        raise DataError(f"nothing to evaluate on: no example that can be measured{f' ({why})' if why else ''}")
 
 
-def _warn_of_other_data(loaded: Loaded, console: Console) -> None:
-    manifest = Path(loaded.run.config().data.prepared) / "manifest.json"
-    if manifest.is_file() and read_json(manifest)["data_hash"] != loaded.info["data_hash"]:
-        console.warn(f"{manifest.parent} has changed since {loaded.run.path} was trained")
+def figures(kind: Any, predictor: Any, examples: Sequence[Example]) -> dict[str, float]:
+    """The figures of a model on some examples, without intervals."""
+    evaluation, drawn = kind(predictor, 1), weights()
+    stream = iter([replace(example, read=evaluation.read(example)) for example in examples])
+    while block := list(islice(stream, BLOCK)):
+        list(evaluation.add(block, next(drawn)[: len(block), :1]))
+    return {name: float(values[0]) for name, values in evaluation.measured().resamples.items()}
+
+
+def _say_what_to_know(
+    console: Console, source: Source, warnings: list[str], unlike: dict[str, str], loaded: Loaded
+) -> None:
+    for reason, count in source.tally.dropped.items():
+        console.warn(f"{source.data}: left out {count:,} x {reason} (e.g. {source.tally.examples[reason][0]})")
+    for name, why in unlike.items():
+        console.warn(f"{name} is not compared: {why}")
+    for warning in warnings:
+        console.warn(warning)
+    if source.data is None and (changed := loaded.run.changed_data()):
+        console.warn(changed)
 
 
 def _folder(loaded: Loaded, model: str | Path, output: str | None) -> Path:

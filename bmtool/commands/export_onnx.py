@@ -1,33 +1,87 @@
 """`export-onnx`: a run's best weights as one file that needs onnxruntime and numpy only."""
 
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
+from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.files import read_json, write_json
+from bmtool.commands.evaluate import figures
 from bmtool.commands.loading import restore
+from bmtool.data.tally import Tally
 from bmtool.engine.checkpoint import Checkpoints
+from bmtool.errors import BadInput, DataError
+from bmtool.predict.examples import Example
+
+SAMPLES = 500  # that int8 is judged on
 
 
-def export_onnx(run_path: str | Path, *, output: str | None = None, int8: bool = False) -> Path:
-    """Write the model (to `export/` of the run unless `output` says otherwise) and `export/parity.json`. Returns its path."""
+def export_onnx(
+    run_path: str | Path, *, output: str | None = None, int8: bool = False, samples: str | None = None
+) -> Path:
+    """Write the model (to `export/` of the run unless `output` says otherwise) and `export/parity.json`. Returns its path.
+
+    int8 is judged on samples: those at `samples`, or the validation split of the prepared data. DataError when there are none.
+    """
+    from bmtool.engine import export
+
     console = Console()
     run, task, checkpoint = restore(run_path, console.warn)
+    entry = registry.find(run.info()["task"])
     path = Path(output) if output else run.exports / ("model-int8.onnx" if int8 else "model.onnx")
-    info = run.info()
-    evaluation = run.evaluations / "test.json"
-    metadata = {
-        "format": 1,
-        "task": info["task"],
-        "run": run.path.name,
-        "checkpoint": checkpoint,
-        "data_hash": info["data_hash"],
+    examples = _samples(run, entry, task, samples) if int8 else None
+    kind = entry.load("evaluation")
+    report = export.write(
+        task, path, lambda opened: entry.load("predictor")(opened.about, opened.backend, opened.assets),
+        metadata=_metadata(run, checkpoint, console),
+        samples=None if examples is None else _inputs(task.predictor(), entry, examples),
+        judge=lambda predictor: figures(kind, predictor, examples or []),
+    )  # fmt: skip
+    write_json(run.exports / f"parity{'-int8' if int8 else ''}.json", report)
+    shown = ", ".join(f"{key.replace('_', ' ')} {value:.6g}" for key, value in report.items() if key != "bytes")
+    console.say(f"wrote {path} ({report['bytes'] / 1e6:.1f} MB); compared with PyTorch: {shown}")
+    return path
+
+
+def _metadata(run: Any, checkpoint: str, console: Console) -> dict[str, Any]:
+    info, evaluation = run.info(), run.evaluations / "test.json"
+    return {
+        "task": info["task"], "run": run.path.resolve().name, "checkpoint": checkpoint, "data_hash": info["data_hash"],
         "bmtool": info["versions"]["bmtool"],
         "validation": Checkpoints(run.path, console.warn).manifest(checkpoint)["metrics"],
         "metrics": read_json(evaluation)["metrics"] if evaluation.is_file() else {},
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    report = task.export(path, int8=int8, metadata=metadata)
-    write_json(run.exports / f"parity{'-int8' if int8 else ''}.json", report)
-    figures = ", ".join(f"{key.replace('_', ' ')} {value:.6g}" for key, value in report.items() if key != "bytes")
-    console.say(f"wrote {path} ({report['bytes'] / 1e6:.1f} MB); compared with PyTorch: {figures}")
-    return path
+    }  # fmt: skip
+
+
+def _samples(run: Any, entry: registry.Entry, task: Any, samples: str | None) -> list[Example]:
+    """Examples with what is right, that a model can be measured on."""
+    kit, reads, tally = entry.load("examples"), [task.predictor()], Tally()
+    if samples is not None:
+        stream = kit.file(Path(samples), None, tally, reads)
+    else:
+        try:
+            stream = kit.split(run.config().data, run.prepared(), "valid", reads)
+        except DataError as error:
+            raise DataError(f"int8 is judged on samples, and {error}; or name some with --samples PATH") from error
+    evaluation = entry.load("evaluation")(reads[0], 1)
+    found = list(islice((example for example in stream if not evaluation.refuses(example)), SAMPLES))
+    if not found:
+        raise DataError(
+            "int8 is judged on samples, and there is none that the model knows: name some with --samples PATH"
+        )
+    return found
+
+
+def _inputs(predictor: Any, entry: registry.Entry, examples: Sequence[Example]) -> list[Any]:
+    """What ranges of activations are taken from."""
+    if entry.takes == "number":
+        return predictor.probes(len(examples))
+    evaluation, out = entry.load("evaluation")(predictor, 1), []
+    for example in examples:
+        try:
+            out.append(evaluation.read(example))
+        except BadInput:  # it is left out of what is judged, too, where it is counted
+            continue
+    return out

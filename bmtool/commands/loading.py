@@ -1,13 +1,13 @@
 """A predictor from a run directory or an exported model: the one way every command gets one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import bmtool
 from bmtool import registry
-from bmtool.errors import DataError
+from bmtool.errors import ConfigError, DataError
 
 DEFAULT = "default"  # names the model that comes with bmtool
 PRETRAINED = Path(bmtool.__file__).parent / "pretrained"
@@ -17,6 +17,8 @@ PRETRAINED = Path(bmtool.__file__).parent / "pretrained"
 class Loaded:
     """`run` is None for a model file; `info` are the facts of the run or the file's metadata."""
 
+    name: str
+    entry: registry.Entry
     task: str
     predictor: Any
     info: dict
@@ -25,11 +27,12 @@ class Loaded:
 
 def load_model(path: str | Path, warn: Callable[[str], None], task: str | None = None) -> Loaded:
     """The model at `path`. DataError when it is neither a run nor an exported model, or of another task than `task`."""
-    path = PRETRAINED / (task or "pinyin2hanzi") / "model.onnx" if str(path) == DEFAULT else Path(path)
+    name = str(path)
+    path = PRETRAINED / (task or "pinyin2hanzi") / "model.onnx" if name == DEFAULT else Path(path)
     if path.suffix == ".onnx":
-        loaded = _from_file(path)
+        loaded = _from_file(name, path)
     elif path.exists():
-        loaded = _from_run(path, warn)
+        loaded = _from_run(name, path, warn)
     else:
         raise DataError(f"no such run or model: {path}")
     if task is not None and loaded.task != task:
@@ -37,18 +40,41 @@ def load_model(path: str | Path, warn: Callable[[str], None], task: str | None =
     return loaded
 
 
-def _from_file(path: Path) -> Loaded:
-    from bmtool.engine.onnx import open_model
+def _from_file(name: str, path: Path) -> Loaded:
+    from bmtool.predict.exported import open_model
 
-    session, metadata = open_model(path)
-    return Loaded(
-        metadata["task"], registry.find(metadata["task"]).load("onnx_predictor")(path, session, metadata), metadata
-    )
+    exported = open_model(path)
+    task = exported.about["task"]
+    entry = registry.find(task)
+    predictor = entry.load("predictor")(exported.about, exported.backend, exported.assets)
+    return Loaded(name, entry, task, predictor, exported.about)
 
 
-def _from_run(path: Path, warn: Callable[[str], None]) -> Loaded:
+def _from_run(name: str, path: Path, warn: Callable[[str], None]) -> Loaded:
     run, task, _ = restore(path, warn)
-    return Loaded(run.info()["task"], task.predictor(), run.info(), run)
+    info = run.info()
+    return Loaded(name, registry.find(info["task"]), info["task"], task.predictor(), info, run)
+
+
+def load_several(paths: Sequence[str | Path], warn: Callable[[str], None], weights: Sequence[float]) -> Loaded:
+    """One model, or several that answer as one: classes and numbers are averaged, texts are voted on.
+
+    ConfigError for models of tasks that give nothing to vote on; DataError for models that differ in what they know.
+    """
+    loaded = [load_model(path, warn) for path in paths]
+    first = loaded[0]
+    if weights and len(weights) != len(loaded):
+        raise ConfigError(f"--weight: one for each model, got {len(weights)} for {len(loaded)}")
+    if len(loaded) == 1:
+        return first
+    if len({one.task for one in loaded}) > 1 or not first.entry.has("combine"):
+        tasks = ", ".join(sorted({one.task for one in loaded}))
+        raise ConfigError(f"only models of one task that gives classes, a number or text can be averaged, not {tasks}")
+    first.predictor = first.entry.load("combine")(
+        [one.predictor for one in loaded], list(weights) or [1.0] * len(loaded)
+    )
+    first.name = " + ".join(map(str, paths))
+    return first
 
 
 def restore(path: str | Path, warn: Callable[[str], None]) -> tuple[Any, Any, str]:
@@ -59,7 +85,7 @@ def restore(path: str | Path, warn: Callable[[str], None]) -> tuple[Any, Any, st
 
     run = RunDir.open(path)
     config = run.config()
-    task = registry.find(config.task).load("task")(config, run.assets)
+    task = registry.find(config.task).load("task").open(config, run.assets)
     checkpoints = Checkpoints(run.path, warn)
     name = checkpoints.best()
     weights = checkpoints.weights(name)
@@ -68,3 +94,19 @@ def restore(path: str | Path, warn: Callable[[str], None]) -> tuple[Any, Any, st
         module.load_state_dict({key: weights[f"{part}.{key}"] for key in module.state_dict()})
         module.to(device).eval()
     return run, task, name
+
+
+def options_of(loaded: Loaded, given: dict[str, Any]) -> Any:
+    """The typed options of a model. ConfigError that names those it has for one that it has not, or a value out of bounds."""
+    from pydantic import ValidationError
+
+    kind = loaded.entry.load("options")
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else ""
+        if first["type"] == "extra_forbidden":
+            has = ", ".join("--" + field.replace("_", "-") for field in kind.model_fields) or "no options"
+            raise ConfigError(f"{name}: models of {loaded.task} have no such option (they have {has})") from error
+        raise ConfigError(f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}") from error

@@ -1,38 +1,74 @@
-"""`predict`: what a model says of files or lines, whatever its task."""
+"""`predict`: what a model says of files, lines, rows or numbers, whatever its task."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from bmtool import registry
 from bmtool.base.console import Console
-from bmtool.commands.loading import load_model
-from bmtool.errors import ConfigError, DataError
+from bmtool.commands.loading import Loaded, load_model, options_of
+from bmtool.errors import BadInput, ConfigError, DataError
+from bmtool.predict.inputs import KEY, Named, named
+from bmtool.predict.values import Value
+
+CHUNK = 64
 
 
-def predict(  # noqa: PLR0913
-    model: str | Path, inputs: Sequence[str], *, top: int = 5, as_json: bool = False, explain: str | None = None,
-    output: str | None = None,
+def predict(
+    model: str | Path, inputs: Sequence[str], *, as_json: bool = False, pictures: dict[str, str] | None = None,
+    options: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
-    """Print a line (or JSON) for each input. DataError at the end when some could not be read."""
+    """Print a line (or JSON) for each input; `pictures` are what the model can draw, by the name of the flag, with where to.
+
+    DataError at the end when some inputs could not be read, or when there was none.
+    """
     console = Console()
     loaded = load_model(model, console.warn)
-    answering = registry.find(loaded.task).module("predict")
-    made = {name: value for name, value in (("explain", explain), ("output", output)) if value is not None}
-    able = getattr(answering, "PICTURES", ())
-    for name in made:
-        if name not in able:
-            raise ConfigError(f"--{name}: models of {loaded.task} have no such picture")
-    failed = []
+    _require_pictures(loaded, pictures or {})
+    asked = options_of(loaded, options or {})
+    failed, read = list[str](), list[tuple[str, Any]]()
 
-    def bad(name: str, why: str) -> None:
-        failed.append(name)
-        console.warn(f"{name}: {why}")
+    def bad(one: Named, why: str) -> None:
+        failed.append(one.name)
+        console.warn(f"{one.name}: {why}")
 
-    for line, record in answering.answers(loaded.predictor, list(inputs), top=top, bad=bad):
-        print(json.dumps(record, ensure_ascii=False) if as_json else line, flush=True)
-    for name, path in made.items():
-        written = getattr(answering, name)(loaded.predictor, list(inputs), Path(path))
-        console.say(f"wrote {written}")
+    for name, item, value in answers(loaded, named(loaded.entry.takes, inputs), asked, bad):
+        print(
+            json.dumps(record(loaded, name, value), ensure_ascii=False) if as_json else f"{name}\t{value.line()}",
+            flush=True,
+        )
+        read += [(name, item)] if pictures else []
+    for flag, path in (pictures or {}).items():
+        if not read:
+            raise DataError("nothing to draw: no input could be read")
+        console.say(f"wrote {getattr(loaded.predictor, flag)(read, Path(path))}")
     if failed:
         raise DataError(f"{len(failed)} of the inputs could not be read: {', '.join(failed[:5])}")
+
+
+def _require_pictures(loaded: Loaded, wanted: dict[str, str]) -> None:
+    able = loaded.entry.load("options").pictures
+    for name in wanted:
+        if name not in able:
+            raise ConfigError(f"--{name}: models of {loaded.task} have no such picture")
+
+
+def answers(loaded: Loaded, inputs: Iterator[Named], options: Any, bad: Any) -> Iterator[tuple[str, Any, Value]]:
+    """(name, input as it was read, value) of every input that can be read; `bad` hears of the others, and why."""
+    while chunk := list(islice(inputs, CHUNK)):
+        good = []
+        for one in chunk:
+            try:
+                good.append((one.name, loaded.predictor.read(one.raw)))
+            except BadInput as error:
+                bad(one, str(error))
+        if good:
+            values = loaded.predictor.predict([item for _, item in good], options)
+            yield from ((name, item, value) for (name, item), value in zip(good, values))
+
+
+def record(loaded: Loaded, name: str, value: Value) -> dict[str, Any]:
+    """One answer as JSON has it: shell, Python and HTTP alike."""
+    shown = int(name) if loaded.entry.takes == "number" else name
+    return {KEY[loaded.entry.takes]: shown} | value.record()

@@ -49,7 +49,7 @@ def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False)
         console = Console(run.path / "log.txt" if is_main else None, speaks=is_main)
         seed_everything(config.seed)
         torch.use_deterministic_algorithms(config.train.deterministic)
-        task = registry.find(config.task).load("task")(config)
+        task = registry.find(config.task).load("task").fresh(config)
         _require_batches(task, config)
         if parent is not None:
             _inherit(task, config, parent)

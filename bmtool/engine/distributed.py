@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -43,6 +44,13 @@ def sum_numbers(values: list[float], device: torch.device) -> list[float]:
     total = torch.tensor(values, dtype=torch.float64, device=device)
     dist.all_reduce(total)
     return total.tolist()
+
+
+def gather(arrays: list[np.ndarray]) -> list[list[np.ndarray]]:
+    """The arrays of every process, in the order of their ranks."""
+    out: list[list[np.ndarray]] = [[]] * world_size()
+    dist.all_gather_object(out, arrays)
+    return out
 
 
 def sum_gradients(parameters: list[Tensor]) -> None:

@@ -50,7 +50,9 @@ def write(  # noqa: PLR0913
         for graph in parts:
             proto = _proto([graph], feeds, samples is not None)
             _save(proto, working.with_name(f"{working.stem}.{graph.name}.onnx"), about | {"part": graph.name}, {})
-        stated = about | {"part": "whole", "graphs": {graph.name: list(graph.outputs) for graph in whole}} | _state(whole)
+        stated = (
+            about | {"part": "whole", "graphs": {graph.name: list(graph.outputs) for graph in whole}} | _state(whole)
+        )
         _save(_proto(whole, feeds, samples is not None), working, stated, task.packed())
         opened = open_model(working)
         theirs = open_(opened)

@@ -14,12 +14,14 @@ import torch
 from onnx import compose, helper, numpy_helper
 from torch import Tensor, nn
 
-
 DYNAMIC = torch.export.Dim.DYNAMIC
 
 
 def trace(
-    module: nn.Module, arguments: Mapping[str, Tensor], dynamic: Mapping[str, tuple[str | int, ...]], outputs: Sequence[str]
+    module: nn.Module,
+    arguments: Mapping[str, Tensor],
+    dynamic: Mapping[str, tuple[str | int, ...]],
+    outputs: Sequence[str],
 ) -> onnx.ModelProto:
     """The ONNX form of `module(*arguments)`.
 

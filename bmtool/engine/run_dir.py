@@ -46,6 +46,25 @@ class RunDir:
     def config(self) -> BaseConfig:
         return load.load(self.path / "config.yaml")
 
+    def prepared(self) -> Path:
+        """Where the run's prepared data lie: as its config says, from here or from where it was trained. DataError when they are gone."""
+        asked = Path(self.config().data.prepared)
+        places = [asked] + ([Path(where)] if (where := self.info().get("prepared")) else [])
+        found = [place for place in places if (place / "manifest.json").is_file()]
+        if not found:
+            looked = ", ".join(map(str, places))
+            raise DataError(f"the prepared data of {self.path} are gone (looked for {looked}): prepare them again")
+        return next((place for place in found if _data_hash(place) == self.info().get("data_hash")), found[0])
+
+    def changed_data(self) -> str:
+        """What to say when the prepared data are not those that the run was trained on; "" when they are."""
+        place = self.prepared()
+        return (
+            ""
+            if _data_hash(place) == self.info().get("data_hash")
+            else f"{place} has changed since {self.path} was trained"
+        )
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the directory for one training; ResourceError when another process has it."""
@@ -102,6 +121,10 @@ class RunDir:
         """Drop events of steps that will be computed again, so that a resumed run's metrics read like one run's."""
         kept = [event for event in self.events() if event["step"] <= step]
         write_text(self.metrics, "".join(json.dumps(event) + "\n" for event in kept))
+
+
+def _data_hash(prepared: Path) -> str | None:
+    return read_json(prepared / "manifest.json").get("data_hash")
 
 
 def environment() -> dict:

@@ -5,7 +5,7 @@ evaluated and served unchanged. What stands in the base classes is what most tas
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bmtool.config.schema import BaseConfig
 from bmtool.measure.meter import Meter
+from bmtool.nn.graph import Graph
 from bmtool.predict.backends import TorchBackend
 
 
@@ -63,24 +64,7 @@ class Identity:
     vocabulary: str  # sha256
 
 
-@dataclass(frozen=True)
-class Graph:
-    """A part of a model that is exported: a module from named inputs to named outputs.
-
-    `axes` gives for each input, in the order of the module's arguments, a name for every axis that may change and a number for every one
-    that may not. `example` makes inputs for given sizes of the named axes; the graph is traced at `traced` and compared with PyTorch at
-    `sizes`. A `part` becomes a file of its own beside the whole. Graphs named `start` and `step` are one file: see `export.start_and_step`.
-    """
-
-    name: str
-    module: nn.Module
-    axes: Mapping[str, tuple[str | int, ...]]
-    outputs: tuple[str, ...]
-    example: Callable[[dict[str, int]], dict[str, Tensor]]
-    traced: dict[str, int] = field(default_factory=lambda: {"batch": 3})
-    sizes: tuple[dict[str, int], ...] = ({"batch": 1}, {"batch": 2}, {"batch": 7})
-    part: bool = False
-    calibrated: bool = False  # int8: activations too, with ranges from samples (convolutions); else weights only
+__all__ = ["Allowed", "Batch", "Batches", "Best", "Fitted", "Graph", "Identity", "Loss", "Task", "Trained"]
 
 
 class Task:
@@ -132,8 +116,12 @@ class Trained(Task):
     phases: ClassVar[Mapping[str, tuple[str, ...]]]  # phase -> modules updated in it, in turn; one phase but for a GAN
     best: ClassVar[Best]
     unit: ClassVar[str]  # of throughput: "tokens", "images", "rows"
-    bound: ClassVar[tuple[str, ...]] = ()  # modules whose weights mean nothing under another vocabulary or other classes
-    pretrained: bool = False  # whether the modules start with weights of elsewhere, so that finetuning needs no parent run
+    bound: ClassVar[
+        tuple[str, ...]
+    ] = ()  # modules whose weights mean nothing under another vocabulary or other classes
+    pretrained: bool = (
+        False  # whether the modules start with weights of elsewhere, so that finetuning needs no parent run
+    )
     core_parameters: int | None = None  # weights of the dense core, where they say more than all do
 
     def batches(self, split: str, seed: int | None) -> Batches:

@@ -10,6 +10,7 @@ import math
 import random
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from bmtool.engine import distributed
 from bmtool.engine.device import Device
 from bmtool.engine.optim import MovingAverage, Optimizers, Plateau, prefix_scale, rate_factor, sparse_parameters
 from bmtool.engine.stages import stages
-from bmtool.engine.task import Batches, Task
+from bmtool.engine.task import Batches, Trained
 from bmtool.errors import ResourceError
 
 
@@ -47,7 +48,7 @@ class _ByPosition(Dataset):
 
 
 class Trainer:
-    def __init__(self, task: Task, config: BaseConfig, device: Device):
+    def __init__(self, task: Trained, config: BaseConfig, device: Device):
         self.task, self.config, self.device = task, config, device
         self.step, self.plateau = 0, Plateau(config.schedule)
         self.rank, self.world = distributed.rank(), distributed.world_size()
@@ -184,39 +185,35 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Every figure of the task on the validation split, with the averaged weights if there are any."""
+        """Every figure of the task on the validation split, with the averaged weights if there are any; the same on every process."""
+        meter, batches = self.task.meter(), self._valid_batches
+        with self._measuring():
+            for position in range(self.rank, batches.per_epoch, self.world):
+                with self.device.autocast():
+                    said, truth = self.task.answers(batches[position].to(self.device.device))
+                meter.add(said, truth, np.ones((len(said), 1)))
+        if self.world > 1:
+            meter.join(distributed.gather(meter.state()))
+        return {name: float(values[0]) for name, values in meter.figures().items()}
+
+    @contextmanager
+    def _measuring(self) -> Iterator[None]:
+        """Evaluation mode, with the averaged weights if there are any."""
         self._set_mode(training=False)
         if self.average is not None:
             self.average.swap()
-        sums: dict[str, list[float]] = {}
-        batches = self._valid_batches
-        # Every process takes part in every round, so that all know the same figures; past the end a batch counts for nothing.
-        for position in range(self.rank, -(-batches.per_epoch // self.world) * self.world, self.world):
-            weight = float(position < batches.per_epoch)
-            with self.device.autocast():
-                measured = self.task.measure(batches[position % batches.per_epoch].to(self.device.device))
-            for name, (total, count) in measured.items():
-                entry = sums.setdefault(name, [0.0, 0.0])
-                entry[0], entry[1] = entry[0] + weight * total, entry[1] + weight * count
-        if self.average is not None:
-            self.average.swap()
-        self._set_mode(training=True)
-        return {name: self._mean(*entry) for name, entry in sorted(sums.items())}
+        try:
+            yield
+        finally:
+            if self.average is not None:
+                self.average.swap()
+            self._set_mode(training=True)
 
     @torch.no_grad()
     def draw(self, folder: Path) -> None:
         """The task's pictures, with the averaged weights if there are any."""
-        self._set_mode(training=False)
-        if self.average is not None:
-            self.average.swap()
-        self.task.draw(folder)
-        if self.average is not None:
-            self.average.swap()
-        self._set_mode(training=True)
-
-    def _mean(self, total: float, count: float) -> float:
-        total, count = distributed.sum_numbers([total, count], self.device.device)
-        return total / max(count, 1.0)
+        with self._measuring():
+            self.task.draw(folder)
 
     # -- state --------------------------------------------------------------------------------------------------------
 

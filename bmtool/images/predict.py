@@ -29,6 +29,8 @@ class ImageReader:
             coarse = random.integers(0, 256, (2 + number % 5, 2 + number % 5, self.channels), np.uint8)
             image = Image.fromarray(coarse.squeeze(-1) if self.channels == 1 else coarse)
             smooth = np.asarray(image.resize((self.size, self.size), Image.Resampling.BICUBIC), np.int64)
-            noisy = smooth.reshape(self.size, self.size, self.channels) + random.integers(-20, 21, (self.size, self.size, self.channels))
+            noisy = smooth.reshape(self.size, self.size, self.channels) + random.integers(
+                -20, 21, (self.size, self.size, self.channels)
+            )
             made.append(noisy.clip(0, 255).astype(np.uint8))
         return made

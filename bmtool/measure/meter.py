@@ -10,7 +10,9 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 # Figures of which less is better; of all others more is.
-LOWER = frozenset({"loss", "perplexity", "cer", "ece", "mse", "mae", "rmse", "frechet", "kernel_distance", "token_loss"})
+LOWER = frozenset(
+    {"loss", "perplexity", "cer", "ece", "mse", "mae", "rmse", "frechet", "kernel_distance", "token_loss"}
+)
 
 
 class Meter(Protocol):

@@ -50,7 +50,9 @@ def _hardest(curves: dict[str, Curve], area: str) -> list[tuple[str, Curve]]:
     return sorted(curves.items(), key=lambda item: getattr(item[1], area))[:_CURVES]
 
 
-def _lines(lines: dict[str, tuple[np.ndarray, np.ndarray]], axes: tuple[str, str], path: Path, *, chance: bool = False) -> None:
+def _lines(
+    lines: dict[str, tuple[np.ndarray, np.ndarray]], axes: tuple[str, str], path: Path, *, chance: bool = False
+) -> None:
     canvas, area = plt.subplots(figsize=(6, 5), layout="constrained")
     for name, (x, y) in lines.items():
         area.plot(x, y, label=name, linewidth=1)

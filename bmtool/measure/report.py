@@ -1,7 +1,7 @@
 """An evaluation as data, as Markdown and as a table on the terminal."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,17 @@ class Measured:
             for name, values in self.resamples.items()
             if name in baseline.resamples
         }
+
+    def without(self, names: Iterable[str]) -> "Measured":
+        """Without some figures, in slices too."""
+        left = {name: values for name, values in self.resamples.items() if name not in set(names)}
+        slices = {
+            dimension: {
+                part: {n: v for n, v in metrics.items() if n not in set(names)} for part, metrics in parts.items()
+            }
+            for dimension, parts in self.slices.items()
+        }
+        return replace(self, resamples=left, slices=slices)
 
     def as_dict(self) -> dict:
         slices = {

@@ -9,7 +9,8 @@ import json
 import mmap
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -46,6 +47,19 @@ class Folder:
                 return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
         except (OSError, ValueError) as error:  # an empty file cannot be mapped
             raise DataError(f"no {name} in {self.path}, or it cannot be read: {error}") from error
+
+
+class Held:
+    """Files in memory, made when they are first asked for."""
+
+    def __init__(self, make: Callable[[], Mapping[str, bytes]]):
+        self._make = cache(make)
+
+    def names(self) -> list[str]:
+        return sorted(self._make())
+
+    def read(self, name: str) -> memoryview:
+        return memoryview(self._make()[name])
 
 
 class Packed:
@@ -120,7 +134,9 @@ def _archive(files: Mapping[str, bytes], offset: int) -> bytes:
         for name, contents in files.items():
             padding = -(offset + out.tell() + 30 + len(name.encode()) + 4) % _ALIGN
             entry = zipfile.ZipInfo(name)
-            entry.extra = struct.pack("<HH", 0xB70E, padding) + bytes(padding)  # stands before the bytes and in the directory
+            entry.extra = struct.pack("<HH", 0xB70E, padding) + bytes(
+                padding
+            )  # stands before the bytes and in the directory
             archive.writestr(entry, contents)
             padded += 2 * padding
         archive.comment = bytes(2 * _ALIGN * len(files) - padded)

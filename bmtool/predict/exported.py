@@ -31,7 +31,9 @@ def open_model(path: Path) -> Exported:
         raise DataError(f"{path} was not exported by bmtool: make one with `bmtool export-onnx RUN`")
     about = json.loads(text)
     if about.get("format", 0) > FORMAT:
-        raise DataError(f"{path} was exported by a newer bmtool (format {about['format']}, this one reads up to {FORMAT})")
+        raise DataError(
+            f"{path} was exported by a newer bmtool (format {about['format']}, this one reads up to {FORMAT})"
+        )
     if about.get("part", "whole") != "whole":
         raise DataError(f"{path} is the {about['part']} alone: name the file of the whole model")
     return Exported(OnnxBackend(session, _outputs(session, about)), about, packed or _beside(path, about))

@@ -39,7 +39,9 @@ class Ensemble:
         first = members[0]
         for member in members[1:]:
             if different := set(first.labels) ^ set(member.labels):
-                raise DataError(f"the models differ in their classes ({', '.join(sorted(different)[:5])}): they cannot be averaged")
+                raise DataError(
+                    f"the models differ in their classes ({', '.join(sorted(different)[:5])}): they cannot be averaged"
+                )
         self.members, self.labels, self.weights = list(members), list(first.labels), np.array(weights) / sum(weights)
         self._columns = [[member.labels.index(label) for label in self.labels] for member in members]
 
@@ -67,6 +69,10 @@ class Evaluation:
         self.predictor = predictor
         self.meter = LabelMeter(predictor.labels, columns, getattr(predictor, "positive", None))
         self._number = {label: number for number, label in enumerate(predictor.labels)}
+
+    def read(self, example: Example) -> Any:
+        """What the model takes; BadInput when it cannot be used."""
+        return self.predictor.read(example.raw)
 
     def refuses(self, example: Example) -> str:
         """Why an example cannot be measured; "" when it can."""

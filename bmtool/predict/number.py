@@ -57,13 +57,19 @@ class Evaluation:
     def __init__(self, predictor: Regressor, columns: int):
         self.predictor, self.meter = predictor, NumberMeter(columns)
 
+    def read(self, example: Example) -> Any:
+        """What the model takes; BadInput when it cannot be used."""
+        return self.predictor.read(example.raw)
+
     def refuses(self, example: Example) -> str:
         return "" if isinstance(example.truth, float) else "no number to compare with"
 
     def unlike(self, other: "Evaluation") -> dict[str, str]:
         """DataError when the other model gives another number."""
         if other.predictor.target != self.predictor.target:
-            raise DataError(f"one model gives {self.predictor.target}, the other {other.predictor.target}: they cannot be compared")
+            raise DataError(
+                f"one model gives {self.predictor.target}, the other {other.predictor.target}: they cannot be compared"
+            )
         return {}
 
     def add(self, examples: Sequence[Example], weight: np.ndarray) -> Iterator[dict]:

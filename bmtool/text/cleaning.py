@@ -13,11 +13,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from bmtool.chinese.hanzi import hanzi_mask
+from bmtool.chinese.traditional import to_simplified
 from bmtool.config.text import Clean
-from bmtool.errors import DataError
 from bmtool.text.sources import Lines
-
-HANZI = "㐀-䶿一-鿿〇"
 
 # --- steps ---
 
@@ -76,20 +75,6 @@ def strip_markdown(text: str) -> str:
     return text
 
 
-@lru_cache(maxsize=1)
-def _opencc():
-    try:
-        import opencc
-    except ImportError as error:
-        raise DataError("data.clean.simplify needs OpenCC: pip install 'bmtool[text]'") from error
-    return opencc.OpenCC("t2s")
-
-
-def simplify(text: str) -> str:
-    """Traditional to simplified characters, by OpenCC's phrase tables."""
-    return _opencc().convert(text)
-
-
 _ASCII_WORD = "A-Za-z0-9"
 MASKS = (
     ("<URL>", re.compile(rf"(?:\bhttps?://|\bftp://|\bwww\.)[{_ASCII_WORD}\-._~:/?#\[\]@!$&'()*+,;=%]+", re.I | re.A)),
@@ -139,7 +124,7 @@ STEPS: dict[str, tuple[int, Callable[[str], str]]] = {
     "markdown": (2, strip_markdown),
     "invisible": (8, invisible),  # before NFKC: what it removes may have stood between a letter and its accent
     "nfkc": (4, nfkc),
-    "simplify": (16, simplify),
+    "simplify": (16, to_simplified),
     "mask": (32, mask),
 }
 _SPACE = 64
@@ -338,8 +323,3 @@ class Text:
     def sums(self, values: np.ndarray) -> np.ndarray:
         """Sum of one value a character over each sentence, int64."""
         return np.add.reduceat(values, self.starts, dtype=np.int64)
-
-
-def hanzi_mask(codes: np.ndarray) -> np.ndarray:
-    """Which code points are hanzi, as in HANZI."""
-    return ((codes >= 0x4E00) & (codes <= 0x9FFF)) | ((codes >= 0x3400) & (codes <= 0x4DBF)) | (codes == 0x3007)

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from bmtool.chinese.hanzi import HANZI
 from bmtool.config.text import Duplicates
 from bmtool.errors import DataError
-from bmtool.text.cleaning import HANZI, Text
+from bmtool.text.cleaning import Text
 
 PART_KEYS = 1 << 22
 PERMUTATIONS = 64

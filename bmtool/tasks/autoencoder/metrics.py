@@ -1,7 +1,7 @@
 """Measuring autoencoders: how far what they make is from what they saw."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,7 +25,9 @@ class ReconstructionMeter:
 
     def add(self, said: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> None:
         error = np.square(said - truth).reshape(len(said), -1).mean(axis=1).astype(np.float64)
-        self._totals.add(np.stack([np.ones(len(said)), error, -10 * np.log10(np.maximum(error, 1e-10))], axis=1), weight)
+        self._totals.add(
+            np.stack([np.ones(len(said)), error, -10 * np.log10(np.maximum(error, 1e-10))], axis=1), weight
+        )
 
     def state(self) -> list[np.ndarray]:
         return self._totals.state()
@@ -50,6 +52,10 @@ class Evaluation:
         self.meter, self._by_class = ReconstructionMeter(columns), dict[str, ReconstructionMeter]()
         self._shown: list[tuple[np.ndarray, np.ndarray]] = []
 
+    def read(self, example: Example) -> Any:
+        """What the model takes; BadInput when it cannot be used."""
+        return self.predictor.read(example.raw)
+
     def refuses(self, example: Example) -> str:
         return ""
 
@@ -63,7 +69,9 @@ class Evaluation:
         names = np.array([example.truth or "" for example in examples])
         for name in sorted(set(names) - {""}):
             here = names == name
-            self._by_class.setdefault(name, ReconstructionMeter(self.columns)).add(made[here], truth[here], weight[here])
+            self._by_class.setdefault(name, ReconstructionMeter(self.columns)).add(
+                made[here], truth[here], weight[here]
+            )
         self._shown += list(zip(images, pictures.as_pixels(made)))[: SHOWN - len(self._shown)]
         for example, error in zip(examples, np.square(made - truth).reshape(len(made), -1).mean(axis=1)):
             yield {"input": example.name, "mse": round(float(error), 7)}

@@ -47,7 +47,10 @@ class DistanceMeter:
         return [np.array([self.examples]), self._blocks.total, *moments]
 
     def join(self, states: Iterable[list[np.ndarray]]) -> None:
-        examples, blocks, *moments = (sum(parts) for parts in zip(*(state for state in states if len(state) > 2)))
+        counted = [state for state in states if len(state) > 2]
+        if not counted:
+            return
+        examples, blocks, *moments = (sum(parts) for parts in zip(*counted))
         self.examples, self._blocks.total = int(examples[0]), blocks
         self._moments = Moments.of(moments[:3]), Moments.of(moments[3:])
 
@@ -66,6 +69,10 @@ class Evaluation:
     def __init__(self, predictor: Generator, columns: int):
         self.predictor, self.meter = predictor, DistanceMeter(Features(predictor.features), columns)
 
+    def read(self, example: Example) -> np.ndarray:
+        """A real image at the size of those that are made."""
+        return pictures.read(example.raw, self.predictor.size, self.predictor.channels)
+
     def refuses(self, example: Example) -> str:
         return ""
 
@@ -77,14 +84,10 @@ class Evaluation:
 
     def add(self, examples: Sequence[Example], weight: np.ndarray) -> Iterator[dict]:
         seen = self.meter.examples
-        real = np.stack([self._pixels(example) for example in examples]) / np.float32(255)
+        real = np.stack([example.read for example in examples]) / np.float32(255)
         seeds = range(seen, seen + len(examples))
         self.meter.add(self.predictor.make(seeds), real, weight)
         yield from ({"seed": seed, "beside": example.name} for seed, example in zip(seeds, examples))
-
-    def _pixels(self, example: Example) -> np.ndarray:
-        """A real image at the size of those that are made."""
-        return pictures.read(example.raw, self.predictor.size, self.predictor.channels)
 
     def measured(self) -> Measured:
         samples = pictures.as_pixels(self.predictor.make(range(SHOWN)))

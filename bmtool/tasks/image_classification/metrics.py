@@ -33,5 +33,7 @@ class Evaluation(labels.Evaluation):
             pixels = np.stack([image for *_, image in surest])
             captions = [f"{caption} {sure:.2f}" for sure, _, caption, _ in surest]
             scale = max(1, 128 // pixels.shape[1])
-            found.pictures["mistakes"] = lambda path: pictures.save(pictures.sheet(pixels, 5, captions, scale=scale), path)
+            found.pictures["mistakes"] = lambda path: pictures.save(
+                pictures.sheet(pixels, 5, captions, scale=scale), path
+            )
         return found

@@ -1,7 +1,6 @@
 """image-classification as the engine sees it."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 

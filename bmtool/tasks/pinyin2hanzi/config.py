@@ -7,6 +7,7 @@ from pydantic import AliasChoices, Field, model_validator
 from bmtool.config import options
 from bmtool.config.schema import BaseConfig, Section
 from bmtool.config.text import TextData, TextTrain
+from bmtool.text.seq2seq.config import Rnn, Transformer
 
 
 class Options(options.Options):
@@ -65,28 +66,6 @@ class Tagger(Section):
     confuse: float = Field(
         0.1, ge=0, le=1
     )  # share of the hanzi shown that are wrong: another candidate of the syllable
-
-
-class Transformer(Section):
-    """Encoder-decoder of Vaswani et al. 2017, pre-norm."""
-
-    kind: Literal["transformer"]
-    width: int = Field(256, ge=8)
-    layers: int = Field(3, ge=1)  # of the encoder, and as many of the decoder
-    heads: int = Field(4, ge=1)
-    feedforward: int = Field(1024, ge=8)
-    dropout: float = Field(0.1, ge=0, lt=1)
-
-
-class Rnn(Section):
-    """Encoder-decoder with attention of Bahdanau et al. 2015."""
-
-    kind: Literal["rnn"]
-    cell: Literal["gru", "lstm"] = "gru"
-    attention: Literal["additive", "dot"] = "additive"
-    width: int = Field(256, ge=8)
-    layers: int = Field(1, ge=1)
-    dropout: float = Field(0.1, ge=0, lt=1)
 
 
 class Decode(Section):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bmtool.ngram.model import NgramModel
-from bmtool.tasks.pinyin2hanzi.lattice import Lattice
+from bmtool.tasks.pinyin2hanzi.typed.lattice import Lattice
 from bmtool.tasks.pinyin2hanzi.vocab import SPECIALS, Vocabulary
 
 MARGIN = 10.0  # nats: rows this far behind the best one of their line are given up; with it a wide beam costs little

@@ -1,6 +1,7 @@
-"""The three models. Shapes: B batch, T inputs, C candidates, N real positions, D width, V targets, R rows of a beam search.
+"""The tagger, and which model a `model` section asks for. Shapes: B batch, T inputs, C candidates, N real positions, D width.
 
-Each is a `backbone` (reads the inputs) and a `head` (writes hanzi), so that another run can take over either by name.
+Each model is a `backbone` (reads the inputs) and a `head` (writes hanzi), so that another run can take over either by name; what the
+encoder-decoders are is in `text.seq2seq`. All have `loss(batch, smoothing)` and `graphs(source)`.
 """
 
 import math
@@ -9,10 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bmtool.nn.rnn import AttentionalDecoder, BidirectionalEncoder
-from bmtool.nn.transformer import Decoder, Encoder
+from bmtool.nn.graph import Graph
+from bmtool.nn.transformer import Encoder
 from bmtool.tasks.pinyin2hanzi import config
-from bmtool.tasks.pinyin2hanzi.vocab import BEGIN, INPUTS, PAD, Vocabulary
+from bmtool.tasks.pinyin2hanzi.vocab import INPUTS, Vocabulary
+from bmtool.text.seq2seq.config import Rnn, Transformer
+from bmtool.text.seq2seq.model import EncoderDecoder
+from bmtool.text.seq2seq.specials import PAD
 
 MASKED = -1e9  # score of a place that holds no candidate; finite, so that rows without any stay numbers
 
@@ -42,17 +46,16 @@ class NgramTables(nn.Module):
         return self.project(torch.cat([bigram[:, :-1], bigram[:, 1:], trigram], dim=-1))
 
 
-class Reader(nn.Module):
-    """Backbone of the tagger and the transformer: embeddings and an encoder."""
+class SyllableEncoder(nn.Module):
+    """Backbone of the tagger: embeddings of syllables, of known hanzi and of syllable n-grams, and an encoder."""
 
-    def __init__(self, model: config.Tagger | config.Transformer, targets: int = 0):
-        """`targets`, when given, is the number of hanzi ids of a second input channel: the hanzi that are known already."""
+    def __init__(self, model: config.Tagger, targets: int):
+        """`targets` is the number of hanzi ids of the second input channel: the hanzi that are known already."""
         super().__init__()
         self.embedding = nn.Embedding(len(INPUTS), model.width, padding_idx=PAD)
         nn.init.normal_(self.embedding.weight, std=1.0)
-        self.known = nn.Embedding(targets, model.width, padding_idx=PAD) if targets else None
-        rows = model.ngram_rows if isinstance(model, config.Tagger) else 0
-        self.ngrams = NgramTables(rows, model.ngram_width, model.width) if rows else None
+        self.known = nn.Embedding(targets, model.width, padding_idx=PAD)
+        self.ngrams = NgramTables(model.ngram_rows, model.ngram_width, model.width) if model.ngram_rows else None
         self.dropout = nn.Dropout(model.dropout)
         self.encoder = Encoder(
             width=model.width,
@@ -69,7 +72,7 @@ class Reader(nn.Module):
     def forward(self, source_BT: Tensor, keep_BT: Tensor | None, known_BT: Tensor | None = None) -> Tensor:
         """`known_BT` holds hanzi ids, PAD where the hanzi is not known."""
         x_BTD = self.embedding(source_BT)
-        if self.known is not None and known_BT is not None:
+        if known_BT is not None:
             x_BTD = x_BTD + self.known(known_BT)
         if self.ngrams is not None:
             x_BTD = x_BTD + self.ngrams(source_BT)
@@ -123,7 +126,7 @@ class Tagger(nn.Module):
 
     def __init__(self, model: config.Tagger, vocabulary: Vocabulary):
         super().__init__()
-        self.backbone = Reader(model, vocabulary.targets)
+        self.backbone = SyllableEncoder(model, vocabulary.targets)
         self.head = CandidateHead(vocabulary, model.width)
         self.show, self.confuse = model.show, model.confuse
         self.register_buffer("pair_start", torch.from_numpy(vocabulary.pair_start), persistent=False)
@@ -156,127 +159,29 @@ class Tagger(nn.Module):
         """Log-probabilities [B, T, C] of the candidate pairs of every position."""
         return self.head(self.backbone(source_BT, source_BT != PAD, known_BT), pairs_BTC)
 
+    def graphs(self, sources: int, longest: int = 64) -> list[Graph]:
+        """The one graph that is exported; `sources` is the number of inputs, `longest` the length that a line may have."""
 
-class Writer(nn.Module):
-    """What the heads of the two encoder-decoders share: embeddings of what was written, and scores over all hanzi."""
+        def example(sizes: dict[str, int]) -> dict[str, Tensor]:
+            drawn = torch.Generator().manual_seed(0)
+            source = torch.randint(PAD + 1, sources, (sizes["batch"], sizes["length"]), generator=drawn)
+            known = torch.randint(0, len(self.pair_target), source.shape, generator=drawn)
+            pairs = self.pair_start.cpu()[source][:, :, None] + torch.arange(sizes["candidates"])
+            pairs = torch.where(pairs < self.pair_start.cpu()[source + 1][:, :, None], pairs, -1)
+            return {"source": source, "known": self.pair_target.cpu()[known], "pairs": pairs}
 
-    def __init__(self, width: int, targets: int):
-        super().__init__()
-        self.embedding = nn.Embedding(targets, width)
-        self.out = nn.Linear(width, targets)
-        nn.init.normal_(self.embedding.weight, std=1.0)
-
-
-class TransformerHead(Writer):
-    MOVING = ("past",)
-
-    def __init__(self, model: config.Transformer, targets: int):
-        super().__init__(model.width, targets)
-        self.dropout = nn.Dropout(model.dropout)
-        self.decoder = Decoder(
-            width=model.width,
-            layers=model.layers,
-            heads=model.heads,
-            feedforward=model.feedforward,
-            dropout=model.dropout,
+        axes = {name: ("batch", "length", "candidates")[:n] for name, n in (("source", 2), ("known", 2), ("pairs", 3))}
+        traced = {"batch": 3, "length": 7, "candidates": 5}
+        sizes = tuple(
+            {"batch": batch, "length": length, "candidates": 9} for batch in (1, 2, 7) for length in (1, 5, longest)
         )
-
-    def start(self, encoded_BSD: Tensor, keep_BS: Tensor) -> dict[str, Tensor]:
-        past = self.decoder.empty_past(encoded_BSD.shape[0], encoded_BSD.device)
-        return {"past": past, "memory": self.decoder.memory(encoded_BSD), "keep": keep_BS}
-
-    def write(self, tokens_BT: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Scores [B, T, V] after each of `tokens_BT`, and the moving part of the state behind the last."""
-        x_BTD = self.dropout(self.embedding(tokens_BT))
-        out_BTD, past = self.decoder(x_BTD, state["past"], state["memory"], state["keep"])
-        return self.out(out_BTD), {"past": past}
+        return [Graph("model", self, axes, ("log_p",), example, traced, sizes)]
 
 
-class RnnHead(Writer):
-    MOVING = ("hidden", "cell")
-
-    def __init__(self, model: config.Rnn, targets: int):
-        super().__init__(model.width, targets)
-        self.dropout = nn.Dropout(model.dropout)
-        self.decoder = AttentionalDecoder(
-            cell=model.cell, attention=model.attention, width=model.width, layers=model.layers, dropout=model.dropout
-        )
-
-    def start(self, encoded_BSD: Tensor, keep_BS: Tensor) -> dict[str, Tensor]:
-        hidden, cell = self.decoder.start(encoded_BSD, keep_BS)
-        keys = self.decoder.attention.key(encoded_BSD)
-        return {"hidden": hidden, "cell": cell, "memory": encoded_BSD, "keys": keys, "keep": keep_BS}
-
-    def write(self, tokens_BT: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Scores [B, T, V] after each of `tokens_BT`, and the moving part of the state behind the last."""
-        x_BTD = self.dropout(self.embedding(tokens_BT))
-        hidden, cell, outputs = state["hidden"], state["cell"], []
-        for x_BD in x_BTD.unbind(1):
-            out_BD, hidden, cell = self.decoder(
-                x_BD, hidden, cell, memory_BSD=state["memory"], keys_BSA=state["keys"], keep_BS=state["keep"]
-            )
-            outputs.append(out_BD)
-        return self.out(torch.stack(outputs, dim=1)), {"hidden": hidden, "cell": cell}
-
-
-class RnnReader(nn.Module):
-    """Backbone of the rnn: embeddings and a bidirectional encoder."""
-
-    def __init__(self, model: config.Rnn):
-        super().__init__()
-        self.embedding = nn.Embedding(len(INPUTS), model.width, padding_idx=PAD)
-        self.encoder = BidirectionalEncoder(
-            cell=model.cell, width=model.width, layers=model.layers, dropout=model.dropout
-        )
-
-    @property
-    def blocks(self) -> nn.ModuleList:
-        return self.encoder.forwards
-
-    def forward(self, source_BT: Tensor, keep_BT: Tensor) -> Tensor:
-        return self.encoder(self.embedding(source_BT), keep_BT)
-
-
-class EncoderDecoder(nn.Module):
-    """Reads all syllables, then writes one hanzi after the other (`start`, then `step`), trained by teacher forcing."""
-
-    def __init__(self, model: config.Transformer | config.Rnn, vocabulary: Vocabulary):
-        super().__init__()
-        if isinstance(model, config.Rnn):
-            self.backbone, self.head = RnnReader(model), RnnHead(model, vocabulary.targets)
-        else:
-            self.backbone, self.head = Reader(model), TransformerHead(model, vocabulary.targets)
-
-    def loss(self, batch, smoothing: float) -> tuple[Tensor, Tensor, int]:
-        """Summed loss, number right, number of targets (every written token and the end)."""
-        written = F.pad(batch.target, (1, 0), value=BEGIN)
-        score_BTV, _ = self.head.write(written, self.start(batch.source))
-        target = batch.closed_target()
-        loss = F.cross_entropy(
-            score_BTV.float().flatten(0, 1),
-            target.flatten(),
-            ignore_index=PAD,
-            reduction="sum",
-            label_smoothing=smoothing,
-        )
-        real = target != PAD
-        return loss, (score_BTV.argmax(-1) == target)[real].sum(), int(real.sum())
-
-    def start(self, source_BS: Tensor) -> dict[str, Tensor]:
-        """The state before the first written token."""
-        keep_BS = source_BS != PAD
-        return self.head.start(self.backbone(source_BS, keep_BS), keep_BS)
-
-    def step(self, token_R: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Scores [R, V] of what follows `token_R`, and the moving part of the next state."""
-        score_RTV, moved = self.head.write(token_R[:, None], state)
-        return score_RTV[:, 0], moved
-
-
-def build(model: config.Tagger | config.Transformer | config.Rnn, vocabulary: Vocabulary) -> Tagger | EncoderDecoder:
-    if isinstance(model, config.Tagger):
+def build(model: config.Tagger | Transformer | Rnn, vocabulary: Vocabulary) -> Tagger | EncoderDecoder:
+    if model.kind == "tagger":
         return Tagger(model, vocabulary)
-    return EncoderDecoder(model, vocabulary)
+    return EncoderDecoder(model, len(INPUTS), vocabulary.targets)
 
 
 def core_parameters(module: nn.Module) -> int:

@@ -11,21 +11,19 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from bmtool.errors import BadInput, ConfigError, DataError
-
-from bmtool.chinese import pinyin
-from bmtool.chinese.pinyin import Token
 from bmtool.base.suggest import suggest
 from bmtool.chinese import pinyin
 from bmtool.chinese.pinyin import Token
+from bmtool.chinese.traditional import to_traditional
+from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.nn import search
 from bmtool.predict.assets import Assets
 from bmtool.predict.backends import Backend
 from bmtool.predict.values import Text
 from bmtool.tasks.pinyin2hanzi import typed
 from bmtool.tasks.pinyin2hanzi.config import Options
-from bmtool.tasks.pinyin2hanzi.lattice import Arc, Lattice, linear
-from bmtool.tasks.pinyin2hanzi.lexicon import Lexicon, load
+from bmtool.tasks.pinyin2hanzi.typed.lattice import Arc, Lattice, linear
+from bmtool.tasks.pinyin2hanzi.typed.lexicon import Lexicon, load
 from bmtool.tasks.pinyin2hanzi.vocab import INPUTS, Vocabulary
 
 BATCH_TOKENS = 2048
@@ -94,9 +92,7 @@ def best_ways(predictor: Model, sources: list[list[int]], n_best: int) -> list[l
     return [[Way(w.texts, w.log_probability) for w in ways] for ways in found]
 
 
-def translate(
-    predictor: Model, lines: Sequence[str], n_best: int = 1, wishes: Wishes = Wishes()
-) -> list[Translation]:
+def translate(predictor: Model, lines: Sequence[str], n_best: int = 1, wishes: Wishes = Wishes()) -> list[Translation]:
     """Each line of typed pinyin as text, with up to `n_best` ways to write it. An empty line stays empty."""
     parts = [
         typed.read(
@@ -257,8 +253,6 @@ def _lexicon(path: str, changed: float) -> Lexicon:
 
 
 def _traditional(text: Text) -> Text:
-    from bmtool.commands.translate import to_traditional
-
     return replace(text, n_best=tuple((to_traditional(way), p) for way, p in text.n_best))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from bmtool.base.files import read_json, write_text
 from bmtool.chinese import variants
+from bmtool.chinese.hanzi import hanzi_mask
 from bmtool.chinese.pinyin import COPY_CLASSES, VERSION, WORD, Token, copy_class, tokenise_pinyin
 from bmtool.chinese.readings import labeller, load_dictionary
 from bmtool.config.text import Clean
@@ -25,7 +26,7 @@ from bmtool.tasks.pinyin2hanzi import report, vocab
 from bmtool.tasks.pinyin2hanzi.config import Config, Data
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, INPUTS, Vocabulary, input_id
 from bmtool.text import corpus
-from bmtool.text.cleaning import Text, clean_block, hanzi_mask
+from bmtool.text.cleaning import Text, clean_block
 from bmtool.text.corpus import Counts, Encoded, TextTask
 from bmtool.text.duplicates import mix
 from bmtool.text.sources import File, blocks, decode

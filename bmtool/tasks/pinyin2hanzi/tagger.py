@@ -11,9 +11,10 @@ import numpy as np
 
 from bmtool.ngram.model import NgramModel
 from bmtool.tasks.pinyin2hanzi.decode import BOUNDARY, Candidates, Channel, Found, Path, search, window
-from bmtool.tasks.pinyin2hanzi.lattice import Arc, Lattice, linear, straighten
 from bmtool.tasks.pinyin2hanzi.predict import Written, batches
-from bmtool.tasks.pinyin2hanzi.vocab import PAD, Vocabulary
+from bmtool.tasks.pinyin2hanzi.typed.lattice import Arc, Lattice, linear, straighten
+from bmtool.tasks.pinyin2hanzi.vocab import Vocabulary
+from bmtool.text.seq2seq.specials import PAD
 
 FLOOR = -14.0  # log-probability: the network rules nothing out
 RULED_OUT = -12.0  # log-probability: what the network finds less likely is not searched

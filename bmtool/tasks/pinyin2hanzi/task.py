@@ -1,22 +1,23 @@
 """pinyin2hanzi as the engine sees it."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bmtool.data.batching import LengthBatches, LengthSource
-from bmtool.engine.task import Best, Identity, Loss
-from bmtool.tasks.pinyin2hanzi import data, export, model, tables
-from bmtool.tasks.pinyin2hanzi.backend import TorchEncoderDecoder, TorchTagger
+from bmtool.engine.task import Allowed, Best, Graph, Identity, Loss, Trained
+from bmtool.predict.assets import Held
+from bmtool.tasks.pinyin2hanzi import model, prepare, tables
 from bmtool.tasks.pinyin2hanzi.config import Config
-from bmtool.tasks.pinyin2hanzi.predict import Predictor
-from bmtool.tasks.pinyin2hanzi.sequence import SequencePredictor
-from bmtool.tasks.pinyin2hanzi.tagger import TaggerPredictor
-from bmtool.tasks.pinyin2hanzi.vocab import COPY, END, FILE, PAD, Vocabulary, find_pairs
+from bmtool.tasks.pinyin2hanzi.metrics import TokenMeter
+from bmtool.tasks.pinyin2hanzi.predict import Translator, predictor
+from bmtool.tasks.pinyin2hanzi.vocab import COPY, FILE, INPUTS, Vocabulary, find_pairs
+from bmtool.text.seq2seq.specials import END, PAD
 
 
 @dataclass
@@ -28,6 +29,10 @@ class Batch:
     target: Tensor
     tokens: int
 
+    @property
+    def size(self) -> int:
+        return len(self.source)
+
     def to(self, device: torch.device) -> "Batch":
         return Batch(self.source.to(device), self.pair.to(device), self.target.to(device), self.tokens)
 
@@ -38,30 +43,36 @@ class Batch:
         return closed.scatter(1, ends, END)
 
 
-class Task:
+class Task(Trained):
     phases: ClassVar = {"model": ("backbone", "head")}
-    best = Best("accuracy", "max")
-    pretrained: ClassVar = False
     bound: ClassVar = ("backbone", "head")
     unit: ClassVar = "tokens"
+    int8: ClassVar = Allowed("character_accuracy", 0.01)
 
-    def __init__(self, config: Config, assets: Path | None = None):
-        """From prepared data; or, for a run that only predicts, from its `assets` directory alone."""
-        self.config, self._tables_from = config, assets
-        if assets is None:
-            manifest, _ = data.open_split(config.data.prepared, "train")
-            self.vocabulary = Vocabulary.load(Path(config.data.prepared))
-            self.identity = Identity(manifest["data_hash"], self.vocabulary.sha256)
-        else:
-            self.vocabulary = Vocabulary.load(assets)
-        self.model = model.build(config.model, self.vocabulary)
+    def __init__(self, config: Config, vocabulary: Vocabulary):
+        self.config, self.vocabulary = config, vocabulary
+        self._tables_from: Path | None = None
+        self.model = model.build(config.model, vocabulary)
         self.modules = {"backbone": self.model.backbone, "head": self.model.head}
         self.core_parameters = model.core_parameters(self.model)
-        self._pair_lookup = self.vocabulary.pair_lookup()
-        self._target_lookup = self.vocabulary.target_lookup()
+        self.best = Best(self.meter().names[1], "max")
+        self._pair_lookup, self._target_lookup = vocabulary.pair_lookup(), vocabulary.target_lookup()
+
+    @classmethod
+    def fresh(cls, config: Config) -> "Task":
+        manifest, _ = prepare.open_split(config.data.prepared, "train")
+        task = cls(config, Vocabulary.load(Path(config.data.prepared)))
+        task.identity = Identity(manifest["data_hash"], task.vocabulary.sha256)
+        return task
+
+    @classmethod
+    def open(cls, config: Config, assets: Path) -> "Task":
+        task = cls(config, Vocabulary.load(assets))
+        task._tables_from = assets
+        return task
 
     def batches(self, split: str, seed: int | None) -> LengthBatches:
-        _, shards = data.open_split(self.config.data.prepared, split)
+        _, shards = prepare.open_split(self.config.data.prepared, split)
 
         def collate(examples: np.ndarray) -> Batch:
             source, hanzi = shards.padded("source", examples), shards.padded("hanzi", examples)
@@ -76,33 +87,44 @@ class Task:
         total, _, count = self.model.loss(batch, self.config.label_smoothing)
         return Loss(total, count)
 
-    def measure(self, batch: Batch) -> dict[str, tuple[float, int]]:
+    def meter(self) -> TokenMeter:
+        """The tagger chooses among the candidates of a syllable, as the loss of an evaluation does; an encoder-decoder among all hanzi."""
+        return TokenMeter("loss", "network_accuracy") if self._is_tagger else TokenMeter("token_loss", "token_accuracy")
+
+    def answers(self, batch: Batch) -> tuple[np.ndarray, None]:
         total, right, count = self.model.loss(batch, 0.0)
-        return {"loss": (total.item(), count), "accuracy": (right.item(), count)}
+        return np.array([[total.item(), right.item(), count]]), None
 
-    def draw(self, folder: Path) -> None:
-        """Curves say all there is to see."""
+    # -- use ------------------------------------------------------------------------------------------------------------
 
-    def predictor(self) -> Predictor:
-        decode, longest = self.config.decode.model_dump(), self.config.data.max_length
-        if not isinstance(self.model, model.Tagger):
-            return SequencePredictor(self.vocabulary, TorchEncoderDecoder(self.model), decode, longest)
-        return TaggerPredictor(self.vocabulary, TorchTagger(self.model), *self.tables(), decode, longest)
+    @property
+    def _is_tagger(self) -> bool:
+        return self.config.model.kind == "tagger"
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "kind": self.config.model.kind, "vocabulary": json.loads(self.vocabulary.to_json()),
+            "decode": self.config.decode.model_dump(), "max_length": self.config.data.max_length,
+        }  # fmt: skip
+
+    def graphs(self) -> list[Graph]:
+        return self.model.graphs(len(INPUTS))
+
+    def predictor(self) -> Translator:
+        return predictor(self.about(), self.backend(), Held(self.packed))
 
     def inherit(self, assets: Path) -> None:
         """n-grams stay those of the parent's text: what is finetuned on is little beside it."""
         if tables.paths(assets):
             self._tables_from = assets
 
-    def tables(self) -> tables.Tables:
-        """Counted over the training data, or taken from the run or its parent."""
+    def packed(self) -> dict[str, bytes]:
+        """A tagger's tables: counted over the training data, or taken from the run or its parent."""
+        if not self._is_tagger:
+            return {}
         if self._tables_from is None:
-            return tables.count(self.config.data.prepared, self.vocabulary, self.config.model.ngram)
-        return tables.load(self._tables_from)
-
-    def export(self, path: Path, *, int8: bool, metadata: dict) -> dict:
-        return export.export(self, path, int8=int8, metadata=metadata)
+            return tables.files(tables.count(self.config.data.prepared, self.vocabulary, self.config.model.ngram))
+        return {path.name: path.read_bytes() for path in tables.paths(self._tables_from)}
 
     def assets(self) -> dict[str, str | bytes]:
-        held = tables.files(self.tables()) if isinstance(self.model, model.Tagger) else {}
-        return {FILE: self.vocabulary.to_json()} | held
+        return {FILE: self.vocabulary.to_json()} | self.packed()

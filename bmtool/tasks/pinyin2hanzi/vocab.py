@@ -8,17 +8,20 @@ from pathlib import Path
 import numpy as np
 
 from bmtool.base.files import read_json, write_text
-from bmtool.chinese.pinyin import COPY_CLASSES, SYLLABLES, VERSION, Token, copy_class
+from bmtool.chinese.hanzi import gb2312
+from bmtool.chinese.pinyin import COPY_CLASSES, VERSION, Token, copy_class
 from bmtool.chinese.readings import heteronyms
+from bmtool.chinese.syllables import SYLLABLES
 from bmtool.chinese.variants import READINGS
 from bmtool.errors import DataError
+from bmtool.text.seq2seq.specials import PAD, UNKNOWN
 
 FILE = "vocab.json"
 INPUTS = ("<pad>", *COPY_CLASSES, *SYLLABLES)
 INPUT_ID = {name: number for number, name in enumerate(INPUTS)}
-# Specials of the target side of encoder-decoder models; hanzi follow.
-PAD, BEGIN, END, UNKNOWN, COPY = range(5)
-SPECIALS = 5
+# Hanzi ids begin behind those of seq2seq.specials and one that stands for a copy.
+COPY = UNKNOWN + 1
+SPECIALS = COPY + 1
 
 
 def input_id(token: Token) -> int:
@@ -150,9 +153,3 @@ def build(observed: dict[tuple[str, str], int], *, min_count: int, charset: str)
             candidates[syllable].setdefault(hanzi, 0)
     ranked = {s: dict(sorted(c.items(), key=lambda item: (-item[1], item[0]))) for s, c in candidates.items()}
     return Vocabulary(ranked)
-
-
-def gb2312() -> set[str]:
-    """The 6,763 hanzi of GB 2312, levels 1 and 2."""
-    codes = ((high, low) for high in range(0xB0, 0xF8) for low in range(0xA1, 0xFF))
-    return {text for high, low in codes if (text := bytes((high, low)).decode("gb2312", "ignore"))}

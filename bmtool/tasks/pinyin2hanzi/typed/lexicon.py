@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bmtool.chinese import pinyin
+from bmtool.chinese.hanzi import hanzi_runs
 from bmtool.errors import DataError
-from bmtool.tasks.pinyin2hanzi.lattice import Arc
+from bmtool.tasks.pinyin2hanzi.typed.lattice import Arc
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID
 
 COST = 9.0  # nats of a word of weight 1, however long and however strange its hanzi
@@ -70,7 +71,7 @@ def load(path: Path) -> Lexicon:
 
 def _entry(line: str) -> tuple[str, tuple[str, ...], float]:
     word, *rest = (cell.strip() for cell in line.split("\t"))
-    if not pinyin.hanzi_runs(word) == [word]:
+    if hanzi_runs(word) != [word]:
         raise ValueError(f"expected a word in hanzi, got {word!r}")
     typed, weight = ([*rest, "", ""])[:2]
     if len(rest) > 2:

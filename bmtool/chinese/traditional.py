@@ -1,0 +1,26 @@
+"""Traditional and simplified characters, by OpenCC's phrase tables. ConfigError when OpenCC is not installed."""
+
+from functools import cache
+from typing import Any
+
+from bmtool.errors import ConfigError
+
+
+@cache
+def _opencc(direction: str) -> Any:
+    """The converter, `t2s` or `s2t`; loaded once."""
+    try:
+        import opencc
+    except ImportError as error:
+        raise ConfigError(
+            "changing between traditional and simplified characters needs OpenCC: pip install opencc"
+        ) from error
+    return opencc.OpenCC(direction)
+
+
+def to_simplified(text: str) -> str:
+    return _opencc("t2s").convert(text)
+
+
+def to_traditional(text: str) -> str:
+    return _opencc("s2t").convert(text)

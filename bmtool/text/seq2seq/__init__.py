@@ -1,0 +1,1 @@
+"""Models that read a sequence and write another, over any two vocabularies: the network, its search, its exported graphs."""

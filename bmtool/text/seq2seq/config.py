@@ -1,0 +1,29 @@
+"""The `model` sections of the encoder-decoders."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from bmtool.config.schema import Section
+
+
+class Transformer(Section):
+    """Encoder-decoder of Vaswani et al. 2017, pre-norm."""
+
+    kind: Literal["transformer"]
+    width: int = Field(256, ge=8)
+    layers: int = Field(3, ge=1)  # of the encoder, and as many of the decoder
+    heads: int = Field(4, ge=1)
+    feedforward: int = Field(1024, ge=8)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class Rnn(Section):
+    """Encoder-decoder with attention of Bahdanau et al. 2015."""
+
+    kind: Literal["rnn"]
+    cell: Literal["gru", "lstm"] = "gru"
+    attention: Literal["additive", "dot"] = "additive"
+    width: int = Field(256, ge=8)
+    layers: int = Field(1, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
