@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bmtool.tasks.pinyin2hanzi.data import split_texts
 from conftest import ROOT, SAMPLE, config_path
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +26,6 @@ from bmtool.config.text import Duplicates
 from bmtool.data import jobs as engine
 from bmtool.data.jobs import Job
 from bmtool.errors import DataError, ResourceError
-from bmtool.tasks.pinyin2hanzi.data import split_texts
 from bmtool.text import corpus, duplicates, report
 from bmtool.text import sources as reading
 

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
@@ -130,13 +131,13 @@ def _feed(evaluations: Sequence[Any], source: Source, predictions: Path | None) 
         raise DataError(f"nothing to evaluate on: no example that can be measured{f' ({why})' if why else ''}")
 
 
-def figures(kind: Any, predictor: Any, examples: Sequence[Example]) -> dict[str, float]:
-    """The figures of a model on some examples, without intervals."""
-    evaluation, drawn = kind(predictor, 1), weights()
-    stream = iter([replace(example, read=evaluation.read(example)) for example in examples])
+def measure(kind: Any, predictor: Any, examples: Iterable[Example], *, columns: int = 1) -> Measured:
+    """A model on some examples; with one column the figures have no intervals."""
+    evaluation, drawn = kind(predictor, columns), weights()
+    stream = (replace(example, read=evaluation.read(example)) for example in examples)
     while block := list(islice(stream, BLOCK)):
-        list(evaluation.add(block, next(drawn)[: len(block), :1]))
-    return {name: float(values[0]) for name, values in evaluation.measured().resamples.items()}
+        deque(evaluation.add(block, next(drawn)[: len(block), :columns]), maxlen=0)
+    return evaluation.measured()
 
 
 def _say_what_to_know(

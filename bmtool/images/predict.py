@@ -22,6 +22,10 @@ class ImageReader:
         """From a file, its bytes, or pixels uint8 [H, W] or [H, W, C]; BadInput when it is no image."""
         return pictures.read(raw, self.size, self.channels)
 
+    def facts(self) -> dict:
+        """What a model card says of it."""
+        return {"size": self.size, "channels": self.channels}
+
     def probes(self, count: int) -> list[np.ndarray]:
         """Pixels with structure at all scales, always the same: noise alone looks like nothing that a model has learned."""
         random, made = np.random.default_rng(0), []

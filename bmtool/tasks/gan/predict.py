@@ -27,6 +27,10 @@ class Generator:
     def read(self, raw: Any) -> int:
         return seed(raw)
 
+    def facts(self) -> dict:
+        """What a model card says of it."""
+        return {"size": self.size, "channels": self.channels}
+
     def probes(self, count: int) -> list[int]:
         return list(range(count))
 

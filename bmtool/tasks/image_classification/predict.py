@@ -29,6 +29,9 @@ class Classifier(ImageReader):
         super().__init__(about, backend)
         self.labels, self.views = list(about["labels"]), about["views"]
 
+    def facts(self) -> dict:
+        return super().facts() | {"labels": self.labels}
+
     def probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
         parts = [self._mean(np.stack(images[start : start + CHUNK])) for start in range(0, len(images), CHUNK)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), np.float32)

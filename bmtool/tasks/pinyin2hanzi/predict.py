@@ -173,6 +173,10 @@ class Translator:
             raise BadInput("half a surrogate pair")
         return raw
 
+    def facts(self) -> dict:
+        """What a model card says of it."""
+        return {"hanzi": len(self.model.vocabulary.hanzi)}
+
     def probes(self, count: int) -> list[str]:
         """Syllables of the vocabulary drawn at random, always the same."""
         random, vocabulary = np.random.default_rng(0), self.model.vocabulary
@@ -220,7 +224,7 @@ def predictor(about: dict, backend: Backend, assets: Assets) -> Translator:
     from bmtool.tasks.pinyin2hanzi import kinds
 
     vocabulary = Vocabulary.from_dict(about["vocabulary"], "the model")
-    return Translator(kinds.KINDS[about["kind"]](vocabulary, about, backend, assets))
+    return Translator(kinds.KINDS[about["kind"]].predictor(vocabulary, about, backend, assets))
 
 
 def _position(arc: Arc, place: int, hanzi: str, candidates: list) -> dict:
