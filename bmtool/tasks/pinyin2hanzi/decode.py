@@ -80,6 +80,27 @@ class _Rows:
         self.first[lines, place], self.count[lines, place] = here + at, number
 
 
+class _Extensions(NamedTuple):
+    """Everything that some arcs make of the rows before them; `like` is the number of the extension of the row's leader by the same
+    candidate, of which the n-gram says the same."""
+
+    parent: np.ndarray
+    candidate: np.ndarray
+    arc: np.ndarray
+    like: np.ndarray
+
+    def only(self, kept: np.ndarray) -> "_Extensions":
+        return _Extensions(*(column[kept] for column in self))
+
+
+class _Said(NamedTuple):
+    """What the n-gram says: log-probability [Q] and history behind [Q] of every question, and the question of each extension [E]."""
+
+    log_p: np.ndarray
+    history: np.ndarray
+    number: np.ndarray
+
+
 @dataclass
 class _Search:
     """The arguments of `search`, the arcs, and the rows so far."""
@@ -102,10 +123,16 @@ class _Search:
             return
         new = _extensions(arcs[count > 0], first[count > 0], count[count > 0], rows.leader, self.candidates)
         line = self.arcs.line[new.arc]
-        added, history = _say(self.ngram, rows.history, new, self.candidates, self.arcs.final(place))
-        score = rows.score[new.parent] + self.candidates.score[new.candidate] + added
+        said = _say(self.ngram, rows.history, new, self.candidates, self.arcs.final(place))
+        score = rows.score[new.parent] + self.candidates.score[new.candidate] + said.log_p[said.number]
+        near = np.flatnonzero(_near(line, score, self.least))
+        self._keep(place, new.only(near), line[near], score[near], said.history[said.number[near]])
+
+    def _keep(self, place: int, new: _Extensions, line: np.ndarray, score: np.ndarray, history: np.ndarray) -> None:
+        """The best of some extensions, with their lines, scores and histories, become rows at a place."""
+        rows = self.rows
         mass = rows.log_mass[new.parent] + (score - rows.score[new.parent]) / self.temperature
-        kept, leader, mass = _best(line, history, score, mass, beam=self.beam, alike=self.n_best, least=self.least)
+        kept, leader, mass = _best(line, history, score, mass, beam=self.beam, alike=self.n_best)
         rows.add(
             place, line[kept], score=score[kept], history=history[kept], leader=leader, log_mass=mass,
             parent=new.parent[kept], candidate=new.candidate[kept], arc=new.arc[kept] - self.arcs.first[line[kept]],
@@ -146,16 +173,6 @@ def window(ngram: NgramModel, history: np.ndarray, word: np.ndarray, following: 
     return total
 
 
-class _Extensions(NamedTuple):
-    """Everything that some arcs make of the rows before them; `like` is the number of the extension of the row's leader by the same
-    candidate, of which the n-gram says the same."""
-
-    parent: np.ndarray
-    candidate: np.ndarray
-    arc: np.ndarray
-    like: np.ndarray
-
-
 def _extensions(
     arcs: np.ndarray, first_row: np.ndarray, row_count: np.ndarray, leader: np.ndarray, candidates: Candidates
 ) -> _Extensions:
@@ -169,10 +186,8 @@ def _extensions(
     return _Extensions(parent, candidates.first[arcs][at] + choice, arcs[at], like)
 
 
-def _say(
-    ngram: NgramModel, histories: np.ndarray, new: _Extensions, candidates: Candidates, ends: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(log-probability [E], history behind [E]) of every extension, with the end of the line where that of its arc `ends`, bool [A]."""
+def _say(ngram: NgramModel, histories: np.ndarray, new: _Extensions, candidates: Candidates, ends: np.ndarray) -> _Said:
+    """Of extensions that are alike once; with the end of the line where that of an arc `ends`, bool [A]."""
     asked = np.flatnonzero(new.like == np.arange(len(new.like)))
     row, candidate = new.parent[asked], new.candidate[asked]
     symbols = candidates.symbols[candidate]
@@ -189,8 +204,7 @@ def _say(
         added[final] += _log_p(ngram, history, final, np.full(len(final), BOUNDARY))
     number = np.empty(len(new.like), np.int64)
     number[asked] = np.arange(len(asked))
-    answer = number[new.like]
-    return added[answer], history[answer]
+    return _Said(added, history, number[new.like])
 
 
 def _log_p(ngram: NgramModel, histories: np.ndarray, row: np.ndarray, symbol: np.ndarray) -> np.ndarray:
@@ -201,15 +215,13 @@ def _log_p(ngram: NgramModel, histories: np.ndarray, row: np.ndarray, symbol: np
 
 
 def _best(  # noqa: PLR0913
-    line: np.ndarray, history: np.ndarray, score: np.ndarray, log_mass: np.ndarray, *, beam: int, alike: int, least: int
+    line: np.ndarray, history: np.ndarray, score: np.ndarray, log_mass: np.ndarray, *, beam: int, alike: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(number of each row that stays, which of these is its leader, its mass), of rows sorted by line; the result is too, best first.
 
-    They are, of each line, the `least` best and those within MARGIN of its best, of them the `beam` best histories, and of each
-    history the `alike` best rows.
+    They are, of each line, the `beam` best histories, and of each history the `alike` best rows.
     """
-    near = np.flatnonzero(_near(line, score, least))
-    order = near[np.lexsort((-score[near], history[near], line[near]))]
+    order = np.lexsort((-score, history, line))
     within = _rank(line[order], history[order])
     leaders = order[within == 0]
     leaders = leaders[np.lexsort((-score[leaders], line[leaders]))]
