@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from bmtool.config.image import Augment
-from bmtool.images.prepare import Images, require_same
+from bmtool.images.fingerprint import require_same
+from bmtool.images.prepare import Images
 
 
 @dataclass
