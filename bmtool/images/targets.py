@@ -13,6 +13,7 @@ import numpy as np
 
 from bmtool.data.shards import ragged
 
+NAMES = {"label": "classes", "boxes": "boxes", "mask": "masks", "image": "paired images"}  # kinds of target
 VOID = 255  # in a mask: no class, not counted; beside an image that is no square, and where a rotation uncovers nothing
 _NO_BOXES = np.zeros((0, 4), np.float32)
 MIN_BOX = 1.0  # pixels a side; less than that of a box is nothing to find

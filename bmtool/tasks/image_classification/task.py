@@ -14,7 +14,8 @@ from bmtool.config.image import Augment
 from bmtool.engine.task import Best, Identity, Loss
 from bmtool.errors import ConfigError
 from bmtool.images import backbones, pictures
-from bmtool.images.batches import Batch, Order, as_tensor, batches
+from bmtool.images.batches import Batch, batches
+from bmtool.images.features import FeatureBatches, on_features
 from bmtool.images.prepare import Images, load_labels, require_classes
 from bmtool.nn import vision
 from bmtool.tasks.image_classification import export
@@ -59,16 +60,10 @@ class Task:
     # -- batches --------------------------------------------------------------------------------------------------------
 
     def batches(self, split: str, seed: int | None) -> Any:
-        if split == "train" and seed is not None and self._on_features():
-            return FeatureBatches(self, self._images, seed)
+        if split == "train" and seed is not None and on_features(self.config):
+            settings = {"batch_size": self.config.train.batch_size, "seed": seed, "balance": self.config.balance}
+            return FeatureBatches(self.modules["backbone"], self._images, **settings)
         return batches(self.config, split, seed, len(self.labels), self.config.balance)
-
-    def _on_features(self) -> bool:
-        """Whether only the head learns, from images that never change: then the backbone runs once an image."""
-        fixed = not any(p.requires_grad for p in self.modules["backbone"].parameters())
-        if self.config.balance == "smote" and not fixed:
-            raise ConfigError("balance: smote needs a fixed backbone: use `bmtool finetune` with finetune.train: head")
-        return fixed and self.config.augment == Augment()
 
     # -- training -------------------------------------------------------------------------------------------------------
 
@@ -148,56 +143,3 @@ class TorchBackend:
             logits = self.task.logits(torch.from_numpy(images).to(device).requires_grad_())
             handle.remove()
             return vision.grad_cam(held[0], logits.amax(dim=1)).detach().cpu().numpy()
-
-
-class FeatureBatches:
-    """What a fixed backbone makes of the training images, computed once; with SMOTE, classes are filled up to the largest."""
-
-    def __init__(self, task: Task, images: Images, seed: int):
-        self._task, self._images, self._seed = task, images, seed
-        self.examples = len(images)
-        self._labels = images.labels.astype(np.int64)
-        if task.config.balance == "smote":
-            counts = np.bincount(self._labels)
-            self._labels = np.repeat(np.flatnonzero(counts), counts.max())
-        balance = task.config.balance if task.config.balance in ("over", "under") else "none"
-        self._order = Order(self._labels, task.config.train.batch_size, seed, balance)
-        self.per_epoch = self._order.per_epoch
-        self._features: np.ndarray | None = None
-
-    def __getitem__(self, position: int) -> Batch:
-        if self._features is None:
-            self._features, self._labels = self._compute()
-        chosen = self._order[position]
-        return Batch(torch.from_numpy(self._features[chosen]), torch.from_numpy(self._labels[chosen]), len(chosen))
-
-    @torch.no_grad()
-    def _compute(self) -> tuple[np.ndarray, np.ndarray]:
-        """Features [N, F] and labels [N], in an order by class when SMOTE has added some."""
-        backbone = self._task.modules["backbone"]
-        mode, device = backbone.training, next(backbone.parameters()).device
-        backbone.eval()
-        parts = [
-            backbone(
-                as_tensor(self._images.pixels(np.arange(start, min(start + 128, len(self._images))))).to(device)
-            ).cpu()
-            for start in range(0, len(self._images), 128)
-        ]
-        backbone.train(mode)
-        features, labels = torch.cat(parts).numpy(), self._images.labels.astype(np.int64)
-        if self._task.config.balance != "smote":
-            return features, labels
-        features, labels = _smote(features, labels, self._seed)
-        order = np.argsort(labels, kind="stable")
-        return features[order], labels[order]
-
-
-def _smote(features: np.ndarray, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        from imblearn.over_sampling import SMOTE
-    except ImportError as error:
-        raise ConfigError("balance: smote needs imbalanced-learn: pip install 'bmtool[imbalance]'") from error
-    fewest = int(np.bincount(labels)[np.unique(labels)].min())
-    if fewest < 2:
-        raise ConfigError("balance: smote needs at least two images of every class")
-    return SMOTE(random_state=seed, k_neighbors=min(5, fewest - 1)).fit_resample(features, labels)
