@@ -229,6 +229,15 @@ def overlay(images: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return np.stack(out)
 
 
+def outlined(pixels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """An image uint8 [H, W, C] with boxes [N, 4] (x1, y1, x2, y2) drawn on it in red; uint8 [H, W, 3]."""
+    picture = Image.fromarray(np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3))))
+    pen = ImageDraw.Draw(picture)
+    for x1, y1, x2, y2 in boxes.tolist():
+        pen.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=(255, 0, 0))
+    return np.asarray(picture)
+
+
 def save(image: Image.Image, path: Path) -> Path:
     """Write a PNG, its folder made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)

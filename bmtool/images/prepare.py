@@ -18,10 +18,11 @@ from bmtool.data.replacing import making, put, require_own
 from bmtool.data.tally import Tally
 from bmtool.errors import ConfigError, DataError
 from bmtool.images import pictures
+from bmtool.images.decoding import SPLITS
 from bmtool.images.fingerprint import FORMAT, fingerprint, is_readable
 from bmtool.images.labels import load_labels, require_classes
 from bmtool.images.sources import items, load
-from bmtool.images.steps import SPLITS, make
+from bmtool.images.steps import make
 from bmtool.images.targets import Reader, Target
 
 __all__ = [

@@ -1,66 +1,31 @@
-"""The steps of preparing images: decode, split, drop duplicates, choose, measure, describe."""
+"""The steps of preparing images: decode, drop duplicates, choose, require classes, measure, describe."""
 
 import hashlib
 import json
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from bmtool.base.cores import cores
 from bmtool.base.files import write_json, write_text
 from bmtool.config.image import ImageData
-from bmtool.data.tally import Tally
 from bmtool.errors import ConfigError, DataError
-from bmtool.images import pictures, targets
-from bmtool.images.sources import Box, Item, placed
-from bmtool.images.targets import VOID, Growing, Ragged, Target, Writer
+from bmtool.images.decoding import SPLITS, Draft, store
+from bmtool.images.sources import Item
+from bmtool.images.targets import NAMES, VOID
 
-SPLITS = ("train", "valid", "test")
 _CHUNK = 256
 _TARGETS = {"boxes": "boxes", "mask": "mask", "paired": "image"}  # field of an Item -> kind of target
-
-
-class Read(NamedTuple):
-    """One item as it is stored, and how many of its boxes were left out."""
-
-    pixels: np.ndarray
-    window: pictures.Window
-    target: Target
-    lost: int
-
-
-@dataclass
-class Draft:
-    """What is known of the items while they are prepared; lists and arrays have one entry for each."""
-
-    data: ImageData
-    listed: list[Item]
-    # "label", "boxes", "mask" or "image"
-    kind: str
-    labels: list[str]
-    tally: Tally = field(default_factory=Tally)
-    # sha256 of the pixels, and of the target; empty where an image cannot be used
-    digests: list[bytes] = field(default_factory=list)
-    marks: list[bytes] = field(default_factory=list)
-    # number in SPLITS, -1: left out
-    split_of: list[int] = field(default_factory=list)
-    windows: list[pictures.Window] = field(default_factory=list)
-    classes: Ragged | None = None
 
 
 def make(folder: Path, data: ImageData, listed: list[Item], *, labels: list[str], console: Any) -> dict:
     """Write all files of a prepared directory but its manifest, which is returned. DataError when too little is left to train on."""
     began = time.perf_counter()
-    draft = Draft(data, listed, _kind(listed), labels)
+    draft = Draft(data, listed, _kind(data, listed), labels, {item.split for item in listed})
     if data.per_class and draft.kind != "label":
         raise ConfigError("data.per_class counts images of one class each: leave it out where the targets are others")
-    _store(folder, draft, console)
+    store(folder, draft, console)
     _drop_duplicates(draft)
     chosen = _choose(draft)
     _name_classes(draft, chosen)
@@ -71,117 +36,20 @@ def make(folder: Path, data: ImageData, listed: list[Item], *, labels: list[str]
     return _manifest(draft, chosen) | {"mean": mean, "deviation": deviation, "seconds": seconds}
 
 
-def _kind(listed: list[Item]) -> str:
-    return next((kind for name, kind in _TARGETS.items() if listed and getattr(listed[0], name) is not None), "label")
+def _kind(data: ImageData, listed: list[Item]) -> str:
+    """The kind of target that all items have. DataError when they differ."""
+    kinds = {_kind_of(item) for item in listed}
+    if len(kinds) > 1:
+        held = " in one part and ".join(sorted(NAMES[kind] for kind in kinds))
+        raise DataError(f"{data.source} holds {held} in another: prepare them apart")
+    return kinds.pop()
 
 
-# --- decoding ---
-
-
-def _store(folder: Path, draft: Draft, console: Any) -> None:
-    """Write pixels and targets of every item; one that cannot be used keeps its place, in zeros."""
-    data, listed = draft.data, draft.listed
-    shape = (len(listed), data.size, data.size, data.channels)
-    given = {item.split for item in listed}
-    images = Growing(folder / "images.npy", shape)
-    try:
-        with Writer(folder, draft.kind, shape) as writer:
-            for item, read in zip(listed, _read_all(draft, console)):
-                images.add(read.pixels if isinstance(read, Read) else None)
-                writer.add(read.target if isinstance(read, Read) else None)
-                _note(draft, item, read, given)
-            draft.classes = writer.finish()
-    finally:
-        images.close()
-
-
-def _note(draft: Draft, item: Item, read: Read | str, given: set[str | None]) -> None:
-    """Keep what the later steps need of one item."""
-    draft.tally.read += 1
-    if isinstance(read, str):
-        draft.tally.drop(read, item.name)
-        draft.digests.append(b"")
-        draft.marks.append(b"")
-        draft.split_of.append(-1)
-        draft.windows.append(pictures.Window(0, 0, 0, 0))
-        return
-    for _ in range(read.lost):
-        draft.tally.drop("box outside the image as it is stored, or under a pixel wide or high", item.name)
-    digest = hashlib.sha256(read.pixels.tobytes()).digest()
-    draft.digests.append(digest)
-    draft.marks.append(_mark(read.target))
-    draft.split_of.append(SPLITS.index(item.split or _split(digest, draft.data, given)))
-    draft.windows.append(read.window)
-
-
-def _read_all(draft: Draft, console: Any) -> Iterator[Read | str]:
-    """Every item in order, or why it cannot be used; files are decoded by as many threads as there are cores."""
-    number_of = {label: number for number, label in enumerate(draft.labels)}
-
-    def one(item: Item) -> Read | str:
-        try:
-            return _read(item, draft.data, number_of)
-        except pictures.BadImage as error:
-            return str(error)
-
-    with ThreadPoolExecutor(cores()) as pool:
-        stream, done = iter(draft.listed), 0
-        while chunk := list(islice(stream, _CHUNK)):
-            yield from pool.map(one, chunk)
-            done += len(chunk)
-            if done % (40 * _CHUNK) == 0:
-                console.say(f"{done:,} of {len(draft.listed):,} images")
-
-
-def _read(item: Item, data: ImageData, number_of: dict[str, int]) -> Read:
-    """BadImage when the image or its target is none."""
-    frame = pictures.Frame(data.size, data.fit)
-    image = placed(item, data.channels, frame)
-    target, lost = Target(number_of[item.label] if item.label is not None else -1), 0
-    if item.boxes is not None:
-        target = _boxes(item.boxes, image.window, data.size, number_of)
-        lost = len(item.boxes) - len(target.boxes)
-    if item.mask is not None:
-        target = Target(mask=pictures.place_mask(item.mask, image.shape, frame, void=VOID))
-    if item.paired is not None:
-        target = Target(image=_paired(item, image.shape, data.channels, frame))
-    return Read(image.pixels, image.window, target, lost)
-
-
-def _boxes(boxes: tuple[Box, ...], window: pictures.Window, size: int, number_of: dict[str, int]) -> Target:
-    """What of the boxes of an original image lies in the stored one."""
-    corners = np.array([box[:4] for box in boxes], np.float64).reshape(-1, 4)
-    labels = np.array([number_of[box.label] for box in boxes], np.int32)
-    kept = targets.clip(window.inside(corners), labels, size)
-    return Target(boxes=kept.boxes.astype(np.float32), box_labels=kept.labels)
-
-
-def _paired(item: Item, shape: tuple[int, int], channels: int, frame: pictures.Frame) -> np.ndarray:
-    """BadImage unless it shows the same view: a larger or smaller image has the same aspect, to a pixel."""
-    other = placed(item._replace(content=item.paired), channels, frame)
-    (width, height), (wide, high) = shape, other.shape
-    if abs(width * high - wide * height) > max(height, high):
-        raise pictures.BadImage("a target of another aspect than its image")
-    return other.pixels
-
-
-def _mark(target: Target) -> bytes:
-    """A hash that two images share when their targets are the same."""
-    digest = hashlib.sha256(str(target.label).encode())
-    for values in (target.boxes, target.box_labels, target.mask, target.image):
-        digest.update(b"" if values is None else values.tobytes())
-    return digest.digest()
+def _kind_of(item: Item) -> str:
+    return next((kind for name, kind in _TARGETS.items() if getattr(item, name) is not None), "label")
 
 
 # --- splits ---
-
-
-def _split(digest: bytes, data: ImageData, given: set[str | None]) -> str:
-    """By a hash of the pixels, so that an image stays where it is when others are added, and its copies are with it."""
-    place = int.from_bytes(digest[:8], "big") / 2**64
-    valid = data.valid_share if "valid" not in given else 0.0
-    test = data.test_share if "test" not in given else 0.0
-    return "test" if place < test else "valid" if place < test + valid else "train"
 
 
 def _drop_duplicates(draft: Draft) -> None:
@@ -258,7 +126,6 @@ def _write_lists(folder: Path, draft: Draft, chosen: dict[str, np.ndarray]) -> N
     for split, numbers in chosen.items():
         np.save(folder / f"{split}.npy", numbers)
     np.save(folder / "labels.npy", _codes(draft))
-    np.save(folder / "windows.npy", np.array(draft.windows, np.float32).reshape(-1, 4))
     write_json(folder / "labels.json", draft.labels)
     write_text(folder / "names.json", json.dumps([item.name for item in draft.listed], ensure_ascii=False))
 

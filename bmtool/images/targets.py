@@ -78,7 +78,10 @@ class Growing:
         """uint8 of the shape of one example; zeros for None."""
         self._stream.write(self._nothing if values is None else np.ascontiguousarray(values).data)
 
-    def close(self) -> None:
+    def __enter__(self) -> "Growing":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._stream.close()
 
 
@@ -94,8 +97,7 @@ class Writer:
         self._pixels = None
         if kind in ("mask", "image"):
             name, wanted = ("masks.npy", shape[:3]) if kind == "mask" else ("paired.npy", shape)
-            self._pixels = Growing(folder / name, wanted)
-            self._stack.callback(self._pixels.close)
+            self._pixels = self._stack.enter_context(Growing(folder / name, wanted))
 
     def __enter__(self) -> "Writer":
         return self
