@@ -426,8 +426,32 @@ def test_tasks_of_classes_refuse_other_targets(boxed):
     config = SimpleNamespace(data=data_of(boxed), augment=Augment(), train=SimpleNamespace(batch_size=4))
     with pytest.raises(ConfigError, match="holds boxes, and no class for each image"):
         batches(config, "train", None, classes=2)
-    with pytest.raises(ConfigError, match="per_class"):
+
+
+def test_settings_without_effect_are_refused(boxed, photos):
+    with pytest.raises(ConfigError, match=r"data\.per_class"):
         prepared(data_of(boxed, per_class=2))
+    with pytest.raises(ConfigError, match=r"data\.fit: pad is for boxes"):
+        prepared(data_of(photos, fit="pad"))
+
+
+def test_a_source_has_targets_of_one_kind(masked):
+    (masked / "images").rename(masked.parent / "images")
+    (masked / "masks").rename(masked.parent / "masks")
+    (masked / "train").mkdir()
+    (masked.parent / "images").rename(masked / "train" / "images")
+    (masked.parent / "masks").rename(masked / "train" / "masks")
+    assert prepared(data_of(masked))["target"] == "mask"
+    noise(masked / "test" / "a" / "x.png", 1)
+    with pytest.raises(DataError, match="classes in one part and masks in another"):
+        prepared(data_of(masked))
+
+
+def test_another_box_is_another_preparation(boxed):
+    data = data_of(boxed)
+    manifest = prepared(data)
+    boxed.write_text(boxed.read_text().replace("39.5", "38.5"))
+    assert changes(manifest, data) == ["data.source: 1 files changed"]
 
 
 # --- augmentation of an image and its target ---

@@ -23,8 +23,7 @@ def make(folder: Path, data: ImageData, listed: list[Item], *, labels: list[str]
     """Write all files of a prepared directory but its manifest, which is returned. DataError when too little is left to train on."""
     began = time.perf_counter()
     draft = Draft(data, listed, _kind(data, listed), labels, {item.split for item in listed})
-    if data.per_class and draft.kind != "label":
-        raise ConfigError("data.per_class counts images of one class each: leave it out where the targets are others")
+    _require_effect(data, draft.kind)
     store(folder, draft, console)
     _drop_duplicates(draft)
     chosen = _choose(draft)
@@ -34,6 +33,14 @@ def make(folder: Path, data: ImageData, listed: list[Item], *, labels: list[str]
     mean, deviation = _statistics(np.load(folder / "images.npy", mmap_mode="r"), chosen["train"])
     seconds = round(time.perf_counter() - began, 2)
     return _manifest(draft, chosen) | {"mean": mean, "deviation": deviation, "seconds": seconds}
+
+
+def _require_effect(data: ImageData, kind: str) -> None:
+    """ConfigError for settings that mean nothing with targets of this kind."""
+    if data.per_class and kind != "label":
+        raise ConfigError("data.per_class counts images of one class each: leave it out where the targets are others")
+    if data.fit != "square" and kind == "label":
+        raise ConfigError("data.fit: pad is for boxes, masks and paired images: a class is told from the middle square")
 
 
 def _kind(data: ImageData, listed: list[Item]) -> str:
