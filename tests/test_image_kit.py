@@ -540,6 +540,14 @@ def test_images_are_changed_alike_with_and_without_targets(settings_):
     assert not torch.equal(augmenter(pixels, torch.arange(6), (4, 10))[0], alone) or settings_.flip == 1
 
 
+def test_colours_change_in_an_image_and_its_pair_alike():
+    pixels, targets = bright(1)
+    images, moved = Augmenter(Augment(colour=0.8), 32, 0).together(pixels, targets, (1, 2))
+    changed = (images * 255).round().numpy().astype(np.uint8).transpose(0, 2, 3, 1)
+    assert np.array_equal(changed, np.stack([target.image for target in moved]))
+    assert not np.array_equal(changed, pixels) and all(np.array_equal(a.mask, b.mask) for a, b in zip(moved, targets))
+
+
 def test_images_without_boxes_pass():
     pixels, _ = bright(1, 3)
     nothing = Target(boxes=np.zeros((0, 4), np.float32), box_labels=np.zeros(0, np.int32))

@@ -45,7 +45,8 @@ def require_own(target: Path, names: frozenset[str]) -> None:
 
 def put(new: Path, target: Path) -> None:
     """Move what `making` gave to `target`. Two renames: one that is killed between them is made good by the next `making`."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    for path in new.iterdir():
+        fsync(path)
     if target.exists():
         target.rename(new.with_name("old"))
     new.rename(target)
