@@ -24,6 +24,8 @@ class Generator:
             about[key] for key in ("noise", "size", "channels", "features")
         )
 
+        self.frame = pictures.Frame(self.size, about.get("fit", "square"))
+
     def read(self, raw: Any) -> int:
         return seed(raw)
 
