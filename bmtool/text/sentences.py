@@ -60,7 +60,8 @@ def _is_short_form(line: str, start: int, mark: int) -> bool:
     """Whether what stands before a full stop is an abbreviation, an initial or the number of a list item."""
     near = line[max(start, mark - _NEAR) : mark]
     word = _BEFORE_WORD.split(near)[-1]
-    if word.lower() in ABBREVIATIONS or line[start:mark].strip().isdigit():
+    is_number = len(near) < _NEAR and near.strip().isdigit()  # and nothing else is before it
+    if is_number or word.lower() in ABBREVIATIONS:
         return True
     return _INITIALS.fullmatch(word) is not None and word.lower() != word.upper()
 
