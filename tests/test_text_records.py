@@ -109,12 +109,18 @@ def test_a_target_may_be_any_json(tmp_path_factory, values, text):
     assert not lines.dropped
     assert [json.loads(lines.targets[number]) for number in range(len(values))] == values
     found = clean_block(lines, Clean(min_letters=0, min_letters_share=0.0, max_repeats=0, boilerplate=False))
-    assert [record.rpartition("\t")[2] for record in found.sentences] == [json.dumps(v, ensure_ascii=False) for v in values]
+    assert [record.rpartition("\t")[2] for record in found.sentences] == [
+        json.dumps(v, ensure_ascii=False) for v in values
+    ]
 
 
 def test_what_is_no_json_or_no_text_is_dropped_and_said(tmp_path):
     path = tmp_path / "a.jsonl"
-    lines = ['{"text": "一二三", "label": NaN}', '{"text": "一\\ud800二", "label": 1}', '{"text": "一二", "label": null}']
+    lines = [
+        '{"text": "一二三", "label": NaN}',
+        '{"text": "一\\ud800二", "label": 1}',
+        '{"text": "一二", "label": null}',
+    ]
     path.write_text("\n".join([*lines, '{"label": 1}', '{"text": "只有文字"}']), "utf-8")
     sentences, dropped = cleaned(labelled(path))
     assert sentences == ["一二\tnull", "只有文字"]
@@ -179,7 +185,12 @@ def test_a_record_with_another_target_is_kept_and_said(corpus):
 def test_near_duplicates_never_hide_another_target(corpus):
     pytest.importorskip("rensa")
     text = "The committee decided after a long debate that the old bridge over the river should be closed in spring"
-    lines = [(text, "yes"), (text, "no"), (f"{text} again", "yes"), ("Some other text that is about nothing at all", "no")]
+    lines = [
+        (text, "yes"),
+        (text, "no"),
+        (f"{text} again", "yes"),
+        ("Some other text that is about nothing at all", "no"),
+    ]
     corpus.write("a.tsv", *("\t".join(line) for line in lines))
     manifest = corpus.prepare(
         "a.tsv", task=toy(LABELLED, ("label",)), duplicates={"near": True}, clean={"letters": "any"}, valid_share=0.0

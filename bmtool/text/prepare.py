@@ -25,7 +25,7 @@ from bmtool.text.passes.learn import learn_pass
 from bmtool.text.passes.repeats import repeats_pass
 from bmtool.text.passes.run import Run
 from bmtool.text.recipe import changes, fingerprint, recipe_of
-from bmtool.text.report import HINTS
+from bmtool.text.report import hint
 from bmtool.text.sources import is_small
 from bmtool.text.task import TextTask
 
@@ -103,7 +103,7 @@ def _make(run: Run, sources: list[Source], target: Path, known: dict) -> dict:
 
 def _nothing(sources: list[Source]) -> DataError:
     why = sum((source.tally.dropped for source in sources), Tally().dropped).most_common()
-    said = ", ".join(f"{count} x {reason}{HINTS.get(reason, '')}" for reason, count in why) or "no lines"
+    said = ", ".join(f"{count} x {reason}{hint(reason)}" for reason, count in why) or "no lines"
     names = ", ".join(source.name for source in sources[:5]) + (", ..." if len(sources) > 5 else "")
     return DataError(f"nothing to train on: no usable sentence in {names} ({said})")
 

@@ -11,6 +11,7 @@ from bmtool.text.task import TextTask
 
 FORMAT = 2  # of a prepared directory
 CODE = 2  # raise it when a change in cleaning, splitting or keys gives other bytes: results of before are not used then
+VERSION = ("format", "code", "task", "rules", "records", "learns")  # what no setting of a user changes
 LISTED = 3  # files that are named when many have changed
 
 
@@ -28,7 +29,7 @@ def recipe_of(data: TextData, task: TextTask, sources: list[Source]) -> dict | N
         return None
     recipe = {
         "format": FORMAT, "code": CODE, "task": task.name, "rules": task.rules,
-        "records": [task.columns, task.targets],
+        "records": [task.columns, task.targets], "learns": task.learn is not None,
         "task_settings": {**task.settings, **task.inputs, **task.learning},
         "data": data.model_dump(exclude=HOW_ONLY | {"sources", "protected"}),
         "sources": [
@@ -44,7 +45,7 @@ def changes(manifest: dict, recipe: dict | None) -> list[str]:
     before = manifest.get("recipe")
     if before is None or recipe is None:
         return ["data.sources: standard input cannot be compared with what was read before"]
-    if any(before.get(key) != recipe[key] for key in ("format", "code", "task", "rules", "records")):
+    if any(before.get(key) != recipe[key] for key in VERSION):
         return ["it was prepared by another version of bmtool, or for another task"]
     return [
         *(f"data.{line}" for line in _differences(before["data"], recipe["data"])),
