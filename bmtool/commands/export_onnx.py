@@ -8,8 +8,8 @@ from typing import Any
 from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.files import read_json, write_json
-from bmtool.commands.evaluate import measure
 from bmtool.commands.loading import restore
+from bmtool.commands.measuring import measure
 from bmtool.data.tally import Tally
 from bmtool.engine.checkpoint import Checkpoints
 from bmtool.errors import BadInput, DataError

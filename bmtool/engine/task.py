@@ -16,6 +16,7 @@ from bmtool.config.schema import BaseConfig
 from bmtool.measure.meter import Meter
 from bmtool.nn.graph import Graph
 from bmtool.predict.backends import TorchBackend
+from bmtool.predict.contract import Predictor
 
 
 class Loss(NamedTuple):
@@ -92,7 +93,7 @@ class Task:
         """What is exported, and what the predictor runs; none for a fitted task that computes with arrays alone."""
         raise NotImplementedError
 
-    def predictor(self) -> Any:
+    def predictor(self) -> Predictor:
         """Raw input to values, independent of batch size and padding; the same code behind every command."""
         raise NotImplementedError
 
