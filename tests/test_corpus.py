@@ -21,14 +21,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmtool.commands.prepare_data import prepare_data
+from bmtool.config.load import load
 from bmtool.config.text import Duplicates
 from bmtool.data import jobs
 from bmtool.data.jobs import Job
 from bmtool.errors import DataError, ResourceError
-from bmtool.tasks.pinyin2hanzi.prepare import split_texts
+from bmtool.tasks.pinyin2hanzi.prepare import fingerprint, split_texts
 from bmtool.text import duplicates, keys, report, sources
 from bmtool.text.passes import choose, clean
 from bmtool.text.progress import Steps
+from bmtool.text.recipe import changes
 from bmtool.text.task import SPLITS
 
 WORDS = re.findall(
@@ -512,6 +514,29 @@ def test_another_vocabulary_is_noticed(prepare, tmp_path):
     shutil.copytree(tmp_path / "v2", tmp_path / "v")
     second = prepare(f"data.vocabulary={tmp_path / 'v'}", sources=["a.txt"])
     assert first["vocabulary"]["sha256"] != second["vocabulary"]["sha256"]
+
+
+def test_what_has_changed_is_named_by_the_keys_of_the_config(prepare, tmp_path):
+    write(tmp_path / "a.txt", sentences(50))
+    write(tmp_path / "own.txt", ["行长\thang2 zhang3"])
+    settings = [
+        f"data.sources=[{tmp_path}/a.txt]",
+        f"data.prepared={tmp_path}/prepared",
+        f"data.readings={tmp_path}/own.txt",
+    ]
+    manifest = prepare(*settings)
+
+    def changed(*more: str) -> list[str]:
+        shares = ["data.valid_share=0.1", "data.test_share=0.1"]
+        return changes(manifest, fingerprint(load(config_path("tagger"), [*settings, *shares, *more])))
+
+    assert changed() == []
+    assert changed("data.max_length=128", "data.clean.min_hanzi=3") == [
+        "data.clean.min_letters: 2 -> 3",
+        "data.max_length: 64 -> 128",
+    ]
+    write(tmp_path / "own.txt", ["重庆\tchong qing"])
+    assert changed() == ["data.readings: its contents have changed"]
 
 
 def test_the_manifest_and_the_report_tell_the_same(prepare, tmp_path, invoke):

@@ -131,6 +131,24 @@ def test_what_is_no_json_or_no_text_is_dropped_and_said(tmp_path):
     }
 
 
+RAW = st.binary(max_size=200) | st.text(alphabet='a好,"\t\n\r{}[]:\\\0\ufefftextlabel1', max_size=200).map(str.encode)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".tsv", ".csv", ".parquet"])
+@given(RAW)
+def test_any_bytes_are_read_as_records_or_dropped(tmp_path_factory, suffix, raw):
+    path = tmp_path_factory.mktemp("bytes") / f"a{suffix}"
+    path.write_bytes(raw)
+    tally = Tally()
+    for block in blocks(labelled(path), tally):
+        lines = decode(labelled(path), block)
+        tally.read += lines.count
+        found = clean_block(lines, Clean(letters="any", min_letters=0, min_letters_share=0.0, sentences=False), 0)
+        kept, dropped = found.line.tolist(), [number for number, _, _ in found.dropped]
+        assert sorted(kept + dropped) == [n for n in range(len(lines.text)) if lines.dropped.get(n, ("why",))[0]]
+        assert all("\n" not in sentence and sentence.count("\t") <= 1 for sentence in found.sentences)
+
+
 def test_a_tsv_header_places_columns_in_every_block(tmp_path, monkeypatch):
     monkeypatch.setattr("bmtool.text.sources.BLOCK_BYTES", 200)
     path = tmp_path / "a.tsv"

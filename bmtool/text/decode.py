@@ -65,13 +65,12 @@ def _decode(data: bytes, encoding: str, is_csv: bool) -> Lines:
 
 def _tab_records(file: File, block: Block, lines: Lines) -> None:
     """tsv: columns by the first line when it names them all, else by position."""
-    header = header_of(block.header.decode(file.encoding, "replace"), file.layouts)
-    names, layout = header or (list(file.layout.columns), file.layout)
+    header = header_of(block.header.decode(file.encoding, "replace"), file.layout)
     if header and block.first == 1:
         lines.text[0], lines.dropped[0] = "", ("", "")
     for number, line in enumerate(lines.text):
         if line.strip():
-            _put(lines, number, from_cells(line, names, layout))
+            _put(lines, number, from_cells(line, header or list(file.layout.columns), file.layout))
 
 
 def _put(lines: Lines, number: int, record: Record | str) -> None:

@@ -30,6 +30,7 @@ from bmtool.text.sources import is_small
 from bmtool.text.task import TextTask
 
 __all__ = ["changes", "fingerprint", "prepare"]
+SAID = 5  # changes that are named when there are many
 
 
 def prepare(data: TextData, task: TextTask, console: Any, limit: int | None = None) -> dict:
@@ -69,7 +70,8 @@ def _already(target: Path, recipe: dict | None, console: Any) -> dict | None:
     manifest = read_json(target / "manifest.json")
     different = changes(manifest, recipe)
     if different:
-        console.say(f"{target} is made again: {'; '.join(different)}")
+        more = f"; and {len(different) - SAID} more" if len(different) > SAID else ""
+        console.say(f"{target} is made again: {'; '.join(different[:SAID])}{more}")
         return None
     console.say(f"{target} is already prepared from these sources and settings: nothing to do")
     return manifest

@@ -7,6 +7,7 @@ from typing import Any
 from bmtool.base.files import sha256
 from bmtool.config.text import HOW_ONLY, TextData
 from bmtool.text.inventory import Source, find_sources, protected_files
+from bmtool.text.sources import File
 from bmtool.text.task import TextTask
 
 FORMAT = 2  # of a prepared directory
@@ -35,7 +36,9 @@ def recipe_of(data: TextData, task: TextTask, sources: list[Source]) -> dict | N
         "sources": [
             {"name": s.name, "sha256": s.sha256, "format": s.file.format, **s.spec.model_dump(exclude={"path"})} for s in sources
         ],
-        "protected": [{"name": str(path), "sha256": sha256(path)} for path in protected_files(data)],
+        "protected": [
+            {"name": str(path), "sha256": sha256(path), "format": File(path).format} for path in protected_files(data)
+        ],
     }  # fmt: skip
     return json.loads(json.dumps(recipe))
 
@@ -105,5 +108,6 @@ def _named(key: str, names: list[str], one: str, many: str) -> Iterator[str]:
 
 def _changed_protection(before: list[dict], now: list[dict]) -> Iterator[str]:
     """Of protected files the contents count, not their names."""
-    if {file["sha256"] for file in before} != {file["sha256"] for file in now}:
+    old, new = ({(file["sha256"], file["format"]) for file in files} for files in (before, now))
+    if old != new:
         yield from _changed_files("data.protected", before, now)

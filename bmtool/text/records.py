@@ -80,10 +80,10 @@ def as_target(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def header_of(line: str, layouts: tuple[Layout, ...]) -> tuple[list[str], Layout] | None:
-    """The columns that the first line of a tsv file names, and the first layout whose columns are all among them, if any."""
+def header_of(line: str, layout: Layout) -> list[str] | None:
+    """The columns that the first line of a tsv file names, when those of the layout are all among them."""
     names = [cell.strip() for cell in line.removeprefix("\ufeff").split("\t")]
-    return next(((names, layout) for layout in layouts if set(layout.columns) <= set(names)), None)
+    return names if set(layout.columns) <= set(names) else None
 
 
 def from_cells(line: str, names: list[str], layout: Layout) -> Record | str:

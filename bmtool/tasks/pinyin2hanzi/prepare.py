@@ -23,8 +23,13 @@ from bmtool.data.tally import Tally
 from bmtool.tasks.pinyin2hanzi import report, vocab
 from bmtool.tasks.pinyin2hanzi.config import Config, Data
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, INPUTS, Vocabulary, input_id
+<<<<<<< HEAD:bmtool/tasks/pinyin2hanzi/prepare.py
 from bmtool.text import prepared
 from bmtool.text.characters import Text
+=======
+from bmtool.text import prepared, recipe
+from bmtool.text.characters import Text, hanzi_mask
+>>>>>>> text:bmtool/tasks/pinyin2hanzi/data.py
 from bmtool.text.keys import mix
 from bmtool.text.prepare import prepare as prepare_text
 from bmtool.text.sources import File
@@ -185,6 +190,11 @@ def count(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def prepare(config: Config, console: Any, limit: int | None = None) -> dict:
     """Write the prepared data set that `config.data` describes and return its manifest; see `text.prepare`."""
     return prepare_text(config.data, text_task(config.data), console, limit)
+
+
+def fingerprint(config: Config) -> dict | None:
+    """What the prepared data depends on, to be compared with a manifest by `text.recipe.changes`."""
+    return recipe.fingerprint(config.data, text_task(config.data))
 
 
 def text_task(data: Data) -> TextTask:

@@ -7,21 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bmtool.base.files import sha256
-from bmtool.config.text import Clean
 from bmtool.data.jobs import Job, facts
-from bmtool.data.tally import Tally
-from bmtool.errors import DataError
-from bmtool.text.cleaning import clean
-from bmtool.text.decode import read_lines
-from bmtool.text.inventory import protected_files
 from bmtool.text.keys import mix, row_keys, sentence_keys
+from bmtool.text.passes.protect import protect_pass
 from bmtool.text.passes.run import Piece, Run, listed
-from bmtool.text.protect import fingerprint, leaks, protected_arrays
+from bmtool.text.protect import leaks, protected_arrays
 from bmtool.text.records import measured_texts
-from bmtool.text.sources import File
 from bmtool.text.store import Stored
-from bmtool.text.task import SPLITS, TextTask
+from bmtool.text.task import SPLITS
 
 LEAK = "shares a span with a protected file"
 ABOVE_CAP = "above the cap of its source"
@@ -42,7 +35,7 @@ class Choice:
 
 def choose_pass(run: Run, pieces: list[Piece], dropped: list[np.ndarray]) -> list[Path]:
     """For each block the rows that are kept, in `rows.npy`, with their splits and how often each is written."""
-    protected = _protected(run)
+    protected = protect_pass(run)
     name = protected.name if protected else None
     caps = _caps(pieces, dropped)
     jobs = []
@@ -68,16 +61,16 @@ def _choice(run: Run, piece: Piece, cap: int | None) -> Choice:
 
 def _caps(pieces: list[Piece], dropped: list[np.ndarray]) -> dict[int, int]:
     """For every source with a cap that it exceeds: the largest rank that is kept."""
-    kept: dict[int, list[np.ndarray]] = {}
-    limits: dict[int, int] = {}
+    kept: dict[int, tuple[int, list[np.ndarray]]] = {}
     for piece, rows in zip(pieces, dropped):
-        if piece.source.spec.cap is not None:
-            kept.setdefault(id(piece.source), []).append(np.delete(_rank(row_keys(piece.directory)), rows))
-    for piece in pieces:
-        ranks, cap = kept.pop(id(piece.source), None), piece.source.spec.cap
-        if ranks is not None and sum(map(len, ranks)) > cap:
-            limits[id(piece.source)] = int(np.partition(np.concatenate(ranks), cap - 1)[cap - 1])
-    return limits
+        cap = piece.source.spec.cap
+        if cap is not None:
+            ranks = kept.setdefault(id(piece.source), (cap, []))[1]
+            ranks.append(np.delete(_rank(row_keys(piece.directory)), rows))
+    every = {source: (cap, np.concatenate(ranks)) for source, (cap, ranks) in kept.items()}
+    return {
+        source: int(np.partition(ranks, cap - 1)[cap - 1]) for source, (cap, ranks) in every.items() if len(ranks) > cap
+    }
 
 
 def _rank(keys: np.ndarray) -> np.ndarray:
@@ -132,46 +125,3 @@ def _split(how: Choice, keys: np.ndarray, texts: list[str], cleaned: Path) -> np
 def _repeats(keys: np.ndarray, weight: float) -> np.ndarray:
     """How often each training sentence is written: `weight` on average, whole numbers by a hash."""
     return np.floor(weight + mix(keys, 13) / 2.0**64).astype(np.int64)
-
-
-# --- protected files ---
-
-
-def _protected(run: Run) -> Path | None:
-    """The directory with the fingerprint of the protected files; DataError when one of them protects nothing."""
-    files = protected_files(run.data)
-    if not files:
-        return None
-    task, settings = run.task, run.data.clean
-    hashes = [sha256(path) for path in files]
-    at = run.place("protected", settings.model_dump(), task.columns, task.targets, hashes)
-    next(iter(run.engine.run([Job(at, protect_job, (files, task, settings))])))
-    found = facts(at)
-    for path, (lines, spans) in zip(files, found["protects"]):
-        if not lines:
-            raise DataError(f"data.protected: no usable line in {path}{_lost(found)}")
-        if not spans:
-            raise DataError(
-                f"data.protected: {path} protects nothing: no line of its {lines:,} has 8 hanzi or 4 words to recognise it by"
-            )
-    lines = sum(count for count, _ in found["protects"])
-    run.console.say(f"protected: {lines:,} lines of {len(files)} files{_lost(found)}")
-    return at
-
-
-def _lost(found: dict) -> str:
-    return "".join(f"; {count} x {reason}" for reason, count in found["dropped"].items())
-
-
-def protect_job(directory: Path, files: list[Path], task: TextTask, settings: Clean) -> dict:
-    """Fingerprint of the protected files, and for each its usable lines and what it gave to the fingerprint."""
-    tally, protects, spans, wholes = Tally(), [], [], []
-    for path in files:
-        file = File(path, pair=task.columns, targets=task.targets)
-        lines = clean([line for _, line in read_lines(file, tally)], settings)
-        for gathered, values in zip((spans, wholes), fingerprint(measured_texts(lines, file.layout.column))):
-            gathered.append(values)
-        protects.append((len(lines), len(spans[-1]) + len(wholes[-1])))
-    np.save(directory / "spans.npy", np.unique(np.concatenate(spans)))
-    np.save(directory / "wholes.npy", np.unique(np.concatenate(wholes)))
-    return {"protects": protects, "dropped": dict(tally.dropped)}

@@ -4,6 +4,7 @@ import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,8 @@ def _write(
     directory: Path, encoded: Encoded, split: np.ndarray, times: np.ndarray, count: Callable
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Write the examples of each split and what is counted in them; returns examples and tokens by split."""
-    counts, examples, tokens = {}, {}, {}
+    counts: dict[str, Any] = {}
+    examples, tokens = {}, {}
     for number, name in enumerate(SPLITS):
         chosen = np.flatnonzero(split[encoded.rows] == number)
         chosen = np.repeat(chosen, times[encoded.rows[chosen]])
