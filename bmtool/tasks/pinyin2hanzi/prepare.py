@@ -23,13 +23,8 @@ from bmtool.data.tally import Tally
 from bmtool.tasks.pinyin2hanzi import report, vocab
 from bmtool.tasks.pinyin2hanzi.config import Config, Data
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, INPUTS, Vocabulary, input_id
-<<<<<<< HEAD:bmtool/tasks/pinyin2hanzi/prepare.py
-from bmtool.text import prepared
-from bmtool.text.characters import Text
-=======
 from bmtool.text import prepared, recipe
-from bmtool.text.characters import Text, hanzi_mask
->>>>>>> text:bmtool/tasks/pinyin2hanzi/data.py
+from bmtool.text.characters import Text
 from bmtool.text.keys import mix
 from bmtool.text.prepare import prepare as prepare_text
 from bmtool.text.sources import File
