@@ -9,6 +9,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -200,26 +201,30 @@ def prepare(config: Config, console: Any, limit: int | None = None) -> dict:
 
 def changed(config: Config, *, sources: bool = True) -> list[str]:
     """What of the prepared data is another than `config.data` asks for; see `registry.PARTS`."""
-    data = config.data
-    before = read_json(Path(data.prepared) / "manifest.json")["recipe"]
-    if before is None:
+    data, before = config.data, read_json(Path(config.data.prepared) / "manifest.json")["recipe"]
+    if before is None:  # of standard input nothing can be compared
         return []
     settings = json.loads(json.dumps(data.model_dump(exclude=HOW_ONLY | {"sources", "protected"})))
-    lines = [
-        f"data.{key}: {before['settings'].get(key)} -> {settings[key]}"
-        for key in settings
-        if before["settings"].get(key) != settings[key]
+    differing = {key: value for key, value in settings.items() if before["settings"].get(key) != value}
+    lines = [f"data.{key}: {before['settings'].get(key)} -> {value}" for key, value in differing.items()]
+    names = dict(zip(before["names"], (source[0] for source in before["sources"])))
+    if sources:
+        return lines + _changed_files(data, names)
+    unread = [
+        s.path for s in data.sources if not any(fnmatch(name, s.path) or name.startswith(s.path) for name in names)
     ]
-    if not sources:
-        return lines
-    found = corpus._sources(data, text_task(data))[0]
-    if any(source.sha256 is None for source in found):
+    return lines + [f"data.sources: {path} is new" for path in unread]
+
+
+def _changed_files(data: Data, before: dict[str, str]) -> list[str]:
+    """What has become of files, by name and sha256. DataError for standard input."""
+    found = {source.name: source.sha256 for source in corpus._sources(data, text_task(data))[0]}
+    if None in found.values():
         raise DataError("data.sources: standard input cannot be read again")
-    old, new = dict(zip(before["names"], before["sources"])), {s.name: s.sha256 for s in found}
-    lines += [f"data.sources: {name} is gone" for name in old if name not in new]
-    lines += [f"data.sources: {name} is new" for name in new if name not in old]
-    lines += [f"data.sources: {name} has changed" for name in new if name in old and old[name][0] != new[name]]
-    return lines
+    gone = [f"{name} is gone" for name in before if name not in found]
+    new = [f"{name} is new" for name in found if name not in before]
+    changed = [f"{name} has changed" for name in found if name in before and before[name] != found[name]]
+    return [f"data.sources: {what}" for what in gone + new + changed]
 
 
 def text_task(data: Data) -> TextTask:
