@@ -59,10 +59,10 @@ def changed(config: Any, *, sources: bool = True) -> list[str]:
     data: ImageData = config.data
     manifest = read_json(Path(data.prepared) / "manifest.json")
     settings, before = _settings(data), manifest["settings"]
+    listed = items(data) if sources else []
     lines = [f"data.{key}: {before.get(key)} -> {value}" for key, value in settings.items() if before.get(key) != value]
     if lines or not sources:
         return lines
-    listed = items(data)
     is_same = manifest["fingerprint"] == _fingerprint(listed, settings, _labels(data, listed))
     return [] if is_same else ["data.source: its images have changed"]
 
