@@ -36,6 +36,10 @@ class Batch:
     # [B, C, H, W] in 0 .. 1
     paired: Tensor | None = None
 
+    @property
+    def size(self) -> int:
+        return self.tokens
+
     def to(self, device: torch.device) -> "Batch":
         return replace(self, **{name: _moved(value, device) for name, value in vars(self).items()})
 

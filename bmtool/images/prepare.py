@@ -18,7 +18,7 @@ from bmtool.data.replacing import making, put, require_own
 from bmtool.errors import DataError
 from bmtool.images import pictures
 from bmtool.images.decoding import SPLITS
-from bmtool.images.fingerprint import FORMAT, fingerprint, is_readable
+from bmtool.images.fingerprint import FORMAT, changes, fingerprint, is_readable, setting_changes
 from bmtool.images.labels import load_labels, require_classes
 from bmtool.images.sources import items
 from bmtool.images.steps import make
@@ -65,6 +65,12 @@ def _same(target: Path, fingerprint: str) -> dict | None:
         return None
     manifest = read_json(target / "manifest.json")
     return manifest if is_readable(manifest) and manifest.get("fingerprint") == fingerprint else None
+
+
+def changed(config: Any, *, sources: bool = True) -> list[str]:
+    """What of the prepared images is another than `config.data` asks for; see `registry.PARTS`."""
+    manifest = read_json(Path(config.data.prepared) / "manifest.json")
+    return changes(manifest, config.data) if sources else setting_changes(manifest, config.data)
 
 
 # --- reading ---

@@ -32,7 +32,7 @@ def recipe_of(data: TextData, task: TextTask, sources: list[Source]) -> dict | N
         "format": FORMAT, "code": CODE, "task": task.name, "rules": task.rules,
         "records": [task.columns, task.targets], "learns": task.learn is not None,
         "task_settings": {**task.settings, **task.inputs, **task.learning},
-        "data": data.model_dump(exclude=HOW_ONLY | {"sources", "protected"}),
+        "data": _settings(data),
         "sources": [
             {"name": s.name, "sha256": s.sha256, "format": s.file.format, **s.spec.model_dump(exclude={"path"})} for s in sources
         ],
@@ -56,6 +56,18 @@ def changes(manifest: dict, recipe: dict | None) -> list[str]:
         *_changed_files("data.sources", before["sources"], recipe["sources"]),
         *_changed_protection(before["protected"], recipe["protected"]),
     ]
+
+
+def setting_changes(manifest: dict, data: TextData) -> list[str]:
+    """What of the settings alone is another than when `manifest` was written: for sources that cannot be read."""
+    before = manifest.get("recipe")
+    if before is None:
+        return []
+    return [f"data.{line}" for line in _differences(before["data"], _settings(data))]
+
+
+def _settings(data: TextData) -> dict:
+    return json.loads(json.dumps(data.model_dump(exclude=HOW_ONLY | {"sources", "protected"})))
 
 
 def _differences(before: dict, now: dict) -> Iterator[str]:

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from bmtool.base.files import write_text
+from bmtool.base.files import read_json, write_text
 from bmtool.chinese import variants
 from bmtool.chinese.hanzi import hanzi_mask
 from bmtool.chinese.pinyin import COPY_CLASSES, VERSION, WORD, Token, copy_class, tokenise_pinyin
 from bmtool.chinese.readings import labeller, load_dictionary
 from bmtool.data.shards import Shards
 from bmtool.data.tally import Tally
+from bmtool.errors import DataError
 from bmtool.tasks.pinyin2hanzi import report, vocab
 from bmtool.tasks.pinyin2hanzi.config import Config, Data
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, INPUTS, Vocabulary, input_id
@@ -190,6 +191,17 @@ def prepare(config: Config, console: Any, limit: int | None = None) -> dict:
 def fingerprint(config: Config) -> dict | None:
     """What the prepared data depends on, to be compared with a manifest by `text.recipe.changes`."""
     return recipe.fingerprint(config.data, text_task(config.data))
+
+
+def changed(config: Config, *, sources: bool = True) -> list[str]:
+    """What of the prepared data is another than `config.data` asks for; see `registry.PARTS`."""
+    manifest = read_json(Path(config.data.prepared) / "manifest.json")
+    if not sources:
+        return recipe.setting_changes(manifest, config.data)
+    found = fingerprint(config)
+    if found is None:
+        raise DataError("data.sources: standard input cannot be read again")
+    return recipe.changes(manifest, found)
 
 
 def text_task(data: Data) -> TextTask:
