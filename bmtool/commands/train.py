@@ -79,7 +79,19 @@ def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False)
         if resumes is not None:
             session.resume(resumes)
         session.train(stop)
+        if is_main:
+            _settle(run, task, console)
     return run.path
+
+
+def _settle(run: RunDir, task: Any, console: Console) -> None:
+    """What a task chooses on the validation split, with the best weights."""
+    checkpoints = Checkpoints(run.path, console.warn)
+    weights = checkpoints.weights(checkpoints.best())
+    for part, module in task.modules.items():
+        module.load_state_dict({key: weights[f"{part}.{key}"] for key in module.state_dict()})
+        module.eval()
+    run.keep(task.settle())
 
 
 def _require_data(config: BaseConfig) -> None:

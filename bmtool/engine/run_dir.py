@@ -77,10 +77,14 @@ class RunDir:
         if (self.path / "run.json").is_file():
             self._same(config, facts)
         else:
-            for name, contents in assets().items():
-                (write_text if isinstance(contents, str) else write_bytes)(self.assets / name, contents)
+            self.keep(assets())
             write_json(self.path / "run.json", {"format": FORMAT, "task": config.task} | facts | environment())
         write_text(self.path / "config.yaml", load.dump(config))
+
+    def keep(self, files: dict[str, str | bytes]) -> None:
+        """Write files into the assets."""
+        for name, contents in files.items():
+            (write_text if isinstance(contents, str) else write_bytes)(self.assets / name, contents)
 
     def _same(self, config: BaseConfig, facts: dict) -> None:
         info = self.info()

@@ -100,6 +100,10 @@ class Task:
         """File name -> contents of what makes a run directory self-contained: vocabularies, labels, tables. Asked for once a run."""
         return {}
 
+    def settle(self) -> dict[str, str | bytes]:
+        """Files that join the assets once training is over, asked for with the best weights: what is chosen on the validation split."""
+        return {}
+
     def packed(self) -> dict[str, bytes]:
         """File name -> contents of what an export holds beside the graphs."""
         return {}

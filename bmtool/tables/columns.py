@@ -80,16 +80,21 @@ class Schema:
             raise BadInput(f"column {column.name!r} holds no number")
         return value
 
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {name: value for name, value in asdict(self).items() if name != "_numbers"}
+
+    @classmethod
+    def of(cls, held: dict[str, Any]) -> "Schema":
+        """From what `as_dict` gave."""
+        return _tupled(cls, held | {"columns": [_tupled(Column, column) for column in held["columns"]]})
+
     def dump(self) -> str:
-        held = asdict(self)
-        held.pop("_numbers")
-        return json.dumps(held, ensure_ascii=False, indent=1)
+        return json.dumps(self.as_dict(), ensure_ascii=False, indent=1)
 
     @classmethod
     def load(cls, text: str) -> "Schema":
-        held = json.loads(text)
-        columns = [_tupled(Column, column) for column in held.pop("columns")]
-        return _tupled(cls, held | {"columns": columns})
+        return cls.of(json.loads(text))
 
     def vocabulary(self) -> str:
         """What weights depend on: names, kinds, categories and classes."""

@@ -1,10 +1,14 @@
 """Which columns a model goes by: how much worse it is when one is shuffled (Breiman 2001; Fisher, Rudin and Dominici 2019)."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+
+from bmtool.measure.report import Measured
+from bmtool.tables.predict import Row
 
 ROWS = 1_000  # of those that are measured on; more say little more
 REPEATS = 5
@@ -45,19 +49,38 @@ def permuted(figure: str, names: Sequence[str], values: np.ndarray, score: Calla
     return Importance(figure, lost.mean(axis=0), lost.std(axis=0), tuple(names))
 
 
-class Rows:
-    """The first ROWS rows that an evaluation saw, with what is right, and how often a category was unknown."""
+class ByColumns:
+    """What an evaluation of rows has besides, mixed in before it: which columns matter, and how often a category was unknown."""
 
-    def __init__(self) -> None:
-        self.values: list[np.ndarray] = []
-        self.truth: list[Any] = []
-        self.unseen: dict[str, int] = {}
+    # of which the loss is shown when a column is shuffled; more of it is better
+    figure: ClassVar[str]
 
-    def add(self, rows: Sequence[Any], truth: Sequence[Any]) -> None:
-        """`rows` are `predict.Row`."""
-        for row, true in zip(rows, truth):
-            for name in row.unseen:
-                self.unseen[name] = self.unseen.get(name, 0) + 1
-            if len(self.values) < ROWS:
-                self.values.append(row.values)
-                self.truth.append(true)
+    def __init__(self, predictor: Any, columns: int):
+        super().__init__(predictor, columns)  # type: ignore[call-arg]
+        self._values, self._truth, self._unseen = list[np.ndarray](), list[Any](), Counter[str]()
+
+    def score(self, values: np.ndarray, truth: Sequence[Any]) -> float:
+        """The figure for rows float32 [N, columns] with what is right; NaN where there is none."""
+        raise NotImplementedError
+
+    def add(self, examples: Sequence[Any], weight: np.ndarray) -> Iterator[dict]:
+        for example in (example for example in examples if isinstance(example.read, Row)):  # not of several models
+            self._unseen.update(example.read.unseen)
+            if len(self._values) < ROWS:
+                self._values.append(example.read.values)
+                self._truth.append(example.truth)
+        yield from super().add(examples, weight)  # type: ignore[misc]
+
+    def measured(self) -> Measured:
+        found = super().measured()  # type: ignore[misc]
+        if self._values and np.isfinite(self.score(values := np.stack(self._values), self._truth)):
+            names = [column.name for column in self.predictor.schema.columns]  # type: ignore[attr-defined]
+            shown = permuted(self.figure, names, values, lambda rows: self.score(rows, self._truth))
+            found.slices[f"column, shuffled {REPEATS} times in {len(values):,} rows"] = shown.slices()
+            found.pictures["importance"] = shown.draw
+        return found
+
+    def warnings(self, measured: Measured) -> Iterator[str]:
+        yield from super().warnings(measured)  # type: ignore[misc]
+        for name, count in self._unseen.most_common():
+            yield f"column {name!r}: {count:,} x a category that no training row has, taken as missing"

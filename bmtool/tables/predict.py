@@ -28,7 +28,7 @@ class RowReader:
     output = ""
 
     def __init__(self, about: dict, backend: Backend):
-        self.about, self.backend, self.schema = about, backend, Schema.load(about["schema"])
+        self.about, self.backend, self.schema = about, backend, Schema.of(about["schema"])
         self.target = self.schema.target
 
     def read(self, raw: Any) -> Row:
@@ -44,16 +44,7 @@ class RowReader:
         )
 
     def probes(self, count: int) -> list[Row]:
-        """Rows as the training rows might have been, missing values and unknown categories among them; always the same."""
-        random = np.random.default_rng(0)
-        values = np.empty((count, len(self.schema.columns)), np.float32)
-        for place, column in enumerate(self.schema.columns):
-            if column.kind == "category":
-                values[:, place] = random.integers(0, len(column.categories) + 1, count)
-            else:
-                values[:, place] = random.uniform(column.low, column.high, count)
-                values[random.random(count) < 0.1, place] = np.nan
-        return [Row(row) for row in values]
+        return [Row(row) for row in probes(self.schema, count)]
 
     def explain_by(
         self, say: Callable[[np.ndarray], np.ndarray], inputs: Sequence[tuple[str, Row]], unit: str, path: Path
@@ -69,3 +60,16 @@ class RowReader:
         left = f", the first {len(shown)} of {len(inputs)} rows" if len(shown) < len(inputs) else ""
         plots.contributions(dict(zip(titles, each)), names, f"adds to {unit}, against a typical row{left}", path)
         return path
+
+
+def probes(schema: Schema, count: int) -> np.ndarray:
+    """float32 [count, columns] as the training rows might have been, missing values and unknown categories among them; always the same."""
+    random = np.random.default_rng(0)
+    values = np.empty((count, len(schema.columns)), np.float32)
+    for place, column in enumerate(schema.columns):
+        if column.kind == "category":
+            values[:, place] = random.integers(0, len(column.categories) + 1, count)
+        else:
+            values[:, place] = random.uniform(column.low, column.high, count)
+            values[random.random(count) < 0.1, place] = np.nan
+    return values

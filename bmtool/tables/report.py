@@ -39,7 +39,12 @@ def write(directory: Path, manifest: dict) -> Path:
 
 
 def _page(name: str, manifest: dict, schema: Schema) -> Iterator[str]:
-    yield from (f"# {name}", "", f"Data hash `{manifest['data_hash'][:12]}`; everything in full in `manifest.json`.", "")
+    yield from (
+        f"# {name}",
+        "",
+        f"Data hash `{manifest['data_hash'][:12]}`; everything in full in `manifest.json`.",
+        "",
+    )
     yield from (f"- {line}" for line in lines(manifest))
     yield from ("", "| split | rows | " + " | ".join(schema.labels) + " |", "|---|--:|" + "--:|" * len(schema.labels))
     for split in SPLITS:
