@@ -10,9 +10,9 @@ TRAIN = "train"  # as `valid` or `test`: the training rows themselves
 class Columns(Section):
     """What columns hold. Those that are named nowhere are guessed from the training rows, and the guess is said."""
 
-    numeric: list[str] = []
-    categorical: list[str] = []
-    ignore: list[str] = []
+    numeric: list[str] = Field([])
+    categorical: list[str] = Field([])
+    ignore: list[str] = Field([])
 
     @model_validator(mode="after")
     def _named_once(self):
@@ -30,7 +30,7 @@ class TableData(Section):
     target: str
     columns: Columns = Columns()
     # what stands for a value that is missing
-    missing: list[str] = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"]
+    missing: list[str] = Field(["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"])
     # the class that matters, for average precision and costs; null: the rarer of two
     positive: str | None = None
     # of the rows of `source`, by a hash of their columns but the target, so that copies stay together

@@ -18,7 +18,7 @@ OTHER = 0  # the number of a category that is missing, or was not among the trai
 
 @dataclass(frozen=True)
 class Column:
-    """A column as the training rows have it. Figures are of the values that are there; `missing` counts the others by how they are written."""
+    """A column as the training rows have it: figures of the values that are there; `missing` counts the others by how they are written."""
 
     name: str
     kind: Literal["number", "category"]

@@ -76,7 +76,8 @@ class ByColumns:
         if self._values and np.isfinite(self.score(values := np.stack(self._values), self._truth)):
             names = [column.name for column in self.predictor.schema.columns]  # type: ignore[attr-defined]
             shown = permuted(self.figure, names, values, lambda rows: self.score(rows, self._truth))
-            found.slices[f"column, shuffled {REPEATS} times in {len(values):,} rows"] = shown.slices()
+            found.slices["column"] = shown.slices()
+            found.notes |= {"shuffles of each column": REPEATS, "rows that were shuffled": len(values)}
             found.pictures["importance"] = shown.draw
         return found
 

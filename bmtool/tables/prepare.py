@@ -1,8 +1,8 @@
 """Tables and their target: from a file to arrays that training reads.
 
-A prepared directory holds `values.npy` (float32 [rows, columns], as `columns.Schema` encodes them), `target.npy` (float64 [rows]: the number,
-or that of the class), the numbers of the rows of each split (`train.npy`, `valid.npy`, `test.npy`), `rows.jsonl` (place and cells
-of each row as it came), `schema.json` and `manifest.json`.
+A prepared directory holds `values.npy` (float32 [rows, columns], as `columns.Schema` encodes them), `target.npy` (float64 [rows]: the
+number, or that of the class), the numbers of the rows of each split (`train.npy`, `valid.npy`, `test.npy`), `rows.jsonl` (place and
+cells of each row as it came), `schema.json` and `manifest.json`.
 """
 
 import hashlib

@@ -100,13 +100,13 @@ class Trees(nn.Module):
     def _goes_left(self, values: Tensor, node_BT: Tensor) -> Tensor:
         x_BT = values.gather(1, self.feature[node_BT]).double()
         missing = x_BT.isnan()
-        number = torch.where(missing, 0.0, x_BT)
-        left = torch.where(missing & self.aware[node_BT], self.missing_left[node_BT], number <= self.threshold[node_BT])
+        number, told = torch.where(missing, 0.0, x_BT), missing & self.aware[node_BT]
+        left = (told & self.missing_left[node_BT]) | (~told & (number <= self.threshold[node_BT]))
         if not self.categorical:
             return left
         member, last = self.member[node_BT], self.members.shape[1] - 1
         inside = self.members.flatten()[member * (last + 1) + number.long().clamp(0, last)] & (number <= last)
-        return torch.where(member > 0, inside, left)
+        return ((member > 0) & inside) | ((member == 0) & left)
 
 
 class Rows(NamedTuple):
@@ -120,9 +120,9 @@ class Rows(NamedTuple):
 def grow(
     train: Rows, valid: np.ndarray, *, parameters: Mapping[str, Any], categories: list[int], rounds: int
 ) -> Iterator[tuple[Any, np.ndarray]]:
-    """Add trees one round after the other, yielding the booster and its scores [N, S] for the rows `valid`; ends early where no split is left.
+    """Add trees one round after the other, yielding the booster and its scores [N, S] for the rows `valid`.
 
-    ConfigError when LightGBM is not installed.
+    Ends early where no split is left. ConfigError when LightGBM is not installed.
     """  # fmt: skip
     try:
         import lightgbm

@@ -4,6 +4,7 @@ Normalisation, what stands for a missing number, and the unit of the answer are 
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +60,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.inputs, self.features = Inputs(schema), settings.widths[-1]
         widths = [self.inputs.features, *settings.widths]
-        self.blocks = nn.ModuleList(_block(before, after, settings) for before, after in zip(widths, widths[1:]))
+        self.blocks = nn.ModuleList(_block(before, after, settings) for before, after in pairwise(widths))
 
     def forward(self, values: Tensor) -> Tensor:
         x = self.inputs(values)

@@ -165,6 +165,10 @@ class Network(_OnRows, Trained):
         return Whole(list(self.modules.values()), unit)
 
 
+def _named(figures: dict[str, float]) -> dict[str, float]:
+    return {f"valid/{name}": value for name, value in figures.items()}
+
+
 class Boosted(_OnRows, Fitted):
     weights: np.ndarray | None = None
 
@@ -176,22 +180,20 @@ class Boosted(_OnRows, Fitted):
             gbdt.Rows(train.values, train.target, weight), valid.values, parameters=self._parameters(), rounds=settings.rounds,
             categories=[place for place, column in enumerate(self.schema.columns) if column.kind == "category"],
         )  # fmt: skip
-        least, kept, found = np.inf, 0, {}
-        for count, (booster, scores) in enumerate(grown, start=1):
+        kept, found, booster = 0, {best.metric: np.inf}, None
+        for count, (booster, scores) in enumerate(grown, start=1):  # noqa: B007
             figures = self._figures(scores, valid.target)
-            if figures[best.metric] < least:
-                least, kept, found = figures[best.metric], count, figures
+            if figures[best.metric] < found[best.metric]:
+                kept, found = count, figures
             if count % EVERY == 0:
-                yield {f"valid/{name}": value for name, value in figures.items()}
+                yield _named(figures)
             if count - kept >= settings.patience:
                 break
-        if not kept:
-            raise DataError(
-                "no split of the training rows makes anything better: lower model.leaf_rows, or give more rows"
-            )
-        say(f"kept {kept:,} of {count:,} rounds, after which {best.metric} of the validation rows is least")
+        if booster is None or not kept:
+            raise DataError("no split of the training rows helps: lower model.leaf_rows, or give more rows")
+        say(f"kept {kept:,} of {count:,} rounds: there the {best.metric} of the validation rows is least")
         self.load(gbdt.arrays(booster.dump_model(num_iteration=kept)))
-        yield {f"valid/{name}": value for name, value in found.items()}
+        yield _named(found)
 
     def _parameters(self) -> dict[str, Any]:
         """Settings by LightGBM's names."""
