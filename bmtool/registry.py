@@ -55,6 +55,10 @@ PARTS = {
     "config": ("config:Config", ""),
     "options": ("config:Options", "bmtool.config.options:Options"),
     "prepare": ("prepare:prepare", "bmtool.{kit}.prepare:prepare"),
+    # changed(config, sources=True) -> a line for each key that is another than when the data were prepared ("data.size: 8 -> 16",
+    # "data.sources: a.txt has changed"), none when they are current. DataError when sources are gone, or cannot be read twice;
+    # without `sources` only settings are compared.
+    "changed": ("prepare:changed", "bmtool.{kit}.prepare:changed"),
     "report": ("report:REPORT", "bmtool.{kit}.report"),
     "task": ("task:Task", ""),
     "predictor": ("predict:predictor", ""),

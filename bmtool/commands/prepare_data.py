@@ -1,5 +1,7 @@
 """`prepare-data`: raw sources to what training reads."""
 
+import hashlib
+import json
 import tempfile
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +12,8 @@ from bmtool.base.console import Console
 from bmtool.base.files import read_json
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
+from bmtool.engine import distributed
+from bmtool.engine.run_dir import RunDir
 from bmtool.errors import DataError
 
 DRY_LINES = 10_000
@@ -44,6 +48,58 @@ def prepare(loaded: BaseConfig) -> dict:
     console.say(f"prepared {target}: {splits} examples{vocabulary}; data hash {manifest['data_hash'][:12]}")
     console.say(f"report {page}")
     return manifest
+
+
+def make_current(config: BaseConfig, run: RunDir) -> None:
+    """Before training: prepare what is not prepared yet, or was from other files or with other settings, and say what changed.
+
+    A run that was begun goes on with the data it began with. Of several processes each would prepare, so they must find it done:
+    DataError with the command to run.
+    """
+    console = Console(speaks=distributed.rank() == 0)
+    changed = _changed(config, console)
+    if changed == []:
+        return
+    if changed and run.began_with(config.data.prepared):
+        console.say(
+            f"{', '.join(changed)}: {run.path} goes on with the data that it began with; for a run on the new data: --set run=DIR"
+        )
+        return
+    if distributed.world_size() > 1:
+        why = f"is not what the configuration asks for ({', '.join(changed)})" if changed else "is not prepared yet"
+        raise DataError(f"{config.data.prepared} {why}: run `bmtool prepare-data CONFIG` first, with the same --set")
+    if changed:
+        console.say(f"{', '.join(changed)}: preparing again")
+    prepare(config)
+
+
+def _changed(config: BaseConfig, console: Console) -> list[str] | None:
+    """A line for each thing that is another than when the data were prepared; None when they were not.
+
+    DataError when they differ and cannot be made again, because their sources are gone.
+    """
+    entry, prepared = registry.find(config.task), Path(config.data.prepared)
+    if not (prepared / "manifest.json").is_file():
+        return None
+    if not entry.has("changed"):
+        return []
+    changed = entry.load("changed")
+    try:
+        return changed(config)
+    except DataError as gone:
+        if differing := changed(config, sources=False):
+            raise DataError(
+                f"{prepared} was prepared otherwise ({', '.join(differing)}) and cannot be prepared again: {gone}"
+            ) from gone
+        console.say(f"{gone}; {prepared}, which was prepared with the same settings, is used")
+        return []
+
+
+def fingerprint(prepared: Path) -> str:
+    """sha256, in hex, of what prepared data depend on: settings and sources."""
+    manifest = read_json(prepared / "manifest.json")
+    depends = {key: manifest.get(key) for key in ("format", "recipe", "fingerprint")}
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
 
 
 def dry_run(config: str | Path, overrides: list[str] | None = None) -> None:

@@ -19,6 +19,10 @@ class Batch:
     labels: Tensor
     tokens: int
 
+    @property
+    def size(self) -> int:
+        return self.tokens
+
     def to(self, device: torch.device) -> "Batch":
         return Batch(self.images.to(device), self.labels.to(device), self.tokens)
 

@@ -38,7 +38,7 @@ def prepare(config: Any, console: Any, limit: int | None = None) -> dict:
     """
     data: ImageData = config.data
     target = Path(data.prepared)
-    settings = data.model_dump(exclude={"prepared", "root", "download"})
+    settings = _settings(data)
     listed = items(data)[:limit]
     labels = _labels(data, listed)
     fingerprint = _fingerprint(listed, settings, labels)
@@ -52,6 +52,23 @@ def prepare(config: Any, console: Any, limit: int | None = None) -> dict:
         manifest |= {"format": FORMAT, "settings": settings, "fingerprint": fingerprint}
         write_json(target / "manifest.json", manifest)
     return manifest
+
+
+def changed(config: Any, *, sources: bool = True) -> list[str]:
+    """What of the prepared images is another than `config.data` asks for; see `registry.PARTS`."""
+    data: ImageData = config.data
+    manifest = read_json(Path(data.prepared) / "manifest.json")
+    settings, before = _settings(data), manifest["settings"]
+    lines = [f"data.{key}: {before.get(key)} -> {value}" for key, value in settings.items() if before.get(key) != value]
+    if lines or not sources:
+        return lines
+    listed = items(data)
+    is_same = manifest["fingerprint"] == _fingerprint(listed, settings, _labels(data, listed))
+    return [] if is_same else ["data.source: its images have changed"]
+
+
+def _settings(data: ImageData) -> dict:
+    return data.model_dump(exclude={"prepared", "root", "download"})
 
 
 def _labels(data: ImageData, listed: list[Item]) -> list[str]:

@@ -244,13 +244,13 @@ def fingerprint(data: TableData) -> str:
     return hashlib.sha256(json.dumps([FORMAT, _settings(data), _files(data)], sort_keys=True).encode()).hexdigest()
 
 
-def changes(manifest: dict, data: TableData) -> list[str]:
-    """Why what lies in `data.prepared` is not what `data` describes, a line for each reason; empty when it is."""
-    if manifest.get("kind") != "tables" or manifest.get("format") != FORMAT:
-        return [f"{data.prepared} was prepared by another version or task"]
-    if manifest["fingerprint"] == fingerprint(data):
-        return []
-    return _differing(manifest, data) or [f"the rows of {data.source} or data.valid, data.test have changed"]
+def changed(config: Any, *, sources: bool = True) -> list[str]:
+    """What of the prepared table is another than `config.data` asks for; see `registry.PARTS`."""
+    data: TableData = config.data
+    manifest = read_manifest(Path(data.prepared))
+    if (lines := _differing(manifest, data)) or not sources:
+        return lines
+    return [] if manifest["fingerprint"] == fingerprint(data) else ["data.source: its rows have changed"]
 
 
 def _differing(manifest: dict, data: TableData) -> list[str]:

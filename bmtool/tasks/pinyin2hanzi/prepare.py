@@ -7,6 +7,7 @@ is not prepared.
 
 import functools
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from bmtool.chinese import variants
 from bmtool.chinese.hanzi import hanzi_mask
 from bmtool.chinese.pinyin import COPY_CLASSES, VERSION, WORD, Token, copy_class, tokenise_pinyin
 from bmtool.chinese.readings import labeller, load_dictionary
-from bmtool.config.text import Clean
+from bmtool.config.text import HOW_ONLY, Clean
 from bmtool.data.shards import Shards
 from bmtool.data.tally import Tally
 from bmtool.errors import DataError
@@ -195,6 +196,30 @@ def count(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def prepare(config: Config, console: Any, limit: int | None = None) -> dict:
     """Write the prepared data set that `config.data` describes and return its manifest; see `corpus.prepare`."""
     return corpus.prepare(config.data, text_task(config.data), console, limit)
+
+
+def changed(config: Config, *, sources: bool = True) -> list[str]:
+    """What of the prepared data is another than `config.data` asks for; see `registry.PARTS`."""
+    data = config.data
+    before = read_json(Path(data.prepared) / "manifest.json")["recipe"]
+    if before is None:
+        return []
+    settings = json.loads(json.dumps(data.model_dump(exclude=HOW_ONLY | {"sources", "protected"})))
+    lines = [
+        f"data.{key}: {before['settings'].get(key)} -> {settings[key]}"
+        for key in settings
+        if before["settings"].get(key) != settings[key]
+    ]
+    if not sources:
+        return lines
+    found = corpus._sources(data, text_task(data))[0]
+    if any(source.sha256 is None for source in found):
+        raise DataError("data.sources: standard input cannot be read again")
+    old, new = dict(zip(before["names"], before["sources"])), {s.name: s.sha256 for s in found}
+    lines += [f"data.sources: {name} is gone" for name in old if name not in new]
+    lines += [f"data.sources: {name} is new" for name in new if name not in old]
+    lines += [f"data.sources: {name} has changed" for name in new if name in old and old[name][0] != new[name]]
+    return lines
 
 
 def text_task(data: Data) -> TextTask:

@@ -76,13 +76,4 @@ class Config(BaseConfig):
                 raise ValueError("decide, loss.class_weights and data.positive are for tabular-classification")
         elif self.loss.huber:
             raise ValueError("loss.huber is for tabular-regression")
-        if self.model.kind == "lightgbm":
-            self._require_no_steps()
         return self
-
-    def _require_no_steps(self) -> None:
-        """Settings of gradient steps would have no effect."""
-        plain = Config.model_construct(task=self.task, run=self.run)
-        stray = [name for name in ("optim", "schedule", "finetune") if getattr(self, name) != getattr(plain, name)]
-        if stray:
-            raise ValueError(f"{', '.join(stray)}: lightgbm takes no gradient steps; its settings are in model")

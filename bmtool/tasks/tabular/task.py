@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bmtool.base.cores import cores
+from bmtool.engine import task
 from bmtool.engine.task import Allowed, Best, Fitted, Graph, Identity, Loss, Trained
 from bmtool.errors import ConfigError, DataError
 from bmtool.measure.decision import Decision, cheapest
@@ -32,20 +33,10 @@ from bmtool.tasks.tabular.predict import Classifier, Regressor
 EVERY = 10  # rounds of boosting between two lines of the log
 
 
-class Task:
-    """`model.kind` says which of the two it is."""
-
+class Task(task.Task):
     @classmethod
-    def fresh(cls, config: Config) -> "Network | Boosted":
-        return _kind(config).fresh(config)
-
-    @classmethod
-    def open(cls, config: Config, assets: Path) -> "Network | Boosted":
-        return _kind(config).open(config, assets)
-
-
-def _kind(config: Config) -> Any:
-    return Network if config.model.kind == "mlp" else Boosted
+    def of(cls, config: Config) -> "type[Network | Boosted]":
+        return Network if config.model.kind == "mlp" else Boosted
 
 
 class _OnRows:
@@ -63,11 +54,11 @@ class _OnRows:
     @classmethod
     def fresh(cls, config: Config) -> Any:
         table = Table(config.data.prepared, "train")
-        task = cls(config, table.schema)
+        made = cls(config, table.schema)
         vocabulary = hashlib.sha256(table.schema.vocabulary().encode()).hexdigest()
-        task.identity = Identity(table.manifest["data_hash"], vocabulary)
-        task.weights = _class_weights(table) if config.loss.class_weights else None
-        return task
+        made.identity = Identity(table.manifest["data_hash"], vocabulary)
+        made.weights = _class_weights(table) if config.loss.class_weights else None
+        return made
 
     @classmethod
     def open(cls, config: Config, assets: Path) -> Any:
