@@ -46,7 +46,7 @@ def finetune(config: str | Path, parent: str | Path | None = None, overrides: li
 
 
 def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False) -> Path:
-    kind = registry.find(config.task).load("task")
+    kind = registry.find(config.task).load("task").of(config)
     _require_sense(kind, config, finetunes)
     run, is_main = RunDir(config.run), distributed.rank() == 0
     device = choose(config.train)
@@ -159,6 +159,7 @@ def _fit(task: Fitted, run: RunDir, console: Console, device: Device) -> None:
     console.say(f"{run.path}: {task.config.task}; {device.reason}")
     with _ended_by_signals():
         fitting.fit(run, task, console, again=again)
+    _settle(task, run, console, device)
 
 
 def _learn(start: _Start, console: Console, stop: list[int]) -> None:
@@ -179,6 +180,15 @@ def _learn(start: _Start, console: Console, stop: list[int]) -> None:
     if resumes is not None:
         session.resume(resumes)
     session.train(stop)
+    if distributed.rank() == 0:
+        _settle(task, run, console, start.device)
+
+
+def _settle(task: Task, run: RunDir, console: Console, device: Device) -> None:
+    """What the task chooses with its best weights."""
+    checkpoints = run.checkpoints(console.warn)
+    task.restore(checkpoints.weights(checkpoints.best()), device.device)
+    run.keep(task.settle())
 
 
 def _introduce(trainer: Trainer, console: Console) -> None:
