@@ -13,7 +13,7 @@ class OnnxEncoderDecoder:
     def __init__(self, session: Any, empty: dict[str, list[int]], moving: list[str]):
         """empty: the smallest shape of everything in the state; moving: what a step changes of it."""
         self.session, self.moving = session, moving
-        self.empty = {
+        self.empty: State = {
             name: np.zeros(shape, np.bool_ if name == "keep" else np.float32) for name, shape in empty.items()
         }
 
