@@ -110,8 +110,9 @@ def exported(moved, prepared, folder):
 
     @cache
     def make(case: Case) -> Path:
+        run = moved(case)
         with gone(prepared(case)), inside(folder):
-            return export_onnx(moved(case))
+            return export_onnx(run)
 
     return lambda case: make(find(case))
 
