@@ -102,7 +102,7 @@ class RunDir:
             described = info | unsaid | {"prepared": facts["prepared"]}  # data may have moved meanwhile
         else:
             for name, contents in assets().items():
-                (write_text if isinstance(contents, str) else write_bytes)(self.assets / name, contents)
+                write_bytes(self.assets / name, contents.encode() if isinstance(contents, str) else contents)
             described = {"task": config.task} | facts | environment()
         write_text(self.path / "config.yaml", load.dump(config))
         write_json(self.path / "run.json", described | {"format": upgrades.FORMAT})
