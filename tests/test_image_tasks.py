@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bmtool.measure.roc import areas
 from conftest import CONFIGS, ROOT, bmtool
 from PIL import Image
 from test_cli import fails, imported_by
@@ -25,7 +26,6 @@ from bmtool.engine.stages import stages
 from bmtool.images import pictures
 from bmtool.images.batches import Order
 from bmtool.images.prepare import Images
-from bmtool.measure.roc import areas
 from bmtool.tasks.gan.distances import Moments, diversity, frechet, kernel_distance
 
 MLP = "model={kind: mlp, widths: [32]}"

@@ -1,0 +1,53 @@
+"""A directory that is made whole beside the old one and then takes its place: what breaks off leaves the old one as it was."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bmtool.base.files import fsync, lock
+from bmtool.errors import DataError
+
+
+@contextmanager
+def making(target: Path, busy: str) -> Iterator[Path]:
+    """An empty directory beside `target`, for one process, that is gone when the block ends; `put` moves it to its place.
+
+    ResourceError that says `busy` when another process makes the same. A `target` that a killed `put` had moved away comes back.
+    """
+    beside = target.with_name(f".{target.name}.making")
+    with lock(beside, busy):
+        if (beside / "old").exists() and not target.exists():
+            (beside / "old").rename(target)
+        try:
+            _empty(beside)
+            (beside / "new").mkdir()
+            yield beside / "new"
+        finally:
+            _empty(beside)
+
+
+def _empty(beside: Path) -> None:
+    for name in ("new", "old"):
+        if (beside / name).exists():
+            shutil.rmtree(beside / name)
+
+
+def require_own(target: Path, names: frozenset[str]) -> None:
+    """DataError when `target` holds anything but `names`: it is replaced whole, and nobody else's files may go with it."""
+    foreign = sorted(path.name for path in target.glob("*") if path.name not in names)
+    if foreign:
+        shown = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
+        raise DataError(
+            f"{target} holds what was not prepared here ({shown}): choose another directory, or move it away"
+        )
+
+
+def put(new: Path, target: Path) -> None:
+    """Move what `making` gave to `target`. Two renames: one that is killed between them is made good by the next `making`."""
+    for path in new.iterdir():
+        fsync(path)
+    if target.exists():
+        target.rename(new.with_name("old"))
+    new.rename(target)
+    fsync(target.parent)
