@@ -139,7 +139,7 @@ def test_text_that_is_gone(text, tmp_path, capsys):
     (tmp_path / "text.txt").unlink()
     pretrain(config, text("run"))
     assert "is used" in capsys.readouterr().err
-    with pytest.raises(DataError, match=r"data.sources: .*other.txt is new.*cannot be prepared again"):
+    with pytest.raises(DataError, match=r"data.sources: .*other.txt added.*cannot be prepared again"):
         pretrain(config, text("other", f"data.sources=[{tmp_path / 'other.txt'}]"))
 
 

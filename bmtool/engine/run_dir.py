@@ -67,7 +67,10 @@ class RunDir:
         found = [place for place in places if (place / "manifest.json").is_file()]
         if not found:
             looked = ", ".join(map(str, places))
-            raise DataError(f"the prepared data of {self.path} are gone (looked for {looked}): prepare them again")
+            raise DataError(
+                f"the prepared data of {self.path} are gone (looked for {looked}): "
+                f"`bmtool prepare-data {self.path / 'config.yaml'}` makes them again"
+            )
         return next((place for place in found if _data_hash(place) == self.info().get("data_hash")), found[0])
 
     def changed_data(self) -> str:
@@ -81,7 +84,8 @@ class RunDir:
 
     def began_with(self, prepared: str | Path) -> bool:
         """Whether a run is here that was begun with these prepared data, as they are."""
-        return self.exists and self.info()["data_hash"] == _data_hash(Path(prepared))
+        is_prepared = (Path(prepared) / "manifest.json").is_file()
+        return is_prepared and self.exists and self.info()["data_hash"] == _data_hash(Path(prepared))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
