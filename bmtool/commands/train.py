@@ -138,6 +138,8 @@ def _inherit(start: _Start) -> None:
                 "finetuning starts from a run: name it with --from (this model holds no weights of its own)"
             )
         return
+    if registry.find(parent.info()["task"]).load("task").fitted:
+        raise ConfigError(f"{parent.path} was fitted: it holds no weights to start from, name another run with --from")
     require_same_vocabulary(task, task.config, parent)
     if parent.info()["task"] == task.config.task:
         task.inherit(parent.assets)
