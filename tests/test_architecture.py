@@ -20,7 +20,21 @@ LAYERS = {
     "engine": {"base", "config", "nn", "measure", "data"},
     "text": {"base", "config", "data", "nn", "chinese", "measure"},
     "images": {"base", "config", "data", "nn", "measure", "torchvision"},
-    "tasks": {"base", "config", "data", "nn", "ngram", "chinese", "measure", "engine", "text", "images"},
+    "tables": {"base", "config", "registry", "data", "measure", "predict"},
+    "tasks": {
+        "base",
+        "config",
+        "data",
+        "nn",
+        "ngram",
+        "chinese",
+        "measure",
+        "engine",
+        "text",
+        "images",
+        "tables",
+        "predict",
+    },
 }
 NEVER = {"commands", "cli", "serve", "api"}
 

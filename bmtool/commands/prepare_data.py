@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,13 @@ from bmtool.config.schema import BaseConfig
 from bmtool.engine import distributed
 from bmtool.engine.run_dir import RunDir
 from bmtool.errors import DataError
-from bmtool.text import report as text_report
 
 DRY_LINES = 10_000
 
 
 def _report(manifest: dict) -> Any:
     """What prints and draws a manifest of this kind."""
-    if manifest.get("kind") != "images":
-        return text_report
-    from bmtool.images import report as images_report
-
-    return images_report
+    return import_module(f"bmtool.{manifest.get('kind', 'text')}.report")
 
 
 def prepare_data(config: str | Path, overrides: list[str] | None = None) -> dict:
@@ -113,7 +109,7 @@ def dry_run(config: str | Path, overrides: list[str] | None = None) -> None:
         data = loaded.data.model_copy(update={"prepared": str(Path(folder) / "prepared")})
         trial = loaded.model_copy(update={"data": data})
         manifest = registry.find(loaded.task).load("prepare")(trial, Console(), limit=DRY_LINES)
-    unit = "images" if manifest.get("kind") == "images" else "lines of each file"
+    unit = {"images": "images", "tables": "rows of each file"}.get(manifest.get("kind"), "lines of each file")
     print(f"the first {DRY_LINES:,} {unit}; nothing was written to {loaded.data.prepared}")
     for line in _report(manifest).lines(manifest):
         print(line)

@@ -31,8 +31,8 @@ def resume(config: str, *, parent: str | None = None, overrides: list[str] | Non
     Raises BmtoolError (exit 1) when they differ: that is a bug.
     """
     loaded = load(config, overrides)  # a config that is wrong is said so at once
-    if registry.find(loaded.task).load("task").fitted:
-        raise ConfigError(f"models of {loaded.task} are fitted: an interrupted fit is done again from its start")
+    if registry.find(loaded.task).load("task").of(loaded).fitted:
+        raise ConfigError(f"this model of {loaded.task} is fitted: an interrupted fit is done again from its start")
     console = Console()
     with tempfile.TemporaryDirectory(prefix="bmtool-selfcheck-") as folder:
         whole, killed = Path(folder) / "whole", Path(folder) / "killed"

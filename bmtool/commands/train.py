@@ -46,7 +46,7 @@ def finetune(config: str | Path, parent: str | Path | None = None, overrides: li
 
 
 def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False) -> Path:
-    kind = registry.find(config.task).load("task")
+    kind = _kind(config)
     _require_sense(kind, config, finetunes)
     run, is_main = RunDir(config.run), distributed.rank() == 0
     device = choose(config.train)
@@ -64,6 +64,11 @@ def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False)
                 _inherit(start)
                 _learn(start, console, stop)
     return run.path
+
+
+def _kind(config: BaseConfig) -> type[Task]:
+    """The class of the task that a configuration is for."""
+    return registry.find(config.task).load("task").of(config)
 
 
 # --- before anything is done ---
@@ -138,7 +143,7 @@ def _inherit(start: _Start) -> None:
                 "finetuning starts from a run: name it with --from (this model holds no weights of its own)"
             )
         return
-    if registry.find(parent.info()["task"]).load("task").fitted:
+    if _kind(parent.config()).fitted:
         raise ConfigError(f"{parent.path} was fitted: it holds no weights to start from, name another run with --from")
     require_same_vocabulary(task, task.config, parent)
     if parent.info()["task"] == task.config.task:
@@ -161,6 +166,7 @@ def _fit(task: Fitted, run: RunDir, console: Console, device: Device) -> None:
     console.say(f"{run.path}: {task.config.task}; {device.reason}")
     with _ended_by_signals():
         fitting.fit(run, task, console, again=again)
+    _settle(task, run, console, device)
 
 
 def _learn(start: _Start, console: Console, stop: list[int]) -> None:
@@ -181,6 +187,15 @@ def _learn(start: _Start, console: Console, stop: list[int]) -> None:
     if resumes is not None:
         session.resume(resumes)
     session.train(stop)
+    if distributed.rank() == 0:
+        _settle(task, run, console, start.device)
+
+
+def _settle(task: Task, run: RunDir, console: Console, device: Device) -> None:
+    """What the task chooses with its best weights."""
+    checkpoints = run.checkpoints(console.warn)
+    task.restore(checkpoints.weights(checkpoints.best()), device.device)
+    run.keep(task.settle())
 
 
 def _introduce(trainer: Trainer, console: Console) -> None:

@@ -105,11 +105,15 @@ class RunDir:
             unsaid = {key: facts[key] for key in upgrades.UNKNOWN if info[key] is None}
             described = info | unsaid | {"prepared": facts["prepared"]}  # data may have moved meanwhile
         else:
-            for name, contents in assets().items():
-                write_bytes(self.assets / name, contents.encode() if isinstance(contents, str) else contents)
+            self.keep(assets())
             described = {"task": config.task} | facts | environment()
         write_text(self.path / "config.yaml", load.dump(config))
         write_json(self.path / "run.json", described | {"format": upgrades.FORMAT})
+
+    def keep(self, files: dict[str, str | bytes]) -> None:
+        """Write files into the assets."""
+        for name, contents in files.items():
+            write_bytes(self.assets / name, contents.encode() if isinstance(contents, str) else contents)
 
     def require_same(self, config: BaseConfig, facts: dict | None = None) -> None:
         """ConfigError that lists what differs when another run than that of `config` (and of `facts`, once they are known) is here."""

@@ -85,6 +85,11 @@ class Task:
     fitted: ClassVar[bool]  # set by the two kinds below: whether `fit` makes the model, or gradient steps do
 
     @classmethod
+    def of(cls, config: Any) -> "type[Task]":
+        """The class for a configuration: another one where some models of a task are trained and others are fitted."""
+        return cls
+
+    @classmethod
     def fresh(cls, config: Any) -> "Task":
         """From prepared data, for training."""
         raise NotImplementedError
@@ -112,6 +117,10 @@ class Task:
 
     def assets(self) -> dict[str, str | bytes]:
         """File name -> contents of what makes a run directory self-contained: vocabularies, labels, tables. Asked for once a run."""
+        return {}
+
+    def settle(self) -> dict[str, str | bytes]:
+        """Files that join the assets once training is over, asked for with the best weights: what is chosen on the validation split."""
         return {}
 
     def packed(self) -> dict[str, bytes]:
