@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import config_path
+from conftest import SAMPLE, config_path
 from PIL import Image
 
 from bmtool.commands.evaluate import evaluate
@@ -42,18 +42,14 @@ def draw(folder, seed: int) -> None:
 
 
 @pytest.fixture
-def text(tmp_path, text_file, overrides):
-    """`settings(run, ...)` for a small tagger on a text of its own, prepared in tmp_path."""
-    shutil.copy(text_file, tmp_path / "text.txt")
+def text(tmp_path):
+    """`text(run, more...)`: settings for a small tagger on a text of its own, prepared in tmp_path."""
+    lines = (SAMPLE / "sentences" / "daily.txt").read_text("utf-8").splitlines()[:120]
+    (tmp_path / "text.txt").write_text("\n".join(lines), encoding="utf-8")
 
     def settings(run: str, *more: str) -> list[str]:
-        own = [
-            f"data.sources=[{tmp_path / 'text.txt'}]",
-            f"data.prepared={tmp_path / 'data'}",
-            "train.steps=1",
-            "data.workers=1",
-        ]
-        return [*overrides("tagger", tmp_path / run), *own, *more]
+        own = [f"data.sources=[{tmp_path / 'text.txt'}]", f"data.prepared={tmp_path / 'data'}", f"run={tmp_path / run}"]
+        return [*own, "train.steps=1", "data.workers=1", *more]
 
     return settings
 
