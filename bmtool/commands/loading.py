@@ -84,7 +84,7 @@ def restore(path: str | Path, warn: Callable[[str], None]) -> tuple[Any, Any, st
 
     run = RunDir.open(path)
     config = run.config()
-    task = registry.find(config.task).load("task").of(config).open(config, run.assets)
+    task = registry.find(config.task).load("task").open(config, run.assets)
     checkpoints = run.checkpoints(warn)
     name = checkpoints.best()
     device = choose(config.train.model_copy(update={"device": "auto", "precision": "fp32"})).device

@@ -41,10 +41,9 @@ def check_names(bounds: list[Bound], known: list[str]) -> None:
 
 
 def check(bounds: list[Bound], figures: dict[str, Figure]) -> None:
-    """GateMissed naming every figure that misses its bound; a figure that is not a number misses."""
-    missed = [b for b in bounds if not _COMPARE[b.relation](figures[b.metric].value, b.value)]
+    """GateMissed naming every figure that misses its bound; a figure that is not a number, or was not measured, misses."""
+    values = {b.metric: figures[b.metric].value if b.metric in figures else float("nan") for b in bounds}
+    missed = [b for b in bounds if not _COMPARE[b.relation](values[b.metric], b.value)]
     if missed:
-        listing = "; ".join(
-            f"{b.metric} is {figures[b.metric].value:.4f}, required {b.relation} {b.value:g}" for b in missed
-        )
+        listing = "; ".join(f"{b.metric} is {values[b.metric]:.4f}, required {b.relation} {b.value:g}" for b in missed)
         raise GateMissed(f"quality gate missed: {listing}")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -11,6 +12,7 @@ from bmtool.base.suggest import suggest
 from bmtool.errors import ConfigError, DataError
 
 SEPARATORS = ",;\t"
+LARGEST = 3.4028234663852886e38  # that float32 holds
 RAGGED = "not as many cells as the header has names"
 
 
@@ -75,10 +77,10 @@ def _delimited(path: Path) -> Iterator[Row]:
 
 
 def _separator(path: Path, header: str) -> str:
-    """The one that gives the header most names."""
+    """The one that stands most often between the names of the header."""
     if path.suffix.lower() == ".tsv":
         return "\t"
-    return max(SEPARATORS, key=lambda separator: len(next(csv.reader([header], delimiter=separator), [])))
+    return max(SEPARATORS, key=re.sub(r'"[^"]*"', "", header).count)
 
 
 def _require_names(path: Path, names: list[str]) -> None:
@@ -98,7 +100,7 @@ def number(text: str) -> float | None:
         value = float(text)
     except ValueError:
         return None
-    return value if abs(value) < 3.4e38 and "_" not in text else None  # NaN fails too
+    return value if abs(value) <= LARGEST and "_" not in text else None  # NaN fails too
 
 
 # --- JSON lines, Parquet ---

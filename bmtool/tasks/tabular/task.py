@@ -38,6 +38,14 @@ class Task(task.Task):
     def of(cls, config: Config) -> "type[Network | Boosted]":
         return Network if config.model.kind == "mlp" else Boosted
 
+    @classmethod
+    def fresh(cls, config: Config) -> "Network | Boosted":
+        return cls.of(config).fresh(config)
+
+    @classmethod
+    def open(cls, config: Config, assets: Path) -> "Network | Boosted":
+        return cls.of(config).open(config, assets)
+
 
 class _OnRows:
     """What both share: the columns, the classes or the number, the decision by costs."""

@@ -1,0 +1,313 @@
+"""Tables: reading, columns, preparing, what is said of bad data, batches, and what columns matter."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bmtool.base.console import Console
+from bmtool.config.table import Columns, TableData
+from bmtool.data.tally import Tally
+from bmtool.errors import BadInput, ConfigError, DataError
+from bmtool.tables import report
+from bmtool.tables.batches import TableBatches
+from bmtool.tables.columns import OTHER, Schema, describe
+from bmtool.tables.examples import file
+from bmtool.tables.importance import permuted
+from bmtool.tables.prepare import SPLITS, Table, changed, prepare, require_same
+from bmtool.tables.shapley import contributions
+from bmtool.tables.sources import number, rows
+
+MANY = "a,b,y\n" + "".join(f"{n % 7},{'xyz'[n % 3]}{n % 5},{'no' if n % 2 else 'yes'}\n" for n in range(60))
+
+
+@pytest.fixture
+def write(tmp_path):
+    def make(text: str | bytes, name: str = "t.csv") -> str:
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return str(path)
+
+    return make
+
+
+@pytest.fixture
+def made(write, tmp_path):
+    """`made(text, ...)` prepares a table: (manifest, directory)."""
+
+    def make(text: str | bytes, *, task: str = "tabular-classification", name: str = "t.csv", **data):
+        shares = {"valid_share": 0.0, "test_share": 0.0} | data
+        config = config_of(write(text, name), tmp_path / "prepared", task, **shares)
+        return prepare(config, Console(speaks=False)), tmp_path / "prepared"
+
+    return make
+
+
+def config_of(source, prepared, task="tabular-classification", **data):
+    held = TableData(**{"source": source, "prepared": str(prepared), "target": "y"} | data)
+    return SimpleNamespace(task=task, data=held)
+
+
+# --- reading ---
+
+
+@pytest.mark.parametrize("text, name", [
+    ("a,b,y\n1,x,no\n2,y,yes\n", "t.csv"),
+    ("a;b;y\n1;x;no\n2;y;yes\n", "t.csv"),
+    ("a\tb\ty\n1\tx\tno\n2\ty\tyes\n", "t.csv"),
+    ("a\tb\ty\n1\tx\tno\n2\ty\tyes\n", "t.tsv"),
+    (b"\xef\xbb\xbf" + b'"a","b","y"\r\n"1","x","no"\r\n"2","y","yes"\r\n', "t.csv"),
+    ('{"a": 1, "b": "x", "y": "no"}\n\n{"a": 2, "b": "y", "y": "yes"}\n', "t.jsonl"),
+])  # fmt: skip
+def test_the_same_rows_however_they_are_written(text, name, write):
+    cells = [row.cells for row in rows(write(text, name))]
+    assert cells == [{"a": "1", "b": "x", "y": "no"}, {"a": "2", "b": "y", "y": "yes"}]
+
+
+def test_parquet(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pyarrow.table({"a": [1, None], "b": [True, False], "c": [0.5, 2.0]}), path)
+    cells = [row.cells for row in rows(str(path))]
+    assert cells == [{"a": "1", "b": "true", "c": "0.5"}, {"a": "", "b": "false", "c": "2.0"}]
+    path.write_bytes(b"PAR1 nothing")
+    with pytest.raises(DataError, match="no Parquet file"):
+        list(rows(str(path)))
+
+
+def test_a_separator_inside_quotes_is_text(write):
+    (row,) = rows(write('a,"b;c;d;e",y\n1,"x,y",no\n'))
+    assert row.cells == {"a": "1", "b;c;d;e": "x,y", "y": "no"}
+
+
+@pytest.mark.parametrize("text, words", [
+    ("", "is empty: its first line must name the columns"),
+    ("a,b,y\n", "holds no row"),
+    ("a,b,a\n1,2,3\n", ":1: a names more than one column"),
+    ("a,,y\n1,2,3\n", ":1: column 2 has no name"),
+    ("1,2,3\n4,5,6\n", ":1: the first line must name the columns"),
+    ('a,b\n1,"2\n', "t.csv:"),
+    (b"a,b\n\xff,1\n", "is not UTF-8"),
+])  # fmt: skip
+def test_files_that_are_refused(text, words, write):
+    with pytest.raises(DataError) as caught:
+        list(rows(write(text)))
+    assert words in str(caught.value)
+
+
+def test_sources_that_are_not_there(tmp_path):
+    with pytest.raises(DataError, match="cannot read"):
+        list(rows(str(tmp_path / "none.csv")))
+    with pytest.raises(ConfigError, match="did you mean 'breast-cancer'"):
+        list(rows("breast-canser"))
+
+
+@given(st.floats(allow_nan=True, allow_infinity=True, width=32))
+@settings(max_examples=50, deadline=None)
+def test_a_number_is_finite_and_decimal(value):
+    found = number(str(value))
+    assert found is None if not np.isfinite(value) else found == pytest.approx(value)
+    assert number("1_000") is None and number("0x1F") is None and number("1e999") is None and number("") is None
+
+
+# --- columns ---
+
+
+def test_kinds_are_guessed_and_nearly_numbers_are_said():
+    column, said = describe("age", ["30", "41", "", "NA", "50"], ["", "NA"], Columns())
+    assert (column.kind, column.median, column.missing, said) == ("number", 41.0, {"": 1, "NA": 1}, "")
+    column, said = describe("age", [str(n) for n in range(30)] + ["old"], [""], Columns())
+    assert column.kind == "category" and "30 of 31 values are numbers (not 'old')" in said
+    assert describe("age", ["1", "2"], [""], Columns(categorical=["age"]))[0].kind == "category"
+    column, _ = describe("colour", ["red", "blue", "red", ""], [""], Columns())
+    assert (column.categories, column.counts, column.typical()) == (("red", "blue"), (2, 1), 1.0)
+
+
+def test_a_row_becomes_numbers_and_bad_rows_say_which_column():
+    columns = [describe("age", ["30", "40", ""], [""], Columns())[0], describe("sex", ["f", "m"], [""], Columns())[0]]
+    schema = Schema(tuple(columns), "y", ("id",), ("", "NA"), ("no", "yes"), 1)
+    values, unseen = schema.encode({"age": 35, "sex": "m", "id": 7, "y": "no"})
+    assert values.tolist() == [35.0, 2.0] and unseen == []
+    values, unseen = schema.encode({"age": None, "sex": "x"})
+    assert np.isnan(values[0]) and values[1] == OTHER and unseen == ["sex"]
+    assert schema.encode({"age": "NA", "sex": ""})[1] == []
+    for record, words in [
+        ({"age": "old", "sex": "f"}, "'age' holds no number"),
+        ({"age": 1}, "'sex' is missing"),
+        ({"age": 1, "sex": "f", "size": 3}, "no column 'size'"),
+        ({"age": "1e99", "sex": "f"}, "'age' holds no number"),
+    ]:
+        with pytest.raises(BadInput, match=words):
+            schema.encode(record)
+    assert Schema.load(schema.dump()) == schema
+
+
+# --- preparing ---
+
+
+def test_what_cannot_be_used_is_counted_with_its_place(made):
+    text = MANY + "1,x0\n2,x0,\n3,x0,no\n"
+    manifest, _ = made(text + "old,x0,no\n", columns={"numeric": ["a"]})
+    assert (manifest["read"], manifest["kept"]) == (64, 61)
+    assert manifest["dropped"] == {
+        "not as many cells as the header has names": 1, "no target": 1, "column 'a' holds no number": 1,
+    }  # fmt: skip
+    assert manifest["examples"]["not as many cells as the header has names"][0].endswith("t.csv:62")
+    assert manifest["examples"]["column 'a' holds no number"][0].endswith("t.csv:65")
+    said = "\n".join(report.lines(manifest))
+    assert "dropped 1 x no target" in said and "1 columns guessed to be categories: b" in said
+
+
+@pytest.mark.parametrize("text, more, refused", [
+    (MANY, {"target": "z"}, (DataError, "has no column 'z'")),
+    ("a,y\n1,no\n2,no\n", {}, (DataError, "is always 'no'")),
+    ("a,y\n1,3\n2,3\n", {"task": "tabular-regression"}, (DataError, "is always 3")),
+    ("y\nno\nyes\n", {}, (ConfigError, "no column to learn from")),
+    (MANY, {"columns": {"numeric": ["A"]}}, (ConfigError, "has no column 'A'")),
+    (MANY, {"positive": "yess"}, (ConfigError, "did you mean 'yes'")),
+    (MANY, {"task": "tabular-regression"}, (DataError, "no row to train on")),
+])  # fmt: skip
+def test_tables_that_are_refused(text, more, refused, made, tmp_path):
+    error, words = refused
+    with pytest.raises(error, match=words):
+        made(text, **more)
+    assert not (tmp_path / "prepared").exists()
+
+
+@pytest.mark.parametrize("data, words", [
+    ({"valid": "train"}, "set valid_share to 0"),
+    ({"valid_share": 0.6, "test_share": 0.5}, "leave nothing"),
+    ({"columns": {"ignore": ["y"]}}, "also named in columns"),
+    ({"columns": {"ignore": ["a"], "numeric": ["a"]}}, "named twice"),
+])  # fmt: skip
+def test_settings_that_do_not_go_together(data, words):
+    with pytest.raises(ValueError, match=words):
+        TableData(source="t.csv", prepared="p", target="y", **data)
+
+
+def test_what_should_be_looked_at_is_said(made):
+    body = "".join(
+        f"{n},{'ab'[n % 2]},k,{n % 2},{n % 7 / 10}\n" for n in range(40)
+    )  # a number of rows, a copy, a constant
+    manifest, _ = made("id,copy,same,y,x\n" + body)
+    said = "\n".join(manifest["warnings"])
+    for words in ("'id' is different in every row", "'copy' tells 'y' all by itself", "'same' is always 'k'"):
+        assert words in said
+    assert "'x'" not in said
+
+
+def test_rows_of_the_training_split_in_another_are_said(made, write):
+    other = write("a,b,y\n1,y1,no\n9,q,yes\n", "v.csv")
+    manifest, _ = made(MANY, valid=other)
+    assert manifest["splits"]["valid"]["examples"] == 2
+    assert "1 different rows of the training split are in valid too" in "\n".join(manifest["warnings"])
+    assert "taken as missing: a category of 'b' that no training row has" in "\n".join(report.lines(manifest))
+
+
+def test_the_training_rows_themselves_are_a_split_that_says_so(made):
+    manifest, place = made(MANY, valid="train", test="train")
+    assert [manifest["splits"][split]["examples"] for split in SPLITS] == [60, 60, 60]
+    assert "valid is the training rows themselves" in "\n".join(manifest["warnings"])
+    assert [name for name, _ in Table(place, "valid").rows()] == [name for name, _ in Table(place, "train").rows()]
+
+
+def test_copies_stay_together_and_splits_do_not_depend_on_the_order(made):
+    lines = MANY.splitlines()
+    splits = []
+    for order in (lines[1:], lines[:0:-1]):
+        _, place = made("\n".join([lines[0], *order, *order]) + "\n", valid_share=0.3, test_share=0.3)
+        held = {split: Counter(json.dumps(cells) for _, cells in Table(place, split).rows()) for split in SPLITS}
+        assert all(count % 2 == 0 for counts in held.values() for count in counts.values())
+        splits.append(held)
+    assert splits[0] == splits[1]
+    assert min(map(len, splits[0].values())) > 0
+
+
+def test_preparing_again(made, write, tmp_path):
+    first, place = made(MANY)
+    before = (place / "manifest.json").stat().st_mtime_ns
+    assert made(MANY)[0] == first and (place / "manifest.json").stat().st_mtime_ns == before
+    source = str(tmp_path / "t.csv")
+    same = {"valid_share": 0.0, "test_share": 0.0}
+    assert changed(config_of(source, place, **same)) == []
+    other = config_of(source, place, **same | {"columns": {"ignore": ["a"]}})
+    (line,) = changed(other)
+    assert line.startswith("data.columns: ")
+    with pytest.raises(ConfigError, match=r"prepared with other settings \(data.columns"):
+        require_same(first, other.data)
+    write(MANY + "1,x,no\n")
+    assert changed(config_of(source, place, **same)) == ["data.source: its rows have changed"]
+    assert changed(config_of(source, place, **same), sources=False) == []
+    with pytest.raises(DataError):
+        made("a,y\n1,no\n")
+    assert json.loads((place / "manifest.json").read_text("utf-8")) == first
+
+
+def test_nobody_elses_files_are_replaced(made, tmp_path):
+    (tmp_path / "prepared").mkdir()
+    (tmp_path / "prepared" / "thesis.txt").write_text("mine")
+    with pytest.raises(DataError, match=r"thesis\.txt"):
+        made(MANY)
+    assert (tmp_path / "prepared" / "thesis.txt").read_text() == "mine"
+
+
+def test_the_report_has_every_column(made):
+    manifest, place = made(MANY.replace("\n3,", "\n,"))
+    page = report.write(place, manifest).read_text("utf-8")
+    assert "| a | number | 9 x 'nothing' | 0 to 6, median 2 |" in page
+    assert "| b | category | 0 | x0 4" in page
+    assert (place / "report" / "columns.png").stat().st_size > 1000
+
+
+# --- batches, examples ---
+
+
+def test_batches_by_position(made):
+    _, place = made(MANY)
+    table = Table(place, "train")
+    training = TableBatches(table, 16, 1)
+    assert (training.per_epoch, training.examples) == (3, 60)
+    epoch = np.concatenate([training[position].values.numpy() for position in range(3)])
+    assert len(epoch) == 48 and (training[4].values != training[1].values).any()
+    again = TableBatches(table, 16, 1)
+    assert (again[4].values == training[4].values).all()
+    stored = TableBatches(table, 16, None)
+    whole = np.concatenate([stored[position].values.numpy() for position in range(stored.per_epoch)])
+    assert np.array_equal(whole, table.values)
+
+
+def test_examples_of_a_file_need_the_target(write):
+    reader = SimpleNamespace(target="y", labels=["no", "yes"])
+    tally = Tally()
+    found = list(file(Path(write("a,y\n1,no\n2\n")), None, tally, [reader]))
+    assert [(one.raw["a"], one.truth) for one in found] == [("1", "no")] and tally.dropped.total() == 1
+    with pytest.raises(DataError, match="no column 'y'"):
+        list(file(Path(write("a,z\n1,no\n")), None, tally, [reader]))
+
+
+# --- what matters ---
+
+
+def test_shapley_values_add_up_and_are_exact_for_a_sum():
+    weight = np.array([2.0, -1.0, 0.0, 3.0])
+    row, typical = np.array([1, 2, 3, 4], np.float32), np.array([0, 1, 0, 1], np.float32)
+    np.testing.assert_allclose(contributions(lambda x: x @ weight, row, typical), weight * (row - typical))
+    mixed = contributions(lambda x: x[:, 0] * x[:, 1] + x[:, 3], row, typical)
+    assert mixed.sum() == pytest.approx((1 * 2 + 4) - (0 * 1 + 1))
+    assert mixed[2] == 0
+
+
+def test_shuffling_shows_which_column_is_used():
+    values = np.random.default_rng(1).normal(size=(200, 3)).astype(np.float32)
+    found = permuted("r2", "abc", values, lambda x: 1 - float(np.mean((x[:, 1] - values[:, 1]) ** 2)))
+    assert found.drop[1] > 1.5 and found.drop[0] == found.drop[2] == 0
+    assert next(iter(found.slices())) == "b"
+    again = permuted("r2", "abc", values, lambda x: 1 - float(np.mean((x[:, 1] - values[:, 1]) ** 2)))
+    assert np.array_equal(found.drop, again.drop)

@@ -1,0 +1,318 @@
+"""tabular-classification and tabular-regression: what they learn, decide and explain, and trees that answer as LightGBM does."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import CONFIGS
+
+from bmtool import registry
+from bmtool.commands.evaluate import evaluate
+from bmtool.commands.export_onnx import export_onnx
+from bmtool.commands.loading import load_model
+from bmtool.commands.train import pretrain
+from bmtool.config.load import load, parse
+from bmtool.config.options import Top
+from bmtool.errors import ConfigError, DataError, GateMissed
+from bmtool.measure.decision import CostMeter, Decision, cheapest
+from bmtool.measure.labels import LabelMeter
+from bmtool.measure.meter import is_lower_better
+from bmtool.predict.labels import likeliest
+from bmtool.tables.prepare import Table
+from bmtool.tasks.tabular import gbdt
+from bmtool.tasks.tabular.task import Boosted, Network
+
+TABULAR = CONFIGS / "tabular"
+PARCELS = {"weight_kg": 4.4, "distance_km": 205, "service": "standard", "fragile": "no", "day": "Wed"}
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    return tmp_path_factory.mktemp("tabular")
+
+
+def tiny(name: str, folder, *more: str) -> tuple[str, list[str]]:
+    path = registry.__file__.replace("registry.py", f"tasks/tabular/{name}.yaml")
+    return path, [f"run={folder / name}", f"data.prepared={folder / name}-data", *more]
+
+
+@pytest.fixture(scope="session")
+def runs(shared):
+    """`runs(name)`: a run of a tiny config, made once."""
+    done = {}
+
+    def make(name: str):
+        if name not in done:
+            done[name] = pretrain(*tiny(name, shared))
+        return done[name]
+
+    return make
+
+
+TINY = ["tiny", "tiny-regression", "tiny-lightgbm"]
+
+
+# --- learning ---
+
+
+def small(name: str, folder, *more: str) -> tuple[str, list[str]]:
+    return str(TABULAR / name), [f"run={folder / 'run'}", f"data.prepared={folder / 'data'}", "train.threads=1", *more]
+
+
+@pytest.mark.parametrize("name, rows", [
+    ("or", {(1, 0): "0", (0, 1): "1", (1, 1): "1"}),
+    ("xor", {(0, 0): "0", (0, 1): "1", (1, 0): "1", (1, 1): "0"}),
+])  # fmt: skip
+def test_tables_that_can_be_learned_by_heart_are(name, rows, tmp_path):
+    run = pretrain(*small(f"{name}.yaml", tmp_path))
+    predictor = load_model(run, print).predictor
+    said = predictor.predict([predictor.read({"a": a, "b": b}) for a, b in rows], Top(top=1))
+    assert [one.classes[0][0] for one in said] == list(rows.values())
+    assert all(one.classes[0][1] > 0.95 for one in said)
+
+
+@pytest.mark.parametrize("name, bound", [
+    ("breast-cancer.yaml", "auc>=0.97"), ("breast-cancer-boosting.yaml", "auc>=0.97"),
+    ("diabetes.yaml", "r2>=0.25"), ("diabetes-boosting.yaml", "r2>=0.25"),
+])  # fmt: skip
+def test_shipped_configs_learn(name, bound, tmp_path):
+    fewer = ["train.steps=200"] if "boosting" not in name else ["model.rounds=120"]
+    costs = ["decide=null"] if name.startswith("breast") else []
+    run = pretrain(*small(name, tmp_path, *fewer, *costs))
+    measured = evaluate([run], require=[bound])
+    if name.startswith("breast"):
+        assert measured.figures["accuracy"].value > 0.93
+        assert "cost" not in measured.figures
+        with pytest.raises(GateMissed, match="cost is nan"):
+            evaluate([run], require=["cost<=1"])
+    assert (run / "eval" / "test.importance.png").stat().st_size > 1000
+    assert "## By column" in (run / "eval" / "test.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("more", [["model.batch_norm=true"], ["model.activation=tanh"], ["loss.class_weights=true"]])
+def test_other_networks_learn_as_well(more, tmp_path):
+    path, settings = tiny("tiny", tmp_path, "train.steps=80", "train.validate_every=80", *more)
+    assert evaluate([pretrain(path, settings)]).figures["auc"].value > 0.75
+
+
+def test_huber_and_trees_of_several_classes(tmp_path):
+    path, settings = tiny("tiny-regression", tmp_path, "train.steps=150", "train.validate_every=150", "loss.huber=1.0")
+    assert evaluate([pretrain(path, settings)]).figures["r2"].value > 0.8
+    path, settings = tiny(
+        "tiny-lightgbm", tmp_path / "days", "data.target=service", "data.columns.ignore=[arrived]", "data.positive=null"
+    )
+    run = pretrain(path, [*settings, "decide=null"])
+    assert evaluate([run]).figures["auc"].value > 0.75
+    assert len(load_model(run, print).predictor.labels) == 3
+
+
+# --- one model, wherever it runs ---
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_an_export_answers_as_its_run(name, runs):
+    ours, theirs = (load_model(path, print).predictor for path in (runs(name), export_onnx(runs(name))))
+    probes = ours.probes(100)
+    for a, b in zip(ours.predict(probes), theirs.predict(probes)):
+        assert a.distance(b) < 1e-5
+
+
+@pytest.mark.parametrize("goal", ["binary", "multiclass", "regression"])
+def test_trees_answer_as_lightgbm_does(goal):
+    """With missing numbers, columns that never miss any in training but do later, and categories, unknown ones too."""
+    import torch
+
+    random = np.random.default_rng(3)
+    values = random.normal(size=(800, 4)).astype(np.float32)
+    values[random.random((800, 4)) < 0.1] = np.nan
+    values[:, 0] = random.integers(0, 40, 800)
+    values[:, 1] = np.nan_to_num(values[:, 1])
+    signal = np.nan_to_num(values[:, 2]) + np.isin(values[:, 0] % 5, (1, 3)) * 2 + np.isnan(values[:, 3]) + values[:, 1]
+    target = {"binary": signal > 1, "multiclass": np.digitize(signal, [0.5, 1.5]), "regression": 100 + 30 * signal}[
+        goal
+    ]
+    parameters = {"objective": goal, "min_data_in_leaf": 5, "min_data_per_group": 5, "cat_smooth": 1, "num_threads": 1}
+    parameters |= {"num_class": 3} if goal == "multiclass" else {}
+    grown = gbdt.grow(
+        gbdt.Rows(values, target.astype(float)), values[:50], parameters=parameters, categories=[0], rounds=25
+    )
+    *_, (booster, scores) = grown
+    trees = gbdt.Trees(gbdt.arrays(booster.dump_model()))
+    assert trees.categorical and trees.depth > 3
+    asked = random.normal(size=(400, 4)).astype(np.float32)
+    asked[random.random((400, 4)) < 0.3] = np.nan
+    asked[:, 0] = random.integers(0, 60, 400)
+    expected = booster.predict(asked, raw_score=True).reshape(400, -1)
+    np.testing.assert_allclose(trees(torch.from_numpy(asked)).numpy(), expected, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(trees(torch.from_numpy(values[:50])).numpy(), scores, rtol=1e-6, atol=1e-9)
+
+
+def test_a_run_of_trees_holds_arrays_alone(runs):
+    from safetensors.numpy import load_file
+
+    run = runs("tiny-lightgbm")
+    (weights,) = run.glob("checkpoints/step-*/model.safetensors")
+    assert set(load_file(weights)) >= {"feature", "threshold", "branches", "value", "members"}
+    names = {path.name for path in run.rglob("*") if path.is_file()}
+    assert not {name for name in names if name.endswith((".pkl", ".pickle", ".txt"))} - {"log.txt"}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_answers_over_the_command_line(name, runs, invoke):
+    row = json.dumps(PARCELS)
+    result = invoke("predict", runs(name), row, "data/tabular/parcels.csv", "--json")
+    if name == "tiny-regression":
+        assert "value" in json.loads(result.stdout.splitlines()[0])
+    else:
+        assert {"label", "classes"} <= set(json.loads(result.stdout.splitlines()[0]))
+    assert len(result.stdout.splitlines()) == 241 and result.exit_code == 0
+    result = invoke("predict", runs(name), '{"weight_kg": 1}', row)
+    assert result.exit_code == 4 and "column 'distance_km' is missing" in result.stderr
+    assert len(result.stdout.splitlines()) == 1
+
+
+def test_options(runs, invoke, tmp_path):
+    row = json.dumps(PARCELS)
+    assert invoke("predict", runs("tiny"), row, "--top", "1").stdout.count("\t") == 1
+    result = invoke("predict", runs("tiny-regression"), row, "--top", "1")
+    assert result.exit_code == 2 and "no such option" in result.stderr
+    for name in TINY:
+        result = invoke("predict", runs(name), row, "--explain", tmp_path / f"{name}.png")
+        assert result.exit_code == 0, result.stderr
+        assert (tmp_path / f"{name}.png").stat().st_size > 1000
+
+
+def test_two_models_are_compared_by_names_and_several_are_averaged(runs, shared):
+    measured = evaluate([runs("tiny")], baseline=runs("tiny-lightgbm"))
+    report = json.loads((runs("tiny") / "eval" / "test.json").read_text("utf-8"))
+    assert set(report["baseline"]["differences"]) == set(measured.figures)
+    with pytest.raises(DataError, match="decide by costs"):
+        evaluate([runs("tiny"), runs("tiny-lightgbm")])
+    other = pretrain(*tiny("tiny-regression", shared / "second", "seed=2"))
+    both = evaluate([runs("tiny-regression"), other])
+    assert np.isfinite(both.figures["r2"].value)
+
+
+def test_unknown_categories_are_counted_in_an_evaluation(runs, tmp_path, capsys):
+    lines = (CONFIGS.parent / "data" / "tabular" / "parcels.csv").read_text("utf-8").splitlines()[:41]
+    path = tmp_path / "drones.csv"
+    path.write_text("\n".join(lines).replace(",express,", ",drone,"), encoding="utf-8")
+    evaluate([runs("tiny")], data=str(path))
+    count = path.read_text("utf-8").count("drone")
+    assert f"column 'service': {count} x a category that no training row has" in capsys.readouterr().err.replace(
+        "\n", " "
+    )
+
+
+# --- deciding by costs ---
+
+
+def test_the_threshold_is_the_one_that_costs_least():
+    random = np.random.default_rng(0)
+    truth = random.integers(0, 2, 300)
+    p = (0.3 * truth + 0.7 * random.random(300)).clip(0, 1)
+    said = np.stack([1 - p, p], axis=1)
+    for costs in ((1.0, 10.0), (5.0, 1.0), (1.0, 1.0)):
+        found = cheapest(said, truth, positive=1, false_positive=costs[0], false_negative=costs[1])
+        mine = found.costs(found.given(said), truth).sum()
+        every = [Decision(1, t, *costs) for t in np.linspace(0, 1.01, 500)]
+        assert mine <= min(d.costs(d.given(said), truth).sum() for d in every)
+    assert cheapest(said, truth, positive=1, false_positive=1, false_negative=10).threshold < 0.5
+
+
+def test_of_thresholds_that_cost_the_same_the_nearest_to_the_ideal():
+    said = np.array([[0.9, 0.1], [0.1, 0.9]])
+    assert cheapest(said, np.array([0, 1]), positive=1, false_positive=1, false_negative=1).threshold == 0.5
+    found = cheapest(said[:, ::-1], np.array([1, 0]), positive=0, false_positive=1, false_negative=3)
+    assert found.threshold == 0.25 and found.given(said[:, ::-1]).tolist() == [1, 0]
+
+
+def test_figures_of_a_decision():
+    decision = Decision(1, 0.2, 1.0, 5.0)
+    said = np.array([[0.9, 0.1], [0.7, 0.3], [0.6, 0.4], [0.95, 0.05]])
+    truth, ones = np.array([0, 1, 0, 1]), np.ones((4, 1))
+    costs, labels = CostMeter(decision), LabelMeter(["no", "yes"], decision=decision)
+    costs.add(said, truth, ones), labels.add(said, truth, ones)
+    assert {name: value[0] for name, value in costs.figures().items()} == {"cost": 6 / 4, "cost_at_half": 10 / 4}
+    assert labels.figures()["accuracy"][0] == 0.5
+    assert is_lower_better("cost")
+    assert [one.classes[0][0] for one in likeliest(["no", "yes"], said, Top(top=1), decision)] == [
+        "no",
+        "yes",
+        "yes",
+        "no",
+    ]
+
+
+def test_a_run_decides_and_says_what_it_costs(runs, invoke):
+    run = runs("tiny-lightgbm")
+    held = json.loads((run / "assets" / "decision.json").read_text("utf-8"))
+    table = Table(load(run / "config.yaml").data.prepared, "valid")
+    for predictor in (load_model(run, print).predictor, load_model(export_onnx(run), print).predictor):
+        assert predictor.decision == Decision(**held)
+    measured = evaluate([run], split="valid")
+    assert measured.figures["cost"].value <= measured.figures["cost_at_half"].value
+    assert measured.notes["threshold"] == held["threshold"] and len(table) == measured.examples
+    predictor = load_model(run, print).predictor
+    probes = predictor.probes(60)
+    for p, value in zip(predictor.probabilities(probes)[:, predictor.positive], predictor.predict(probes)):
+        said = predictor.labels[predictor.positive if p >= held["threshold"] else 1 - predictor.positive]
+        assert value.record()["label"] == said
+    (run / "assets" / "decision.json").rename(run / "assets" / "gone")
+    result = invoke("predict", run, json.dumps(PARCELS))
+    (run / "assets" / "gone").rename(run / "assets" / "decision.json")
+    assert result.exit_code == 4 and "not been trained to its end" in result.stderr
+
+
+# --- figures ---
+
+
+def test_figures_are_those_of_scikit_learn(runs):
+    from sklearn.metrics import average_precision_score, log_loss, r2_score, roc_auc_score
+
+    run = runs("tiny")
+    measured, predictor = evaluate([run]), load_model(run, print).predictor
+    table = Table(load(run / "config.yaml").data.prepared, "test")
+    said = predictor.probabilities([predictor.read(cells) for _, cells in table.rows()])
+    positive = said[:, predictor.positive]
+    figures = {name: figure.value for name, figure in measured.figures.items()}
+    is_positive = table.target == predictor.positive
+    assert figures["auc"] == pytest.approx(roc_auc_score(is_positive, positive))
+    assert figures["average_precision"] == pytest.approx(average_precision_score(is_positive, positive), abs=1e-6)
+    assert figures["loss"] == pytest.approx(log_loss(table.target, said), rel=1e-5)
+    run = runs("tiny-regression")
+    table = Table(load(run / "config.yaml").data.prepared, "test")
+    predictor = load_model(run, print).predictor
+    numbers = predictor.numbers([predictor.read(cells) for _, cells in table.rows()])
+    assert evaluate([run]).figures["r2"].value == pytest.approx(r2_score(table.target, numbers), rel=1e-6)
+
+
+# --- settings ---
+
+
+@pytest.mark.parametrize("name, change, words", [
+    ("tiny-regression", {"decide": {"cost_false_positive": 1.0, "cost_false_negative": 1.0}}, "are for tabular-classification"),
+    ("tiny", {"loss": {"huber": 1.0}}, "loss.huber is for tabular-regression"),
+    ("tiny", {"decide": {"cost_false_positive": 0.0, "cost_false_negative": 1.0}}, "decide.cost_false_positive"),
+])  # fmt: skip
+def test_settings_without_effect_are_refused(name, change, words, tmp_path):
+    with pytest.raises(ConfigError, match=words):
+        parse(load(tiny(name, tmp_path)[0]).model_dump() | change)
+
+
+def test_costs_are_of_two_classes(tmp_path):
+    path, settings = tiny("tiny", tmp_path, "data.target=service", "data.columns.ignore=[arrived]")
+    with pytest.raises(ConfigError, match="costs are of two classes"):
+        pretrain(path, settings)
+
+
+def test_gradient_settings_of_trees_are_refused(tmp_path):
+    path, settings = tiny("tiny-lightgbm", tmp_path, "optim.lr=0.5")
+    with pytest.raises(ConfigError, match=r"optim\.lr"):
+        pretrain(path, settings)
+
+
+def test_the_kind_of_model_says_which_task_it_is(tmp_path):
+    task = registry.find("tabular-classification").load("task")
+    assert task.of(load(tiny("tiny", tmp_path)[0])) is Network
+    assert task.of(load(tiny("tiny-lightgbm", tmp_path)[0])) is Boosted
