@@ -133,10 +133,13 @@ def test_trees_answer_as_lightgbm_does(goal):
     ]
     parameters = {"objective": goal, "min_data_in_leaf": 5, "min_data_per_group": 5, "cat_smooth": 1, "num_threads": 1}
     parameters |= {"num_class": 3} if goal == "multiclass" else {}
+    judged = []
     grown = gbdt.grow(
-        gbdt.Rows(values, target.astype(float)), values[:50], parameters=parameters, categories=[0], rounds=25
-    )
-    *_, (booster, scores) = grown
+        gbdt.Rows(values, target.astype(float), None, [0]), parameters, valid=values[:50],
+        judge=lambda scores: judged.append(scores) or {"loss": -len(judged)}, rounds=25, patience=25,
+    )  # fmt: skip
+    *_, (booster, _, _, kept) = grown
+    assert kept == len(judged) == 25
     trees = gbdt.Trees(gbdt.arrays(booster.dump_model()))
     assert trees.categorical and trees.depth > 3
     asked = random.normal(size=(400, 4)).astype(np.float32)
@@ -144,7 +147,7 @@ def test_trees_answer_as_lightgbm_does(goal):
     asked[:, 0] = random.integers(0, 60, 400)
     expected = booster.predict(asked, raw_score=True).reshape(400, -1)
     np.testing.assert_allclose(trees(torch.from_numpy(asked)).numpy(), expected, rtol=1e-6, atol=1e-9)
-    np.testing.assert_allclose(trees(torch.from_numpy(values[:50])).numpy(), scores, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(trees(torch.from_numpy(values[:50])).numpy(), judged[-1], rtol=1e-6, atol=1e-9)
 
 
 def test_a_run_of_trees_holds_arrays_alone(runs):
