@@ -20,6 +20,11 @@ class Row(NamedTuple):
     values: np.ndarray
     unseen: tuple[str, ...] = ()
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What an answer says of the row."""
+        return tuple(f"column {name!r}: unknown category, taken as missing" for name in self.unseen)
+
 
 class RowReader:
     """Reads rows, by the names of their columns, as a model takes them."""

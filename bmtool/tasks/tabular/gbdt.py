@@ -130,7 +130,7 @@ class Grown(NamedTuple):
     kept: int  # rounds up to the best
 
 
-def grow(
+def grow(  # noqa: PLR0913
     train: Rows, parameters: Mapping[str, Any], *, valid: np.ndarray, judge: Judge, rounds: int, patience: int
 ) -> Iterator[Grown]:
     """Add trees one round after the other to what fits the rows of `train`, and judge each by its scores [N, S] for the rows `valid`.

@@ -129,6 +129,7 @@ class Network(_OnRows, Trained):
     phases: ClassVar = {"model": ("backbone", "head")}
     unit: ClassVar = "rows"
     bound: ClassVar = ("backbone", "head")
+    numbered_by: ClassVar = "data.columns_of"
 
     def __init__(self, config: Config, schema: Schema, decision: Decision | None = None):
         super().__init__(config, schema, decision)
