@@ -71,7 +71,7 @@ def steps(folder: Path) -> None:
     prepare_data(path, values)
     config = load(path, values)
     seed_everything(1)
-    trainer = Trainer(registry.find(config.task).load("task")(config), config, choose(config.train))
+    trainer = Trainer(registry.find(config.task).load("task").fresh(config), config, choose(config.train))
     waiting = _watch(trainer)
     images = torch.from_numpy(
         trainer.task._images.pixels(np.arange(len(trainer.task._images))).transpose(0, 3, 1, 2).copy()

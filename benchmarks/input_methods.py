@@ -15,19 +15,24 @@ from pathlib import Path
 import numpy as np
 
 from bmtool.commands.loading import load_model
-from bmtool.tasks.pinyin2hanzi.metrics import Example, evaluate, file_examples
-from bmtool.tasks.pinyin2hanzi.predict import best_readings
+from bmtool.commands.measuring import measure as measured
+from bmtool.data.tally import Tally
+from bmtool.measure.bootstrap import RESAMPLES
+from bmtool.predict.examples import Example
+from bmtool.tasks.pinyin2hanzi.examples import file
+from bmtool.tasks.pinyin2hanzi.metrics import Evaluation
+from bmtool.tasks.pinyin2hanzi.predict import Translator, best_ways
 from bmtool.tasks.pinyin2hanzi.vocab import INPUTS
 
 TIMED = 300  # runs of each file that are timed one by one
 
 
-def measure(predictor, examples: list[Example]) -> tuple[str, float, np.ndarray]:
+def measure(predictor: Translator, examples: list[Example]) -> tuple[str, float, np.ndarray]:
     """(accuracies as text, runs a second in batches, milliseconds of single runs)."""
     began = time.perf_counter()
-    best_readings(predictor, [e.source for e in examples], 1)
+    best_ways(predictor.model, [e.raw for e in examples], 1)
     rate = len(examples) / (time.perf_counter() - began)
-    figures = evaluate(predictor, iter(examples), lambda record: None).figures
+    figures = measured(Evaluation, predictor, examples, columns=1 + RESAMPLES).figures
     shown = " / ".join(
         f"{100 * figures[name].value:.2f} ({100 * figures[name].low:.1f} - {100 * figures[name].high:.1f})"
         for name in ("character_accuracy", "sentence_accuracy")
@@ -35,23 +40,24 @@ def measure(predictor, examples: list[Example]) -> tuple[str, float, np.ndarray]
     milliseconds = []
     for example in examples[:: max(1, len(examples) // TIMED)][:TIMED]:
         began = time.perf_counter()
-        best_readings(predictor, [example.source], 1)
+        best_ways(predictor.model, [example.raw], 1)
         milliseconds.append(1000 * (time.perf_counter() - began))
     return shown, rate, np.array(milliseconds)
 
 
 def libime(command: list[str], examples: list[Example]) -> tuple[str, np.ndarray]:
     """(accuracies as text, milliseconds of single runs) of libime on the same runs."""
-    typed = "".join("'".join(INPUTS[number] for number in e.source) + "\n" for e in examples)
+    typed = "".join("'".join(INPUTS[number] for number in e.raw) + "\n" for e in examples)
     done = subprocess.run(command, input=typed, capture_output=True, text=True, check=True)
     right = hanzi = whole = 0
     milliseconds = []
     for line, example in zip(done.stdout.splitlines(), examples, strict=True):
         took, written = line.split("\t")
         milliseconds.append(int(took) / 1000)
-        right += sum(a == b for a, b in zip(example.hanzi, written))
-        hanzi += len(example.hanzi)
-        whole += example.hanzi == written
+        true = "".join(example.truth)  # a run holds nothing but hanzi
+        right += sum(a == b for a, b in zip(true, written))
+        hanzi += len(true)
+        whole += true == written
     return f"{100 * right / hanzi:.2f} / {100 * whole / len(examples):.2f}", np.array(milliseconds)
 
 
@@ -75,7 +81,7 @@ def main() -> None:
     predictor = load_model(arguments.model, print, task="pinyin2hanzi").predictor
     domains, ours, theirs, times, their_times, rates = [], [], [], [], [], []
     for path in sorted(arguments.directory.glob("*.txt")):
-        examples = list(file_examples(path, "run", predictor)[0])
+        examples = list(file(path, "run", Tally(), [predictor]))
         if arguments.runs:
             examples = examples[:: max(1, len(examples) // arguments.runs)][: arguments.runs]
         shown, rate, milliseconds = measure(predictor, examples)

@@ -47,12 +47,12 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=500)
     parser.add_argument("--share", type=float, default=0.03)
     arguments = parser.parse_args()
-    predictor = load_model(arguments.model, print, task="pinyin2hanzi").predictor
+    model = load_model(arguments.model, print, task="pinyin2hanzi").predictor.model
     random = np.random.default_rng(0)
     lines = [
         line for path in arguments.files for line in path.read_text("utf-8").splitlines()[: arguments.lines] if line
     ]
-    spoiled = [spoil(line, predictor.vocabulary, arguments.share, random) for line in lines]
+    spoiled = [spoil(line, model.vocabulary, arguments.share, random) for line in lines]
     errors = sum(a != b for line, bad in zip(lines, spoiled) for a, b in zip(line, bad))
     hanzi = sum(map(is_hanzi, "".join(lines)))
     print(f"{len(lines):,} lines, {hanzi:,} hanzi, {errors:,} of them wrong\n")
@@ -61,12 +61,12 @@ def main() -> None:
     )
     for threshold in THRESHOLDS:
         found = right = corrected = 0
-        for line, bad, findings in zip(lines, spoiled, proofread(predictor, spoiled, threshold)):
+        for line, bad, findings in zip(lines, spoiled, proofread(model, spoiled, threshold)):
             for place, suggestion in places(findings).items():
                 found += 1
                 right += line[place] != bad[place]
                 corrected += line[place] != bad[place] and suggestion == line[place]
-        false = sum(len(places(findings)) for findings in proofread(predictor, lines, threshold))
+        false = sum(len(places(findings)) for findings in proofread(model, lines, threshold))
         figures = right / max(found, 1), right / max(errors, 1), corrected / max(errors, 1)
         print(
             f"| {threshold:g} | " + " | ".join(f"{100 * f:.1f} %" for f in figures) + f" | {1e4 * false / hanzi:.1f} |"

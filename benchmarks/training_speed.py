@@ -59,7 +59,7 @@ class Positions(torch.utils.data.Dataset):
 def ours(config) -> float:
     """Tokens/s over STEPS steps after one to warm up."""
     seed_everything(1)
-    trainer = Trainer(Task(config), config, choose(config.train))
+    trainer = Trainer(Task.fresh(config), config, choose(config.train))
     steps = trainer.run(STEPS + 1)
     next(steps)
     began = time.perf_counter()
@@ -68,7 +68,7 @@ def ours(config) -> float:
 
 def theirs(config, folder: Path) -> float:
     seed_everything(1)
-    task = Task(config)
+    task = Task.fresh(config)
     batches = Positions(task.batches("train", 1))
     arguments = TrainingArguments(
         output_dir=str(folder / "hf"), max_steps=STEPS, per_device_train_batch_size=1, learning_rate=config.optim.lr, max_grad_norm=1.0,
@@ -88,7 +88,7 @@ def main() -> None:
         overrides = common.settings(folder, "model.ngram_rows=0")
         common.bmtool("prepare-data", common.CONFIG, *(part for value in overrides for part in ("--set", value)))
         config = load(common.CONFIG, overrides)
-        core = Task(config).core_parameters
+        core = Task.fresh(config).core_parameters
         rounds = []
         for _ in range(ROUNDS):
             rounds.append((matmul_rate(), ours(config), theirs(config, folder)))

@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--sentences", type=int, default=500)
     arguments = parser.parse_args()
-    predictor = load_model(arguments.model, print, task="pinyin2hanzi").predictor
+    model = load_model(arguments.model, print, task="pinyin2hanzi").predictor.model
     random = Random(0)
     text = "\n".join(path.read_text("utf-8") for path in arguments.files)
     kinds = {
@@ -74,7 +74,7 @@ def main() -> None:
         shares, times = [], []
         for lines in ([" ".join(words) for words in syllables], joined, [slip(letters, random) for letters in joined]):
             began = time.perf_counter()
-            answers = translate(predictor, lines)
+            answers = translate(model, lines)
             times.append(f"{1e3 * (time.perf_counter() - began) / max(1, len(lines)):.1f}")
             right = sum(answer.text == sentence for answer, sentence in zip(answers, sentences))
             shares.append(f"{100 * right / max(1, len(sentences)):.1f} %")

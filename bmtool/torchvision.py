@@ -36,6 +36,7 @@ def define_missing_operators() -> "torch.library.Library | None":
 OPERATORS = define_missing_operators()  # they live as long as this object
 
 import torchvision  # noqa: E402
+from torchvision import tv_tensors  # noqa: E402
 from torchvision.transforms import v2  # noqa: E402
 
-__all__ = ["torchvision", "v2"]
+__all__ = ["torchvision", "tv_tensors", "v2"]

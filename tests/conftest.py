@@ -1,12 +1,18 @@
-"""Fixtures: a small prepared data set and small trained runs, made once a session. Sockets open to loopback only."""
+"""Fixtures: prepared data and trained runs of the tiny configs, made once a session. Sockets open to loopback only."""
 
+import os
+import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+from cases import ROOT, Case, find
 from typer.testing import CliRunner
 
 from bmtool import cli
@@ -14,21 +20,8 @@ from bmtool.commands.export_onnx import export_onnx
 from bmtool.commands.prepare_data import prepare_data
 from bmtool.commands.train import pretrain
 
-ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "configs"
 SAMPLE = ROOT / "data" / "pinyin2hanzi"
-KINDS = {"tagger": "tiny.yaml", "rnn": "rnn.yaml", "transformer": "transformer.yaml"}
-SMALL = {
-    "tagger": [
-        "model.width=32",
-        "model.feedforward=64",
-        "model.layers=1",
-        "model.ngram_rows=500",
-        "model.ngram_width=8",
-    ],
-    "rnn": ["model.width=32"],
-    "transformer": ["model.width=32", "model.feedforward=64", "model.layers=1"],
-}
 
 
 @pytest.fixture(autouse=True)
@@ -60,68 +53,89 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("bmtool")
 
 
-@pytest.fixture(scope="session")
-def text_file(folder) -> Path:
-    """240 sentences of the embedded sample."""
-    lines = [
-        line
-        for name in ("daily", "news")
-        for line in (SAMPLE / "sentences" / f"{name}.txt").read_text("utf-8").splitlines()[:120]
-    ]
-    path = folder / "sample.txt"
-    path.write_text("\n".join(lines), encoding="utf-8")
-    return path
-
-
-def config_path(kind: str) -> str:
-    return str(CONFIGS / "pinyin2hanzi" / KINDS[kind])
+def config_path(case: str | Case) -> str:
+    return str(find(case).path)
 
 
 @pytest.fixture(scope="session")
-def overrides(folder, text_file):
-    """`overrides(kind, run)`: a shipped config made small, on the small data set, without dropout."""
+def settings(folder):
+    """`settings(case, run, more...)`: what is set for a case: its data, which cases share as their configs do, and its run."""
 
-    def make(kind: str, run: str | Path = "run", *more: str) -> list[str]:
-        return [
-            f"data.sources=[{text_file}]", f"data.prepared={folder / 'prepared'}", f"run={folder / str(run)}",
-            "data.valid_share=0.1", "data.test_share=0.1", "model.dropout=0.0", "label_smoothing=0.0",
-            "train.steps=8", "train.batch_tokens=256", "train.validate_every=4", "train.save_every=4", "train.log_every=4",
-            "train.threads=1", "train.keep_last=2", *SMALL[kind], *more,
-        ]  # fmt: skip
+    def make(case: str | Case, run: str | Path = "run", *more: str) -> list[str]:
+        shared = folder / Path(find(case).config.data.prepared).name
+        return [f"data.prepared={shared}", f"run={folder / str(run)}", *more]
 
     return make
 
 
 @pytest.fixture(scope="session")
-def prepared(folder, overrides) -> Path:
-    prepare_data(config_path("tagger"), overrides("tagger"))
-    return folder / "prepared"
+def prepared(settings):
+    """`prepared(case)`: where the data of a case lie, prepared once."""
 
-
-@pytest.fixture(scope="session")
-def trained(prepared, overrides):
-    """`trained(kind)`: a run of a few steps, made once."""
-    runs: dict[str, Path] = {}
-
-    def make(kind: str) -> Path:
-        if kind not in runs:
-            runs[kind] = pretrain(config_path(kind), overrides(kind, f"trained-{kind}"))
-        return runs[kind]
+    def make(case: str | Case) -> Path:
+        place = Path(settings(case)[0].partition("=")[2])
+        if not place.exists():
+            prepare_data(config_path(case), settings(case))
+        return place
 
     return make
 
 
 @pytest.fixture(scope="session")
-def exported(trained):
-    """`exported(kind)`: that run's float32 ONNX file."""
-    files: dict[str, Path] = {}
+def trained(prepared, settings):
+    """`trained(case)`: a run of a few steps, made once."""
 
-    def make(kind: str) -> Path:
-        if kind not in files:
-            files[kind] = export_onnx(trained(kind))
-        return files[kind]
+    @cache
+    def make(case: Case) -> Path:
+        prepared(case)
+        return pretrain(config_path(case), settings(case, f"trained-{case.name}"))
 
-    return make
+    return lambda case: make(find(case))
+
+
+@pytest.fixture(scope="session")
+def moved(trained, folder):
+    """`moved(case)`: that run under another name and elsewhere."""
+
+    @cache
+    def make(case: Case) -> Path:
+        return shutil.copytree(trained(case), folder / "elsewhere" / f"moved-{case.name}")
+
+    return lambda case: make(find(case))
+
+
+@pytest.fixture(scope="session")
+def exported(moved, prepared, folder):
+    """`exported(case)`: the float32 ONNX file of a run that was moved, made in another working directory when its data had gone."""
+
+    @cache
+    def make(case: Case) -> Path:
+        run = moved(case)
+        with gone(prepared(case)), inside(folder):
+            return export_onnx(run)
+
+    return lambda case: make(find(case))
+
+
+@contextmanager
+def gone(path: Path) -> Iterator[None]:
+    """Without a file or directory, for the time being."""
+    hidden = path.rename(path.with_name(f"{path.name}-gone"))
+    try:
+        yield
+    finally:
+        hidden.rename(path)
+
+
+@contextmanager
+def inside(path: Path) -> Iterator[None]:
+    """In another working directory, for the time being."""
+    before = Path.cwd()
+    os.chdir(path)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 @pytest.fixture
@@ -141,3 +155,8 @@ def bmtool(*arguments: object, **options) -> subprocess.CompletedProcess:
     """The command line in a process of its own."""
     command = [sys.executable, "-m", "bmtool", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, **options)
+
+
+def sets(values: list[str]) -> list[str]:
+    """Settings as arguments of a command."""
+    return [part for value in values for part in ("--set", value)]

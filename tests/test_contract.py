@@ -1,38 +1,45 @@
-"""What every task promises, over the registry and every kind of model: see bmtool/engine/task.py."""
+"""What every task promises (see bmtool/engine/task.py and docs/architecture.md), over the registry and every tiny config in it."""
 
+import asyncio
+import base64
 import json
 import random
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import KINDS, ROOT, bmtool, config_path
+from cases import CASES, EXCEPTIONS, every_case, first_fast, one_a_kit, one_a_kit_fast, one_a_task, without
+from conftest import ROOT, bmtool, config_path, inside, sets
 from safetensors.torch import load_file
 from torch.utils._pytree import tree_leaves
 
 from bmtool import registry
-from bmtool.chinese.syllables import SYLLABLES
+from bmtool.api import Model
+from bmtool.commands.evaluate import evaluate
+from bmtool.commands.export_onnx import export_onnx
 from bmtool.commands.loading import load_model
 from bmtool.commands.prepare_data import prepare_data
 from bmtool.commands.train import pretrain
-from bmtool.config.load import load
+from bmtool.config.load import dump, load, parse
+from bmtool.engine.checkpoint import Checkpoints
 from bmtool.engine.device import choose
+from bmtool.engine.task import Task, Trained
 from bmtool.engine.trainer import Trainer, seed_everything
-from bmtool.tasks.pinyin2hanzi.predict import translate
-from bmtool.tasks.pinyin2hanzi.task import Task
-from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID
 
-kinds = pytest.mark.parametrize("kind", list(KINDS))
+TIMES = ("elapsed_s", "_per_s")  # of metrics.jsonl
+BATCH = 80  # updates on one batch
 
 
 def make_trainer(config) -> Trainer:
     seed_everything(config.seed)
-    return Trainer(registry.find(config.task).load("task")(config), config, choose(config.train))
+    return Trainer(registry.find(config.task).load("task").fresh(config), config, choose(config.train))
 
 
-def weights(run, step: int) -> dict[str, torch.Tensor]:
+def weights(run: Path, step: int) -> dict[str, torch.Tensor]:
     return load_file(run / "checkpoints" / f"step-{step:08d}" / "model.safetensors")
 
 
@@ -42,212 +49,309 @@ def assert_same_bytes(ours, theirs):
         assert torch.equal(ours[name], theirs[name]), name
 
 
-@pytest.mark.parametrize("name", list(registry.TASKS))
-def test_every_part_of_every_task_can_be_imported(name):
-    entry = registry.TASKS[name]
-    assert all(entry.load(part) for part in entry.PARTS)
-
-
-def test_preparing_twice_gives_the_same_bytes_and_does_nothing(prepared, overrides, tmp_path):
-    again = prepare_data(config_path("tagger"), overrides("tagger", "run", f"data.prepared={tmp_path / 'again'}"))
-    first = json.loads((prepared / "manifest.json").read_text("utf-8"))
-    assert again["data_hash"] == first["data_hash"]
-    before = (prepared / "manifest.json").stat().st_mtime_ns
-    prepare_data(config_path("tagger"), overrides("tagger"))
-    assert (prepared / "manifest.json").stat().st_mtime_ns == before
-
-
-@kinds
-def test_loss_on_one_batch_falls_by_half(kind, prepared, overrides):
-    trainer = make_trainer(
-        load(
-            config_path(kind),
-            overrides(kind, "x", "optim.lr=0.005", "schedule.name=constant", "schedule.warmup_steps=0"),
+def assert_close(ours, theirs, atol: float, rtol: float):
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        torch.testing.assert_close(
+            value, theirs[name], atol=atol, rtol=rtol, msg=lambda text, name=name: f"{name}: {text}"
         )
-    )
+
+
+# --- the entry and its config ---
+
+
+def test_every_task_has_a_tiny_config_and_every_exception_is_one_of_a_contract():
+    assert {case.task for case in CASES} == set(registry.TASKS)
+    for case in CASES:
+        assert {contract for contract, _ in case.held["except"]} <= EXCEPTIONS, case.name
+        assert case.asked, f"{case.name} does not say what to ask its model"
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize("name", list(registry.TASKS))
+def test_every_part_of_every_entry_loads(name):
+    entry = registry.TASKS[name]
+    for part in registry.PARTS:
+        assert part == "combine" or entry.has(part), part
+    assert issubclass(entry.load("task"), Task)
+    assert entry.help and entry.takes and entry.gives
+
+
+@every_case
+def test_a_config_is_shipped_with_its_command_and_says_what_the_schema_says(case):
+    text = case.path.read_text("utf-8")
+    assert text.splitlines()[0] == f"# bmtool pretrain {case.path.relative_to(ROOT)}"
+    assert case.config.task == case.task
+    assert isinstance(case.config, case.entry.load("config"))
+    assert parse(case.config.model_dump()) == case.config
+    assert case.config.train.steps == 8 and case.config.train.validate_every == 4 and case.config.train.threads == 1
+
+
+@every_case
+def test_a_saved_config_loads_as_it_is(case, tmp_path):
+    (tmp_path / "config.yaml").write_text(dump(case.config), encoding="utf-8")
+    assert load(tmp_path / "config.yaml") == case.config
+
+
+# --- preparing ---
+
+
+@one_a_task
+def test_preparing_twice_gives_the_same_bytes_and_does_nothing(case, prepared, settings, tmp_path):
+    place = prepared(case)
+    other = prepare_data(config_path(case), settings(case, "run", f"data.prepared={tmp_path / 'again'}"))
+    assert other["data_hash"] == json.loads((place / "manifest.json").read_text("utf-8"))["data_hash"]
+    for path in sorted(place.rglob("*.npy")):
+        assert (tmp_path / "again" / path.relative_to(place)).read_bytes() == path.read_bytes(), path
+    before = (place / "manifest.json").stat().st_mtime_ns
+    prepare_data(config_path(case), settings(case))
+    assert (place / "manifest.json").stat().st_mtime_ns == before
+
+
+# --- training ---
+
+
+@without(every_case, "loss-falls")
+def test_loss_on_one_batch_falls_by_half(case, prepared, settings):
+    prepared(case)
+    trainer = make_trainer(load(case.path, settings(case, "x", *case.deterministic)))
     batch = trainer.task.batches("train", 1)[0]
-    losses = [trainer._update("model", [batch], 1.0)[0] for _ in range(60)]
-    assert losses[-1] < losses[0] / 2
+    for phase in trainer.task.phases:
+        losses = [trainer._update(phase, [batch], 1.0)[0] for _ in range(BATCH)]
+        assert losses[-1] < losses[0] / 2, phase
 
 
-@kinds
-def test_accumulated_gradient_is_that_of_all_targets_together(kind, prepared, overrides):
-    config = load(config_path(kind), overrides(kind))
-    trainer = make_trainer(config)
-    batches = [trainer.task.batches("train", 1)[position] for position in range(3)]
-    losses = [trainer.task.loss("model", batch) for batch in batches]
-    (sum(loss.total for loss in losses) / sum(loss.count for loss in losses)).backward()
-    optimizers = trainer.optimizers["model"]
-    optimizers.coalesce()
-    optimizers.finish_gradients(1)
-    optimizers.step()
-    other = make_trainer(config)
-    other._update("model", batches, 1.0)
-    for name, value in trainer.tensors().items():
-        torch.testing.assert_close(value, other.tensors()[name], atol=2e-5, rtol=1e-4, msg=name)
+@without(every_case, "accumulate")
+def test_accumulated_gradient_is_that_of_all_targets_together(case, prepared, settings):
+    """Batches of different numbers of targets: the mean is over the targets of all, not of means."""
+    prepared(case)
+    plain = [
+        "optim.name=sgd",
+        "optim.lr=1.0",
+    ]  # a step is the gradient: Adam would blow up the rounding of one that is zero
+    config = load(case.path, settings(case, "x", *plain, *case.deterministic))
+    whole, parts = make_trainer(config), make_trainer(config)
+    batches = [whole.task.batches("train", 1)[position] for position in range(3)]
+    for phase in whole.task.phases:
+        losses = [whole.task.loss(phase, batch) for batch in batches]
+        (sum(loss.total for loss in losses) / sum(loss.count for loss in losses)).backward()
+        optimizers = whole.optimizers[phase]
+        optimizers.coalesce()
+        optimizers.finish_gradients(1)
+        optimizers.step()
+        parts._update(phase, batches, 1.0)
+    assert_close(whole.tensors(), parts.tensors(), atol=2e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind, stop", [*((kind, 3) for kind in KINDS), ("tagger", 4), ("tagger", 5)])
-def test_a_resumed_run_is_the_same_run(kind, stop, prepared, overrides, tmp_path):
-    more = ["model.dropout=0.2", "train.ema=0.9", "train.accumulate=2"]
-    whole = pretrain(config_path(kind), overrides(kind, tmp_path / "whole", *more))
-    parts = overrides(kind, tmp_path / "parts", *more)
-    pretrain(config_path(kind), [*parts, f"train.stop_after={stop}"])
+STOPS = [(case, 3) for case in CASES] + [(CASES[0], 4), (CASES[0], 5)]
+
+
+@pytest.mark.parametrize("case, stop", [pytest.param(case, stop, id=f"{case.name}-{stop}") for case, stop in STOPS])
+def test_a_resumed_run_is_the_same_run(case, stop, prepared, settings, tmp_path):
+    """With all that is drawn at random, averaged weights, accumulation, and other processes that build the batches."""
+    prepared(case)
+    more = ["train.ema=0.9", "train.accumulate=2"]
+    whole = pretrain(config_path(case), settings(case, tmp_path / "whole", *more))
+    parts = settings(case, tmp_path / "parts", *more)
+    pretrain(config_path(case), [*parts, f"train.stop_after={stop}"])
     random.seed(99), np.random.seed(99), torch.manual_seed(99)
-    pretrain(config_path(kind), [*parts, "train.workers=2"])
-    assert_same_bytes(weights(whole, 8), weights(tmp_path / "parts", 8))
-    states = [
-        torch.load(run / "checkpoints" / "step-00000008" / "state.pt", weights_only=True)
-        for run in (whole, tmp_path / "parts")
+    pretrain(config_path(case), [*parts, "train.workers=2"])
+    other = tmp_path / "parts"
+    assert_same_bytes(weights(whole, 8), weights(other, 8))
+    assert_same_state(whole, other)
+    assert (whole / "checkpoints" / "best").read_text() == (other / "checkpoints" / "best").read_text()
+    # A run that is stopped logs and saves there, too: its last window is another one.
+    assert [e for e in events(whole) if "valid/" in " ".join(e)] == [
+        e for e in events(other) if "valid/" in " ".join(e)
     ]
-    leaves = [tree_leaves(state["trainer"]) for state in states]
-    assert len(leaves[0]) == len(leaves[1]) > len(weights(whole, 8))
-    assert all(torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in zip(*leaves))
-    steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()]
+    steps = [event["step"] for event in events(other)]
     assert steps == sorted(steps)
 
 
-def test_the_average_of_the_best_is_kept_only_if_it_is_better(prepared, overrides, tmp_path):
-    more = ["train.steps=24", "train.keep_best=3", "train.average_best=3", "optim.lr=0.01"]
-    run = pretrain(config_path("tagger"), overrides("tagger", tmp_path / "run", *more))
-    best = (run / "checkpoints" / "best").read_text().strip()
-    metrics = {
-        p.name: json.loads((p / "manifest.json").read_text())["metrics"]
-        for p in (run / "checkpoints").iterdir()
-        if p.is_dir()
-    }
-    assert metrics[best]["accuracy"] == max(m["accuracy"] for m in metrics.values() if m)
-    assert "average of 3 checkpoints" in (run / "log.txt").read_text()
+def assert_same_state(ours: Path, theirs: Path) -> None:
+    states = [
+        torch.load(run / "checkpoints" / "step-00000008" / "state.pt", weights_only=True)["trainer"]
+        for run in (ours, theirs)
+    ]
+    leaves = [tree_leaves(state) for state in states]
+    assert len(leaves[0]) == len(leaves[1]) > len(weights(ours, 8))
+    assert all(torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in zip(*leaves))
 
 
-def test_early_stopping_stops_and_stays_stopped(prepared, overrides, tmp_path):
-    more = overrides("tagger", tmp_path / "run", "train.steps=400", "train.patience=2", "optim.lr=0.05")
-    run = pretrain(config_path("tagger"), more)
-    assert "stopping early" in (run / "log.txt").read_text()
-    steps = sorted(p.name for p in (run / "checkpoints").glob("step-*"))
-    pretrain(config_path("tagger"), more)
-    assert sorted(p.name for p in (run / "checkpoints").glob("step-*")) == steps
+def events(run: Path) -> list[dict]:
+    """The lines of metrics.jsonl without the times."""
+    lines = map(json.loads, (run / "metrics.jsonl").read_text("utf-8").splitlines())
+    return [{key: value for key, value in line.items() if not key.endswith(TIMES)} for line in lines]
 
 
-def test_kill_9_and_start_again_is_the_same_run(prepared, overrides):
-    settings = [part for value in overrides("tagger", "x", "model.dropout=0.2") for part in ("--set", value)]
-    done = bmtool("selfcheck", "resume", config_path("tagger"), *settings)
+@first_fast
+def test_kill_9_and_start_again_is_the_same_run(case, prepared, settings):
+    prepared(case)
+    done = bmtool("selfcheck", "resume", config_path(case), *sets(settings(case, "killed")))
     assert done.returncode == 0, done.stderr
     assert "resume is exact" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "kind", ["tagger", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("rnn", "transformer"))]
-)
-def test_two_processes_are_one(kind, prepared, overrides, tmp_path):
-    """Weights and validation figures; an odd number of validation batches for 2 processes, so that one runs dry."""
-    more = ["train.batch_tokens=160", *(["model.show=0"] if kind == "tagger" else [])]  # hints are drawn at random
-    valid = Task(load(config_path(kind), overrides(kind, "x", *more))).batches("valid", None)
-    assert valid.per_epoch % 2 == 1
-    one = pretrain(config_path(kind), overrides(kind, tmp_path / "one", "train.accumulate=2", *more))
-    settings = [part for value in overrides(kind, tmp_path / "two", *more) for part in ("--set", value)]
+@without(one_a_kit_fast, "processes")
+def test_two_processes_are_one(case, prepared, settings, tmp_path):
+    """Weights, and figures of validation of which each process has seen a part."""
+    prepared(case)
+    one = pretrain(config_path(case), settings(case, tmp_path / "one", "train.accumulate=2", *case.deterministic))
+    values = sets(settings(case, tmp_path / "two", *case.deterministic))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*torchrun, "-m", "bmtool", "pretrain", config_path(kind), *settings],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=False,
-    )
+    command = [*torchrun, "-m", "bmtool", "pretrain", config_path(case), *values]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
-    two = weights(tmp_path / "two", 8)
-    for name, value in weights(one, 8).items():
-        torch.testing.assert_close(value, two[name], atol=1e-4, rtol=1e-3, msg=name)
-    figures = [
-        [
-            event["valid/loss"]
-            for event in map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-            if "valid/loss" in event
-        ]
-        for run in (one, tmp_path / "two")
-    ]
-    np.testing.assert_allclose(*figures, rtol=1e-4)
+    assert_close(weights(one, 8), weights(tmp_path / "two", 8), atol=1e-4, rtol=1e-3)
+    figures = [[e for e in events(run) if "valid/" in " ".join(e)] for run in (one, tmp_path / "two")]
+    assert len(figures[0]) == 2
+    for ours, theirs in zip(*figures):
+        assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-4)
 
 
-SENTENCES = [
-    "ni hao",
-    "jin tian tian qi hen hao, wo men qu gong yuan ba!",
-    "",
-    "shi",
-    "wo you 3 ge iPhone",
-    "xi'an de xia tian",
-    "2024",
-]
+# --- answers ---
 
 
-@kinds
-def test_predictions_do_not_depend_on_the_batch(kind, trained):
-    predictor = load_model(trained(kind), print).predictor
-    together = translate(predictor, SENTENCES, 3)
-    for line, expected in zip(SENTENCES, together):
-        alone = translate(predictor, [line], 3)[0]
-        assert [text for text, _ in alone.n_best] == [text for text, _ in expected.n_best]
-        np.testing.assert_allclose([p for _, p in alone.n_best], [p for _, p in expected.n_best], rtol=1e-3)
+@every_case
+def test_answers_do_not_depend_on_the_batch_or_padding(case, trained):
+    """Probes of text have several lengths, so that alone they stand without padding."""
+    predictor = load_model(trained(case), print).predictor
+    probes = predictor.probes(70)
+    together = predictor.predict(probes)
+    for probe, expected in [*zip(probes[:12], together[:12]), *zip(probes[-4:], together[-4:])]:
+        assert predictor.predict([probe])[0].distance(expected) < 1e-4
 
 
-@kinds
-def test_pytorch_and_onnx_and_the_command_line_agree(kind, trained, exported, invoke):
-    ours, theirs = (
-        translate(load_model(path, print).predictor, SENTENCES, 2) for path in (trained(kind), exported(kind))
-    )
-    assert [t.text for t in ours] == [t.text for t in theirs]
+@every_case
+def test_pytorch_and_onnx_give_the_same_answers(case, trained, exported):
+    ours, theirs = (Model(path)(case.asked) for path in (trained(case), exported(case)))
+    assert len(ours) == len(theirs) == len(case.asked)
     for a, b in zip(ours, theirs):
-        np.testing.assert_allclose([p for _, p in a.n_best], [p for _, p in b.n_best], rtol=1e-3)
-    result = invoke("translate", "--model", exported(kind), *SENTENCES)
-    assert result.stdout.splitlines() == [t.text for t in ours]
+        assert a.distance(b) < 1e-3
+        assert a.line().split(" ")[0] == b.line().split(" ")[0] or case.entry.gives in ("vector", "image", "number")
 
 
-@kinds
-def test_pass_through_and_length(kind, trained):
-    line = "wo3 you 3 ge iPhone, hello world! IBM 2024nian"
-    text = translate(load_model(trained(kind), print).predictor, [line])[0].text
-    for copied in ("3", "iPhone", ",", "hello world", "!", "IBM", "2024"):
-        assert copied in text
-    assert sum("一" <= c <= "鿿" for c in text) == 4
+@every_case
+def test_shell_python_and_http_give_the_same_records(case, exported, invoke):
+    result = invoke("predict", exported(case), *case.asked, "--json")
+    assert result.exit_code == 0, result.stderr
+    said = [json.loads(line) for line in result.stdout.splitlines()]
+    assert said == Model(exported(case)).records(case.asked)
+    assert len(said) == len(case.asked)
+    served = asyncio.run(ask(exported(case), case))
+    for ours, theirs in zip(said, served):
+        assert ours == theirs | {
+            key: ours[key] for key in ("file", "row") if key in ours
+        }  # what was sent is not sent back
 
 
-def test_no_syllable_is_ever_lost(trained):
-    """Also not one that no hanzi of the vocabulary is read with: it comes back as it was typed."""
-    predictor = load_model(trained("tagger"), print).predictor
-    without = [s for s in SYLLABLES if not predictor.vocabulary.candidate_count(INPUT_ID[s])]
-    assert without
-    for syllable, result in zip(SYLLABLES, translate(predictor, list(SYLLABLES))):
-        assert result.text == syllable if syllable in without else len(result.text) == 1, (syllable, result)
-    text = translate(predictor, [f"ni {without[0]} hao"])[0].text
-    assert text[1:-1] == without[0] and len(text) == 2 + len(without[0])
+async def ask(path: Path, case) -> list[dict]:
+    """The answers of a server whose model is in this process."""
+    import httpx
+
+    from bmtool.serve.app import create
+    from bmtool.serve.settings import Settings
+
+    guard = create(str(path), Here(path), Settings(), print)
+    transport = httpx.ASGITransport(guard)
+    async with (
+        guard.app.router.lifespan_context(guard.app),
+        httpx.AsyncClient(transport=transport, base_url="http://x") as client,
+    ):
+        answer = await client.post("/v1/predict", json={case.entry.takes: [sent(case, raw) for raw in case.asked]})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["answers"]
 
 
-@pytest.mark.parametrize("kind", ["rnn", "transformer"])
-def test_free_generation_ends_and_keeps_copies(kind, trained):
-    predictor = load_model(trained(kind), print).predictor
-    predictor.decode["constrained"] = False
-    result = translate(predictor, ["ni hao, shi jie 42!"], 3)[0]
-    assert all(piece in result.text for piece in (",", "42", "!"))
-    assert sum(p for _, p in result.n_best) <= 1 + 1e-6
+def sent(case, argument: str):
+    """An argument of the command line as a request has it."""
+    if case.entry.takes == "image":
+        return base64.b64encode(Path(argument).read_bytes()).decode()
+    return {"number": int, "record": json.loads}.get(case.entry.takes, str)(argument)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_learns_what_can_be_learned(seed, tmp_path, overrides):
-    """A language of eight words, each syllable with several hanzi in the table: context decides, and must be learned."""
-    random.seed(seed)
-    words = ["今天", "天气", "很好", "我们", "一起", "学习", "北京", "大学"]
-    lines = {"".join(random.choices(words, k=random.randint(3, 6))) for _ in range(600)}
-    path = tmp_path / "words.txt"
-    path.write_text("\n".join(sorted(lines)), encoding="utf-8")
-    settings = [
-        *overrides("tagger", tmp_path / "run", f"seed={seed}"), f"data.sources=[{path}]", f"data.prepared={tmp_path / 'data'}",
-        "train.steps=60", "train.validate_every=60", "optim.lr=0.01",
-    ]  # fmt: skip
-    prepare_data(config_path("tagger"), settings)
-    run = pretrain(config_path("tagger"), settings)
-    accuracy = [
-        event["valid/accuracy"]
-        for event in map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-        if "valid/accuracy" in event
-    ][-1]
-    assert accuracy > 0.99
+class Here:
+    """Stands for the process that a server keeps its model in: tests/test_serve.py holds that one."""
+
+    def __init__(self, path: Path):
+        from bmtool.serve.model import Served
+
+        self._served = Served.load(str(path), print)
+        self.task, self.about = self._served.loaded.task, self._served.about()
+
+    def run(self, options, inputs):
+        return self._served.run(options, inputs)
+
+    def close(self):
+        pass
+
+
+# --- exports ---
+
+
+@one_a_kit
+def test_an_export_is_one_file_and_answers_without_torch(case, exported, tmp_path):
+    alone = shutil.copy(exported(case), tmp_path / "alone.onnx")
+    code = (
+        "import sys\nfrom bmtool import cli\n"
+        "try:\n    cli.app(sys.argv[1:])\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & "
+        "{'torch', 'torchvision', 'onnx', 'sklearn', 'matplotlib', 'pypinyin'}))"
+    )
+    command = [sys.executable, "-c", code, "predict", str(alone), *case.asked, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    *lines, imported = done.stdout.splitlines()
+    assert imported == "[]"
+    assert [json.loads(line) for line in lines] == Model(exported(case)).records(case.asked)
+
+
+@every_case
+def test_an_export_in_another_directory_answers_alone(case, exported, tmp_path):
+    """It was made elsewhere, of a run that was moved, when the prepared data had gone: see conftest."""
+    alone = Path(shutil.copy(exported(case), tmp_path / "alone.onnx"))
+    with inside(tmp_path):
+        assert Model(Path(alone.name)).records(case.asked) == Model(exported(case)).records(case.asked)
+    report = json.loads((exported(case).parent / "parity.json").read_text("utf-8"))
+    assert report["largest_answer_difference"] <= report["tolerance"] and report["answers_compared"] > 0
+    assert report["largest_difference"] <= report["tolerance"]
+
+
+@pytest.mark.slow
+@every_case
+def test_int8_is_kept_if_it_costs_little(case, prepared, settings, tmp_path):
+    """Of a model that has learned something, so that there is something to lose."""
+    prepared(case)
+    run = pretrain(config_path(case), settings(case, tmp_path / "run", "train.steps=60", "train.validate_every=60"))
+    path = export_onnx(run, int8=True)
+    report = json.loads((run / "export" / "parity-int8.json").read_text("utf-8"))
+    assert report["loss"] <= report["allowed"]
+    assert len(Model(path)(case.asked)) == len(case.asked)
+
+
+# --- figures ---
+
+
+@every_case
+def test_a_moved_run_evaluates_and_its_figures_are_those_of_the_validation(case, trained, moved, tmp_path):
+    run, best = moved(case), Checkpoints(moved(case), print).best()
+    validation = Checkpoints(run, print).manifest(best)["metrics"]
+    with inside(tmp_path):
+        measured = evaluate([run], split="valid", baseline=trained(case), output=str(tmp_path))
+    found = {name: figure.value for name, figure in measured.figures.items()}
+    assert tuple(found) == tuple(case.entry.load("evaluation").names)
+    assert validation.keys() - found.keys() <= case.unlike.keys()
+    for name in validation.keys() - case.unlike.keys():
+        assert found[name] == pytest.approx(validation[name], rel=1e-5, abs=1e-5), name
+    report = json.loads((tmp_path / "valid.json").read_text("utf-8"))
+    assert report["baseline"]["not_compared"] == {}
+    for name, difference in report["baseline"]["differences"].items():
+        assert (difference["value"] == 0 or np.isnan(found[name])) and not difference["significant"], name
+
+
+@every_case
+def test_the_figure_that_decides_is_one_of_the_meter(case, trained):
+    task = case.entry.load("task").open(load(trained(case) / "config.yaml"), trained(case) / "assets")
+    if isinstance(task, Trained):
+        assert task.best.metric in task.meter().names
+        assert set(case.unlike) <= set(task.meter().names)

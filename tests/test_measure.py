@@ -3,16 +3,19 @@
 import numpy as np
 import pytest
 
+from bmtool.commands.evaluate import evaluate
 from bmtool.errors import ConfigError, DataError, GateMissed
 from bmtool.measure import gate
-from bmtool.measure.bootstrap import BLOCK, RESAMPLES, Counts, Figure, Sums, difference, figure, ratio, weights
+from bmtool.measure.bootstrap import BLOCK, RESAMPLES, Counts, Figure, difference, figure, ratio, weights
+from bmtool.measure.meter import Totals
+from bmtool.predict.examples import Example
 from bmtool.tasks.pinyin2hanzi import metrics, vocab
-from bmtool.tasks.pinyin2hanzi.metrics import Example, align
-from bmtool.tasks.pinyin2hanzi.predict import Written
+from bmtool.tasks.pinyin2hanzi.metrics import align
+from bmtool.tasks.pinyin2hanzi.predict import Translator, Written
 
 
 def resampled_mean(values: np.ndarray, seed: int = 0) -> np.ndarray:
-    sums, drawn = Sums(2), weights(seed)
+    sums, drawn = Totals(2, 1 + RESAMPLES), weights(seed)
     for start in range(0, len(values), BLOCK):
         block = values[start : start + BLOCK]
         sums.add(np.stack([block, np.ones_like(block)], axis=1), next(drawn)[: len(block)])
@@ -110,14 +113,19 @@ class Fake:
 
 def test_every_metric_worked_out_by_hand():
     shi, ni, hao = (vocab.INPUT_ID[s] for s in ("shi", "ni", "hao"))
-    examples = [Example([ni, hao], ["你", "好"]), Example([shi], ["事"]), Example([hao, shi], ["号", "是"])]
+    examples = [
+        Example("a", [ni, hao], ["你", "好"]),
+        Example("b", [shi], ["事"]),
+        Example("c", [hao, shi], ["号", "是"]),
+    ]
     fake = Fake({
         (ni, hao): (["你好", "你号"], [-0.1, -0.2]),  # right at once
         (shi,): (["是", "事"], [-1.0]),  # second
         (hao, shi): (["好事", "好是"], [-2.0, -np.inf]),  # never; one right of two... none right here
     })  # fmt: skip
-    kept = []
-    measured = metrics.evaluate(fake, iter(examples), kept.append)
+    evaluation = metrics.Evaluation(Translator(fake), 1 + RESAMPLES)
+    kept = list(evaluation.add(examples, next(weights())[:3]))
+    measured = evaluation.measured()
     values = {name: f.value for name, f in measured.figures.items()}
     assert measured.examples == 3 and [k["prediction"] for k in kept] == ["你好", "是", "好事"]
     assert values["character_accuracy"] == pytest.approx(2 / 5)
@@ -137,6 +145,7 @@ def test_every_metric_worked_out_by_hand():
     assert measured.slices["hanzi in the sentence"]["1-4"]["cer"][0] == pytest.approx(3 / 5)
 
 
-def test_nothing_to_evaluate_on_is_said():
+def test_nothing_to_evaluate_on_is_said(tmp_path):
+    (tmp_path / "none.txt").write_text("no hanzi here\n", encoding="utf-8")
     with pytest.raises(DataError, match="nothing to evaluate"):
-        metrics.evaluate(Fake({}), iter([]), lambda record: None)
+        evaluate(["default"], data=str(tmp_path / "none.txt"), output=str(tmp_path))

@@ -19,7 +19,7 @@ import httpx
 import pytest
 from conftest import ROOT
 from test_cli import fails, imported_by
-from test_image_tasks import digits, file_of, picture, run_of, settings  # noqa: F401  fixtures
+from test_image_tasks import CNN, digits, picture  # noqa: F401  fixtures
 
 from bmtool.serve.batcher import Batcher, Busy
 
@@ -114,9 +114,9 @@ def test_an_answer_does_not_depend_on_its_neighbours(client):
     assert float(counts["bmtool_batch_size_sum"]) > float(counts["bmtool_batch_size_count"])
 
 
-def test_images_through_form_and_base64(file_of, picture, invoke):  # noqa: F811
-    said = json.loads(invoke("predict", file_of("cnn"), picture, "--json", "--top", 3).stdout)
-    with serving(file_of("cnn")) as (base, _):
+def test_images_through_form_and_base64(exported, picture, invoke):  # noqa: F811
+    said = json.loads(invoke("predict", exported(CNN), picture, "--json", "--top", 3).stdout)
+    with serving(exported(CNN)) as (base, _):
         upload = httpx.post(f"{base}/v1/predict", files={"image": picture.read_bytes()}, data={"top": "3"})
         encoded = base64.b64encode(picture.read_bytes()).decode()
         text = httpx.post(f"{base}/v1/predict", json={"image": f"data:image/png;base64,{encoded}", "top": 3})
@@ -145,7 +145,7 @@ def bomb() -> bytes:
     return make()
 
 
-def test_serving_an_exported_model_needs_no_torch(file_of):  # noqa: F811
+def test_serving_an_exported_model_needs_no_torch(exported):
     code = "import bmtool.serve.app, bmtool.serve.model; bmtool.serve.model.Served.load('default', print)"
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; {code}; print([m for m in ('torch', 'onnx', 'matplotlib') if m in sys.modules])"],
@@ -349,9 +349,9 @@ def test_keys_reload_logs_and_an_end_that_finishes_what_runs(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_model_that_dies_is_started_again(file_of, picture, tmp_path):  # noqa: F811
+def test_a_model_that_dies_is_started_again(exported, picture, tmp_path):  # noqa: F811
     model = tmp_path / "model.onnx"
-    shutil.copy(file_of("cnn"), model)
+    shutil.copy(exported(CNN), model)
     with serving(model, "--api-key", "k") as (base, process):
         client = httpx.Client(base_url=base, headers={"x-api-key": "k"}, timeout=30)
 
@@ -465,10 +465,10 @@ def test_typing_in_a_browser(browser, server, client, invoke):
 
 
 @pytest.mark.slow
-def test_a_picture_in_a_browser(browser, file_of, picture, tmp_path):  # noqa: F811
+def test_a_picture_in_a_browser(browser, exported, picture, tmp_path):  # noqa: F811
     from playwright.sync_api import expect
 
-    with serving(file_of("cnn"), "--api-key", "k") as (base, process):
+    with serving(exported(CNN), "--api-key", "k") as (base, process):
         page = open_page(browser, base, color_scheme="dark", viewport={"width": 900, "height": 800})
         page.wait_for_selector("#key:not([hidden])")
         page.fill("#secret", "k")

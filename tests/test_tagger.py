@@ -17,7 +17,7 @@ from bmtool.errors import DataError
 from bmtool.ngram import estimate
 from bmtool.ngram.model import pack
 from bmtool.tasks.pinyin2hanzi import decode, tagger, typed
-from bmtool.tasks.pinyin2hanzi.predict import Options, best_readings, translate
+from bmtool.tasks.pinyin2hanzi.predict import Wishes, best_ways, translate
 from bmtool.tasks.pinyin2hanzi.proofread import proofread
 from bmtool.tasks.pinyin2hanzi.tagger import TaggerPredictor
 from bmtool.tasks.pinyin2hanzi.typed import lexicon
@@ -60,11 +60,11 @@ def predictor() -> TaggerPredictor:
 
 
 def best(predictor: TaggerPredictor, line: str, **options) -> str:
-    return translate(predictor, [line], 1, Options(**options))[0].text
+    return translate(predictor, [line], 1, Wishes(**options))[0].text
 
 
 def texts(predictor: TaggerPredictor, line: str, n_best: int = 10, **options) -> list[str]:
-    return [text for text, _ in translate(predictor, [line], n_best, Options(**options))[0].n_best]
+    return [text for text, _ in translate(predictor, [line], n_best, Wishes(**options))[0].n_best]
 
 
 # --- search ---
@@ -110,15 +110,15 @@ def test_a_wide_search_finds_what_trying_everything_finds(predictor, typed_, n_b
 )
 def test_lines_do_not_disturb_each_other(predictor, lines):
     sources = [[INPUT_ID[s] for s in line] for line in lines]
-    together = best_readings(predictor, sources, 3)
+    together = best_ways(predictor, sources, 3)
     for source, expected in zip(sources, together):
-        alone = best_readings(predictor, [source], 3)[0]
+        alone = best_ways(predictor, [source], 3)[0]
         assert [r.hanzi for r in alone] == [r.hanzi for r in expected]
         np.testing.assert_allclose([r.log_probability for r in alone], [r.log_probability for r in expected], atol=1e-6)
 
 
 def test_probabilities_of_the_ways_are_ordered_and_no_more_than_one(predictor):
-    found = best_readings(predictor, [[INPUT_ID[s] for s in ["shi", "jian"]]], 10)[0]
+    found = best_ways(predictor, [[INPUT_ID[s] for s in ["shi", "jian"]]], 10)[0]
     p = np.exp([r.log_probability for r in found])
     assert (np.diff(p) <= 0).all()
     assert 0 < p.sum() <= 1 + 1e-9
@@ -174,7 +174,7 @@ def test_what_stays_is_reported_only_where_it_looks_like_pinyin(predictor):
 )
 def test_any_input_is_answered_at_once(predictor, line):
     began = time.process_time()
-    translate(predictor, [line], 1, Options(initials=True, fuzzy=tuple(typed.FUZZY)))
+    translate(predictor, [line], 1, Wishes(initials=True, fuzzy=tuple(typed.FUZZY)))
     assert time.process_time() - began < 10
 
 

@@ -11,6 +11,7 @@ from test_cli import fails, imported_by
 
 import bmtool
 from bmtool.commands.loading import PRETRAINED
+from bmtool.predict.assets import Packed, pack
 
 SENTENCES = {
     "ni hao shi jie": "你好世界",
@@ -41,7 +42,7 @@ def test_the_model_in_the_box_needs_no_torch_and_answers_from_python():
     assert not imported_by("translate", "ni hao") & {"torch", "onnx", "pypinyin", "matplotlib", "yaml", "opencc"}
     assert bmtool.translate("ni hao shi jie") == "你好世界"
     assert bmtool.translate(["zaijian", "xiexie"], traditional=True) == ["再見", "謝謝"]
-    found = bmtool.Translator()(["jintian"], bmtool.Reading(n_best=3))[0]
+    found = bmtool.Translator()(["jintian"], n_best=3)[0]
     assert found.text == "今天" and 0.5 < found.confidence <= 1
     with pytest.raises(AttributeError, match="nothing"):
         bmtool.nothing  # noqa: B018
@@ -195,22 +196,36 @@ def test_what_only_a_tagger_can_do(option, exported, invoke):
 # --- files of a model ---
 
 
-def test_tables_belong_beside_a_model(model, invoke, tmp_path):
+def test_the_tables_are_in_the_file(model, invoke, tmp_path):
     shutil.copy(model, tmp_path / "model.onnx")
+    assert invoke("translate", "--model", tmp_path / "model.onnx", "ni").exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    assert {"ngram-2.safetensors", "tones.safetensors"} <= set(Packed(model).names())
+
+
+def test_a_damaged_table_is_named(model, invoke, tmp_path):
+    packed = Packed(model)
+    files = {name: bytes(packed.read(name)) for name in packed.names()}
+    files["ngram-2.safetensors"] = bytes(len(files["ngram-2.safetensors"]))
+    (tmp_path / "model.onnx").write_bytes(pack(packed.model(), files))
+    fails(invoke("translate", "--model", tmp_path / "model.onnx", "ni"), 4, "ngram-2.safetensors is broken")
+
+
+def test_a_file_that_was_cut_short_is_no_model(model, invoke, tmp_path):
+    (tmp_path / "model.onnx").write_bytes(model.read_bytes()[:-1000])
+    fails(invoke("translate", "--model", tmp_path / "model.onnx", "ni"), 4, "model.onnx")
+
+
+def test_tables_belong_beside_a_file_of_format_1(invoke, tmp_path):
+    """The model in the box is one."""
+    box = PRETRAINED / "pinyin2hanzi"
+    shutil.copy(box / "model.onnx", tmp_path)
     fails(invoke("translate", "--model", tmp_path / "model.onnx", "ni"), 4, "safetensors", "belong beside it")
-    for path in model.parent.glob("*.safetensors"):
+    for path in box.glob("*.safetensors"):
         shutil.copy(path, tmp_path)
     assert invoke("translate", "--model", tmp_path / "model.onnx", "ni").exit_code == 0
     (tmp_path / "tones.safetensors").write_bytes(b"something else")
     fails(invoke("translate", "--model", tmp_path / "model.onnx", "ni"), 4, "tones.safetensors", "export both again")
-
-
-def test_a_damaged_table_is_named(model, invoke, tmp_path):
-    for path in [model, *model.parent.glob("*.safetensors")]:
-        shutil.copy(path, tmp_path)
-    damaged = tmp_path / "ngram-2.safetensors"
-    damaged.write_bytes(bytes(damaged.stat().st_size))
-    fails(invoke("translate", "--model", tmp_path / "model.onnx", "ni"), 4, "ngram-2.safetensors is broken")
 
 
 # --- annotate ---

@@ -8,8 +8,8 @@ from typing import Any
 from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.files import read_json, write_json
-from bmtool.commands.evaluate import figures
 from bmtool.commands.loading import restore
+from bmtool.commands.measuring import measure
 from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, DataError
 from bmtool.predict.examples import Example
@@ -36,12 +36,16 @@ def export_onnx(
         task, path, lambda opened: entry.load("predictor")(opened.about, opened.backend, opened.assets),
         metadata=_metadata(run, checkpoint, console),
         samples=None if examples is None else _inputs(task.predictor(), entry, examples),
-        judge=lambda predictor: figures(kind, predictor, examples or []),
+        judge=lambda predictor: _figures(kind, predictor, examples or []),
     )  # fmt: skip
     write_json(run.exports / f"parity{'-int8' if int8 else ''}.json", report)
     shown = ", ".join(f"{key.replace('_', ' ')} {value:.6g}" for key, value in report.items() if key != "bytes")
     console.say(f"wrote {path} ({report['bytes'] / 1e6:.1f} MB); compared with PyTorch: {shown}")
     return path
+
+
+def _figures(kind: Any, predictor: Any, examples: Sequence[Example]) -> dict[str, float]:
+    return {name: float(values[0]) for name, values in measure(kind, predictor, examples).resamples.items()}
 
 
 def _metadata(run: Any, checkpoint: str, console: Console) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Loaded:
     name: str
     entry: registry.Entry
     task: str
-    predictor: Any
+    predictor: Any  # a contract.Predictor, and more where the task's entry says so
     info: dict
     run: Any = None
 

@@ -8,11 +8,15 @@ from bmtool.config.schema import Section, Train
 
 
 class ImageData(Section):
-    source: str  # digits, mnist, fashion-mnist, cifar10; class folders; a .csv of path,label; a folder of idx files
+    # digits, mnist, fashion-mnist, cifar10; class folders; a .csv of path,label or of path,x1,y1,x2,y2,label; a folder of idx
+    # files; a folder of images/ and masks/, or of images/ and targets/
+    source: str
     prepared: str
     root: str = "data/torchvision"  # where mnist, fashion-mnist and cifar10 lie, or are put
     download: bool = False  # let torchvision fetch them when they are not there
-    size: int = Field(32, ge=4, le=1024)  # pixels a side; other images are scaled and their middle square is taken
+    size: int = Field(32, ge=4, le=1024)  # pixels a side
+    # of images that are no squares: their middle square, or the whole with its aspect kept and grey beside it
+    fit: Literal["square", "pad"] = "square"
     channels: Literal[1, 3] = 3
     valid_share: float = Field(0.1, ge=0, lt=1)  # of what the source does not split itself, by a hash of the pixels
     test_share: float = Field(0.1, ge=0, lt=1)

@@ -38,6 +38,64 @@ class Permutation:
         return (left << shift) | right
 
 
+def hashed(values: np.ndarray, *key: int) -> np.ndarray:
+    """uint64: numbers drawn by position, even over the whole range and other ones for another key (SplitMix64, Steele et al. 2014)."""
+    start = np.random.SeedSequence(key).generate_state(1, np.uint64)
+    with np.errstate(over="ignore"):
+        mixed = start + values.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+class Order:
+    """Which examples make up each batch of `batch_size`, as a function of (seed, position): no epoch is ever drawn up as a whole.
+
+    Every epoch is another permutation, its last incomplete batch left out; without a seed it is the stored order. `balance`:
+    "over" draws a class and then one of its examples, so that all classes are equally frequent; "under" takes as many of each
+    class as the rarest has, other ones every epoch. A balance keeps the examples sorted by class, 8 bytes each.
+    """
+
+    def __init__(self, labels: np.ndarray, batch_size: int, seed: int | None, balance: str = "none"):
+        self.seed, self._batch, self._size = seed, batch_size, len(labels)
+        self._choose = self._stored if seed is None else getattr(self, f"_{balance}")
+        if balance != "none":
+            self._by_class = np.argsort(labels, kind="stable")
+            _, self._starts, self._counts = np.unique(labels[self._by_class], return_index=True, return_counts=True)
+        if balance == "under":
+            self._size = int(self._counts.min()) * len(self._counts)
+        self.per_epoch = -(-self._size // batch_size) if seed is None else max(1, self._size // batch_size)
+        self._permutation: tuple[int, Permutation] | None = None
+
+    def __getitem__(self, position: int) -> np.ndarray:
+        """The examples of a batch, int64."""
+        epoch, batch = divmod(position, self.per_epoch)
+        return self._choose(epoch, np.arange(batch * self._batch, min((batch + 1) * self._batch, self._size)))
+
+    def _stored(self, epoch: int, places: np.ndarray) -> np.ndarray:
+        return places
+
+    def _none(self, epoch: int, places: np.ndarray) -> np.ndarray:
+        if self._permutation is None or self._permutation[0] != epoch:
+            self._permutation = epoch, Permutation(self._size, self.seed, epoch)
+        return self._permutation[1](places)
+
+    def _over(self, epoch: int, places: np.ndarray) -> np.ndarray:
+        draws = epoch * self._size + places
+        labels = (hashed(draws, self.seed, 0) % np.uint64(len(self._counts))).astype(np.int64)
+        members = hashed(draws, self.seed, 1) % self._counts[labels].astype(np.uint64)
+        return self._by_class[self._starts[labels] + members.astype(np.int64)]
+
+    def _under(self, epoch: int, places: np.ndarray) -> np.ndarray:
+        """Ranks in a permutation of each class, these shuffled among each other."""
+        ranks, labels = np.divmod(self._none(epoch, places), len(self._counts))
+        out = np.empty_like(places)
+        for label in np.unique(labels):
+            members = Permutation(int(self._counts[label]), self.seed, epoch, int(label))
+            out[labels == label] = self._starts[label] + members(ranks[labels == label])
+        return self._by_class[out]
+
+
 class LengthSource(NamedTuple):
     """What LengthBatches needs to know of a data set."""
 

@@ -26,7 +26,7 @@ def fit(run: RunDir, task: Fitted, console: Console, *, again: bool) -> None:
     began = time.perf_counter()
     task.draw(run.plots)
     step, metrics = 0, dict[str, float]()
-    for step, figures in enumerate(task.fit(console.say), 1):  # noqa: B007
+    for step, figures in enumerate(task.fit(console.say), 1):
         run.event(step=step, elapsed_s=round(time.perf_counter() - began, 2), **figures)
         metrics |= {key.removeprefix(VALID): value for key, value in figures.items() if key.startswith(VALID)}
         console.say("  ".join([f"step {step:,}", *(f"{key} {value:.4f}" for key, value in figures.items())]))

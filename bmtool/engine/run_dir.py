@@ -67,7 +67,9 @@ class RunDir:
         found = [place for place in places if (place / "manifest.json").is_file()]
         if not found:
             looked = ", ".join(map(str, places))
-            raise DataError(f"the prepared data of {self.path} are gone (looked for {looked}): prepare them again")
+            raise DataError(
+                f"the prepared data of {self.path} are gone (looked for {looked}): `bmtool prepare-data {self.path / 'config.yaml'}` makes them again"
+            )
         return next((place for place in found if _data_hash(place) == self.info().get("data_hash")), found[0])
 
     def changed_data(self) -> str:

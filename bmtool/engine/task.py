@@ -18,6 +18,7 @@ from bmtool.errors import DataError
 from bmtool.measure.meter import Meter
 from bmtool.nn.graph import Graph
 from bmtool.predict.backends import TorchBackend
+from bmtool.predict.contract import Predictor
 
 
 class Loss(NamedTuple):
@@ -110,7 +111,7 @@ class Task:
         """What is exported, and what the predictor runs; none for a fitted task that computes with arrays alone."""
         raise NotImplementedError
 
-    def predictor(self) -> Any:
+    def predictor(self) -> Predictor:
         """Raw input to values, independent of batch size and padding; the same code behind every command."""
         raise NotImplementedError
 

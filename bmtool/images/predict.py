@@ -17,10 +17,15 @@ class ImageReader:
     def __init__(self, about: dict, backend: Backend):
         self.about, self.backend = about, backend
         self.size, self.channels = about["size"], about["channels"]
+        self.frame = pictures.Frame(self.size, about.get("fit", "square"))  # exports of format 1 do not say
 
     def read(self, raw: Any) -> np.ndarray:
         """From a file, its bytes, or pixels uint8 [H, W] or [H, W, C]; BadInput when it is no image."""
-        return pictures.read(raw, self.size, self.channels)
+        return pictures.read(raw, self.channels, self.frame)
+
+    def facts(self) -> dict:
+        """What a model card says of it."""
+        return {"size": self.size, "channels": self.channels}
 
     def probes(self, count: int) -> list[np.ndarray]:
         """Pixels with structure at all scales, always the same: noise alone looks like nothing that a model has learned."""

@@ -8,19 +8,27 @@ import numpy as np
 from bmtool.base.files import write_text
 from bmtool.images import pictures
 from bmtool.images.prepare import SPLITS, Images
+from bmtool.images.targets import VOID
 
 SHOWN_CLASSES, SHOWN_EACH = 20, 10
+_TOLD = {
+    "label": "{} classes",
+    "boxes": "{} classes of boxes",
+    "mask": "{} classes of pixels",
+    "image": "each with another",
+}
 
 
 def lines(manifest: dict) -> Iterator[str]:
     """What was read, kept and dropped and why, in short."""
     settings = manifest["settings"]
     size = f"{settings['size']}x{settings['size']}, {'grey' if settings['channels'] == 1 else 'RGB'}"
-    yield f"{settings['source']}: {manifest['read']:,} images read, {manifest['kept']:,} kept ({size}), {len(manifest['labels'])} classes"
+    told = _TOLD[manifest.get("target", "label")].format(len(manifest["labels"]))
+    yield f"{settings['source']}: {manifest['read']:,} images read, {manifest['kept']:,} kept ({size}), {told}"
     for reason, count in manifest["dropped"].items():
         yield f"dropped {count:,} x {reason}  e.g. {manifest['examples'][reason][0]}"
     counts = manifest["splits"]["train"]["classes"]
-    if len(counts) > 1 and max(counts) > 3 * max(1, min(counts)):
+    if manifest.get("target", "label") == "label" and len(counts) > 1 and max(counts) > 3 * max(1, min(counts)):
         least, most = (manifest["labels"][counts.index(pick(counts))] for pick in (min, max))
         yield f"classes are uneven: {min(counts):,} of {least}, {max(counts):,} of {most} (balance: over, or loss.class_weights, may help)"
 
@@ -36,16 +44,27 @@ def write(directory: Path, manifest: dict) -> Path:
 
 
 def _sheet(directory: Path, manifest: dict):
-    """A row of training images for each class."""
+    """A row of training images for each class; or, with other targets than a class, images with what belongs to them."""
     images = Images(directory, "train")
+    if images.kind != "label":
+        return pictures.sheet(_with_targets(images, np.arange(min(len(images), 4 * SHOWN_EACH))), SHOWN_EACH)
     chosen = []
     for number in range(min(SHOWN_CLASSES, len(manifest["labels"]))):
         held = np.flatnonzero(images.labels == number)[:SHOWN_EACH]
         chosen += [*held.tolist(), *[-1] * (SHOWN_EACH - len(held))]
-    chosen = chosen or list(range(min(len(images), SHOWN_CLASSES * SHOWN_EACH)))
     pixels = images.pixels(np.maximum(chosen, 0))
     pixels[np.array(chosen) < 0] = 255
     return pictures.sheet(pixels, SHOWN_EACH)
+
+
+def _with_targets(images: Images, examples: np.ndarray) -> np.ndarray:
+    """uint8 [N, H, W, C]: boxes drawn in, pixels of a class in red, a paired image on the right."""
+    pixels, targets = images.pixels(examples), images.targets(examples)
+    if images.kind == "boxes":
+        return np.stack([pictures.outlined(image, target.boxes) for image, target in zip(pixels, targets)])
+    if images.kind == "mask":
+        return pictures.overlay(pixels, np.stack([(t.mask > 0) & (t.mask != VOID) for t in targets]))
+    return np.concatenate([pixels, np.stack([target.image for target in targets])], axis=2)
 
 
 def _page(name: str, manifest: dict) -> Iterator[str]:
@@ -64,4 +83,5 @@ def _page(name: str, manifest: dict) -> Iterator[str]:
     for reason, examples in manifest["examples"].items():
         yield from ("", f"## Dropped: {reason} ({manifest['dropped'][reason]:,})", "")
         yield from (f"- {shown}" for shown in examples)
-    yield from ("", "## Training images, a row a class", "", "![samples](samples.png)")
+    shown = "a row a class" if manifest.get("target", "label") == "label" else "and what belongs to them"
+    yield from ("", f"## Training images, {shown}", "", "![samples](samples.png)")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
-    from bmtool.engine.export import Graph
+    from bmtool.nn.graph import Graph
 
 Arrays = dict[str, Any]
 

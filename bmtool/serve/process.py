@@ -31,7 +31,7 @@ class ModelProcess:
         self._process.start()
         theirs.close()
         try:
-            self.task, self.takes, self.about = self._receive()
+            self.task, self.about = self._receive()
         except Gone as error:
             self.close()
             raise ResourceError(f"{path}: the process that loaded it has ended (for want of memory?)") from error
@@ -86,7 +86,7 @@ def _serve(path: str, pipe: Connection) -> None:
         except BmtoolError as error:
             pipe.send(error)
             return
-        pipe.send((served.task, served.takes, served.about()))
+        pipe.send((served.loaded.task, served.about()))
         gc.freeze()  # the model stays: collections need not look at it
         while True:
             pipe.send(_answer(served, *pipe.recv()))

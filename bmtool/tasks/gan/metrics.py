@@ -71,7 +71,7 @@ class Evaluation:
 
     def read(self, example: Example) -> np.ndarray:
         """A real image at the size of those that are made."""
-        return pictures.read(example.raw, self.predictor.size, self.predictor.channels)
+        return pictures.read(example.raw, self.predictor.channels, self.predictor.frame)
 
     def refuses(self, example: Example) -> str:
         return ""

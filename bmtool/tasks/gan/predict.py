@@ -24,8 +24,14 @@ class Generator:
             about[key] for key in ("noise", "size", "channels", "features")
         )
 
+        self.frame = pictures.Frame(self.size, about.get("fit", "square"))
+
     def read(self, raw: Any) -> int:
         return seed(raw)
+
+    def facts(self) -> dict:
+        """What a model card says of it."""
+        return {"size": self.size, "channels": self.channels}
 
     def probes(self, count: int) -> list[int]:
         return list(range(count))
@@ -42,7 +48,7 @@ class Generator:
     def predict(self, seeds: Sequence[int], options: Options = Options()) -> list[Picture]:
         return [Picture(image, {"brightness": float(image.mean())}) for image in (self.make(seeds) if seeds else [])]
 
-    def output(self, inputs: Sequence[tuple[str, int]], path: Path) -> Path:
+    def draw(self, picture: str, inputs: Sequence[tuple[str, int]], path: Path) -> Path:
         """A sheet of the images of all seeds."""
         made = pictures.as_pixels(self.make([number for _, number in inputs]))
         return pictures.save(pictures.sheet(made, min(8, len(inputs))), path)

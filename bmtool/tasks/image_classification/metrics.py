@@ -21,9 +21,12 @@ class Evaluation(labels.Evaluation):
 
     def note(self, example: Example, right: bool, probability: float, given: str) -> None:
         self._seen += 1
-        if right or not isinstance(example.read, np.ndarray):  # several models have read an image each in its way
+        if right:
             return
-        entry = (probability, -self._seen, f"{example.truth}: {given}", example.read)
+        image = (
+            example.read if isinstance(example.read, np.ndarray) else example.read[0]
+        )  # as the first of several models has it
+        entry = (probability, -self._seen, f"{example.truth}: {given}", image)
         (heapq.heappush if len(self._worst) < WORST else heapq.heappushpop)(self._worst, entry)
 
     def measured(self) -> Measured:

@@ -29,6 +29,9 @@ class Classifier(ImageReader):
         super().__init__(about, backend)
         self.labels, self.views = list(about["labels"]), about["views"]
 
+    def facts(self) -> dict:
+        return super().facts() | {"labels": self.labels}
+
     def probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
         parts = [self._mean(np.stack(images[start : start + CHUNK])) for start in range(0, len(images), CHUNK)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), np.float32)
@@ -42,7 +45,7 @@ class Classifier(ImageReader):
     def predict(self, images: Sequence[np.ndarray], options: Options = Options()) -> list[Labels]:
         return likeliest(self.labels, self.probabilities(images), options)
 
-    def explain(self, inputs: Sequence[tuple[str, np.ndarray]], path: Path) -> Path:
+    def draw(self, picture: str, inputs: Sequence[tuple[str, np.ndarray]], path: Path) -> Path:
         """A sheet of the images with what spoke for the likeliest class in red (Grad-CAM). ConfigError for an exported model."""
         if self.heat is None:
             raise ConfigError("--explain needs gradients: name the run instead of its .onnx file")

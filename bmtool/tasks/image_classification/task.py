@@ -13,7 +13,8 @@ from bmtool.config.image import Augment
 from bmtool.engine.task import Allowed, Best, Graph, Loss
 from bmtool.errors import ConfigError
 from bmtool.images import backbones, pictures
-from bmtool.images.batches import Batch, Order, as_tensor, batches
+from bmtool.images.batches import Batch, batches
+from bmtool.images.features import FeatureBatches, on_features
 from bmtool.images.prepare import Images, require_classes
 from bmtool.images.task import ImageTask, Statistics
 from bmtool.measure.labels import LabelMeter
@@ -47,16 +48,10 @@ class Task(ImageTask):
     # -- batches --------------------------------------------------------------------------------------------------------
 
     def batches(self, split: str, seed: int | None) -> Any:
-        if split == "train" and seed is not None and self._on_features():
-            return FeatureBatches(self, self._images, seed)
+        if split == "train" and seed is not None and on_features(self.config):
+            settings = {"batch_size": self.config.train.batch_size, "seed": seed, "balance": self.config.balance}
+            return FeatureBatches(self.modules["backbone"], self._images, **settings)
         return batches(self.config, split, seed, len(self.labels), self.config.balance)
-
-    def _on_features(self) -> bool:
-        """Whether only the head learns, from images that never change: then the backbone runs once an image."""
-        fixed = not any(p.requires_grad for p in self.modules["backbone"].parameters())
-        if self.config.balance == "smote" and not fixed:
-            raise ConfigError("balance: smote needs a fixed backbone: use `bmtool finetune` with finetune.train: head")
-        return fixed and self.config.augment == Augment()
 
     # -- training -------------------------------------------------------------------------------------------------------
 
@@ -138,56 +133,3 @@ def class_weights(labels: np.ndarray, classes: int) -> Tensor:
     counts = np.bincount(labels, minlength=classes)
     weight = np.where(counts > 0, len(labels) / np.maximum(counts, 1) / max(1, (counts > 0).sum()), 0)
     return torch.from_numpy(weight).float()
-
-
-class FeatureBatches:
-    """What a fixed backbone makes of the training images, computed once; with SMOTE, classes are filled up to the largest."""
-
-    def __init__(self, task: Task, images: Images, seed: int):
-        self._task, self._images, self._seed = task, images, seed
-        self.examples = len(images)
-        self._labels = images.labels.astype(np.int64)
-        if task.config.balance == "smote":
-            counts = np.bincount(self._labels)
-            self._labels = np.repeat(np.flatnonzero(counts), counts.max())
-        balance = task.config.balance if task.config.balance in ("over", "under") else "none"
-        self._order = Order(self._labels, task.config.train.batch_size, seed, balance)
-        self.per_epoch = self._order.per_epoch
-        self._features: np.ndarray | None = None
-
-    def __getitem__(self, position: int) -> Batch:
-        if self._features is None:
-            self._features, self._labels = self._compute()
-        chosen = self._order[position]
-        return Batch(torch.from_numpy(self._features[chosen]), torch.from_numpy(self._labels[chosen]), len(chosen))
-
-    @torch.no_grad()
-    def _compute(self) -> tuple[np.ndarray, np.ndarray]:
-        """Features [N, F] and labels [N], in an order by class when SMOTE has added some."""
-        backbone = self._task.modules["backbone"]
-        mode, device = backbone.training, next(backbone.parameters()).device
-        backbone.eval()
-        parts = [
-            backbone(
-                as_tensor(self._images.pixels(np.arange(start, min(start + 128, len(self._images))))).to(device)
-            ).cpu()
-            for start in range(0, len(self._images), 128)
-        ]
-        backbone.train(mode)
-        features, labels = torch.cat(parts).numpy(), self._images.labels.astype(np.int64)
-        if self._task.config.balance != "smote":
-            return features, labels
-        features, labels = _smote(features, labels, self._seed)
-        order = np.argsort(labels, kind="stable")
-        return features[order], labels[order]
-
-
-def _smote(features: np.ndarray, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        from imblearn.over_sampling import SMOTE
-    except ImportError as error:
-        raise ConfigError("balance: smote needs imbalanced-learn: pip install 'bmtool[imbalance]'") from error
-    fewest = int(np.bincount(labels)[np.unique(labels)].min())
-    if fewest < 2:
-        raise ConfigError("balance: smote needs at least two images of every class")
-    return SMOTE(random_state=seed, k_neighbors=min(5, fewest - 1)).fit_resample(features, labels)

@@ -1,6 +1,7 @@
 """The kinds of models behind one predictor, by the `kind` of their config."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,4 +35,20 @@ def _sequence(vocabulary: Vocabulary, about: dict, backend: Backend, assets: Ass
     return SequencePredictor(vocabulary, steps(about, backend), about["decode"], about["max_length"])
 
 
-KINDS: dict[str, Callable[..., Model]] = {"tagger": _tagger, "rnn": _sequence, "transformer": _sequence}
+@dataclass(frozen=True)
+class Kind:
+    """How a kind of model is asked, what its network alone is measured by while it learns (a loss, a share of right ones), and
+    whether it searches with tables beside its weights."""
+
+    predictor: Callable[[Vocabulary, dict, Backend, Assets], Model]
+    figures: tuple[str, str]
+    tables: bool = False
+
+
+# The tagger chooses among the candidates of a syllable, as the loss of an evaluation does; an encoder-decoder among all hanzi.
+_SEQUENCE = Kind(_sequence, ("token_loss", "token_accuracy"))
+KINDS = {
+    "tagger": Kind(_tagger, ("loss", "network_accuracy"), tables=True),
+    "rnn": _SEQUENCE,
+    "transformer": _SEQUENCE,
+}

@@ -136,7 +136,8 @@ class Tagger(nn.Module):
         """Summed loss, number right, number of targets: positions whose hanzi is a candidate of their syllable."""
         keep_BT = batch.source != PAD
         scored = batch.pair >= 0
-        known_BT = self.shown(batch.source, batch.pair) if self.training and self.show else None
+        learning = self.backbone.training or self.head.training  # modes are set on these two
+        known_BT = self.shown(batch.source, batch.pair) if learning and self.show else None
         h_BTD = self.backbone(batch.source, None if keep_BT.all() else keep_BT, known_BT)
         loss, right = self.head.loss(h_BTD[scored], batch.source[scored], batch.pair[scored], smoothing)
         return loss, right, int(scored.sum())

@@ -80,12 +80,9 @@ class SequencePredictor:
 
 def candidates(vocabulary: Vocabulary, source_BT: np.ndarray) -> np.ndarray:
     """The hanzi ids [B, T, C] that may stand at each position, PAD where there is none; of a copy, COPY alone."""
-    start = vocabulary.pair_start[source_BT]
-    size = vocabulary.pair_start[source_BT + 1] - start
-    column = np.arange(max(1, size.max()))
-    pairs = np.where(column < size[..., None], start[..., None] + column, -1)
+    pairs = vocabulary.pairs_of(source_BT)
     allowed = np.where(pairs >= 0, vocabulary.pair_target[pairs], PAD)
-    allowed[(size == 0) & (source_BT != PAD), 0] = COPY
+    allowed[(pairs[:, :, 0] < 0) & (source_BT != PAD), 0] = COPY
     return allowed
 
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from bmtool.ngram.model import NgramModel
-from bmtool.tasks.pinyin2hanzi.decode import BOUNDARY, Candidates, Channel, Found, Path, search, window
+from bmtool.tasks.pinyin2hanzi.channel import BOUNDARY, Candidates, Channel
+from bmtool.tasks.pinyin2hanzi.decode import Found, Path, search, window
 from bmtool.tasks.pinyin2hanzi.predict import Written, batches
 from bmtool.tasks.pinyin2hanzi.typed.lattice import Arc, Lattice, linear, straighten
 from bmtool.tasks.pinyin2hanzi.vocab import Vocabulary
@@ -65,14 +66,11 @@ class TaggerPredictor:
             candidates = self.channel.candidates(batch)
             log_p, first = self.network(batch, candidates), candidates.first
             for n in numbers:
-                out[n] = np.full(len(sources[n]), np.nan)
-                for t, (number, hanzi) in enumerate(zip(sources[n], references[n])):
-                    if hanzi is not None:
-                        pair = self.vocabulary.pair_id(number, hanzi)
-                        out[n][t] = (
-                            log_p[first[t] + pair - self.vocabulary.pair_start[number]] if pair >= 0 else -np.inf
-                        )
-                first = first[len(sources[n]) :]
+                pairs = self._pairs(sources[n], references[n])
+                column = np.maximum(pairs - self.vocabulary.pair_start[sources[n]], 0)
+                out[n] = np.where(pairs >= 0, log_p[first[: len(pairs)] + column], -np.inf)
+                out[n][[hanzi is None for hanzi in references[n]]] = np.nan
+                first = first[len(pairs) :]
         return out
 
     def _write(self, lattices: list[Lattice], n_best: int) -> list[list[Written]]:
@@ -148,27 +146,29 @@ class TaggerPredictor:
 
         `sources` are the input numbers of `texts`, which hold None for copies. The network sees the text as it stands.
         """
-        out = [list(text) for text in texts]
+        out: list[list[str | None]] = [[] for _ in texts]
         for numbers in batches([len(source) for source in sources]):
-            lattices = [linear(sources[n]) for n in numbers]
-            seen = [
-                straighten([a._replace(word=h or "") for a, h in zip(lattice.arcs, texts[n])])
-                for n, lattice in zip(numbers, lattices)
-            ]
-            candidates = self.channel.candidates(lattices)
-            candidates.score += self.decode["network_weight"] * np.maximum(self.network(seen, candidates), FLOOR)
-            given = np.concatenate([self._pairs(sources[n], texts[n]) for n in numbers])
-            place = np.repeat(np.arange(len(given)), np.diff(candidates.first))
-            candidates.score += threshold * (candidates.pair == given[place])
-            for n, ((path, *_), _) in zip(numbers, self._search(lattices, candidates, 1)):
-                better = [
-                    self.vocabulary.pair_hanzi[p] if p >= 0 else None for p in candidates.pair[list(path.candidates)]
-                ]
-                out[n] = [
-                    new if pair >= 0 else old
-                    for new, old, pair in zip(better, texts[n], self._pairs(sources[n], texts[n]))
-                ]
+            better = self._doubt([sources[n] for n in numbers], [texts[n] for n in numbers], threshold)
+            for number, text in zip(numbers, better):
+                out[number] = text
         return out
+
+    def _doubt(
+        self, sources: list[list[int]], texts: list[list[str | None]], threshold: float
+    ) -> list[list[str | None]]:
+        """`doubt` of one batch: a search in which what stands there gains `threshold`."""
+        lattices = [linear(source) for source in sources]
+        seen = [_showing(lattice, text) for lattice, text in zip(lattices, texts)]
+        given = [self._pairs(source, text) for source, text in zip(sources, texts)]
+        candidates = self.channel.candidates(lattices)
+        candidates.score += self.decode["network_weight"] * np.maximum(self.network(seen, candidates), FLOOR)
+        place = np.repeat(np.arange(sum(map(len, given))), np.diff(candidates.first))
+        candidates.score += threshold * (candidates.pair == np.concatenate(given)[place])
+        found = [candidates.pair[list(paths[0].candidates)] for paths, _ in self._search(lattices, candidates, 1)]
+        return [
+            [self.vocabulary.pair_hanzi[new] if old >= 0 else h for new, old, h in zip(best, pairs, text)]
+            for best, pairs, text in zip(found, given, texts)
+        ]
 
     def _pairs(self, source: list[int], text: list[str | None]) -> np.ndarray:
         """The pair of each hanzi with its syllable, -1 when it is none."""
@@ -198,16 +198,17 @@ class TaggerPredictor:
         size = np.diff(candidates.first)
         position = np.repeat(np.arange(len(size)), size)
         # The softmax is over all candidates of the syllable, also when only some of them may stand here.
-        start = self.vocabulary.pair_start[source]
-        count = self.vocabulary.pair_start[source + 1] - start
-        columns = np.arange(max(1, count.max()))
-        pairs = np.where(columns < count[..., None], start[..., None] + columns, -1)
-        log_p = self.backend.log_p(source, known, pairs)
-        column = candidates.pair - start[at][position]
+        log_p = self.backend.log_p(source, known, self.vocabulary.pairs_of(source))
+        column = candidates.pair - self.vocabulary.pair_start[source[at]][position]
         real = candidates.pair >= 0
         out = np.zeros(len(position))
         out[real] = log_p[at[0][position[real]], at[1][position[real]], column[real]]
         return out
+
+
+def _showing(lattice: Lattice, text: list[str | None]) -> Lattice:
+    """A linear lattice with the hanzi of a text as known."""
+    return straighten([arc._replace(word=hanzi or "") for arc, hanzi in zip(lattice.arcs, text)])
 
 
 def likely(network: np.ndarray, first: np.ndarray, least: int) -> np.ndarray:

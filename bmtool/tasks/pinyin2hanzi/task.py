@@ -14,6 +14,7 @@ from bmtool.engine.task import Allowed, Best, Graph, Identity, Loss, Trained
 from bmtool.predict.assets import Held
 from bmtool.tasks.pinyin2hanzi import model, prepare, tables
 from bmtool.tasks.pinyin2hanzi.config import Config
+from bmtool.tasks.pinyin2hanzi.kinds import KINDS, Kind
 from bmtool.tasks.pinyin2hanzi.metrics import TokenMeter
 from bmtool.tasks.pinyin2hanzi.predict import Translator, predictor
 from bmtool.tasks.pinyin2hanzi.vocab import COPY, FILE, INPUTS, Vocabulary, find_pairs
@@ -55,7 +56,7 @@ class Task(Trained):
         self.model = model.build(config.model, vocabulary)
         self.modules = {"backbone": self.model.backbone, "head": self.model.head}
         self.core_parameters = model.core_parameters(self.model)
-        self.best = Best(self.meter().names[1], "max")
+        self.best = Best(self.kind.figures[1], "max")
         self._pair_lookup, self._target_lookup = vocabulary.pair_lookup(), vocabulary.target_lookup()
 
     @classmethod
@@ -88,8 +89,7 @@ class Task(Trained):
         return Loss(total, count)
 
     def meter(self) -> TokenMeter:
-        """The tagger chooses among the candidates of a syllable, as the loss of an evaluation does; an encoder-decoder among all hanzi."""
-        return TokenMeter("loss", "network_accuracy") if self._is_tagger else TokenMeter("token_loss", "token_accuracy")
+        return TokenMeter(*self.kind.figures)
 
     def answers(self, batch: Batch) -> tuple[np.ndarray, None]:
         total, right, count = self.model.loss(batch, 0.0)
@@ -98,8 +98,8 @@ class Task(Trained):
     # -- use ------------------------------------------------------------------------------------------------------------
 
     @property
-    def _is_tagger(self) -> bool:
-        return self.config.model.kind == "tagger"
+    def kind(self) -> Kind:
+        return KINDS[self.config.model.kind]
 
     def about(self) -> dict[str, Any]:
         return {
@@ -119,8 +119,8 @@ class Task(Trained):
             self._tables_from = assets
 
     def packed(self) -> dict[str, bytes]:
-        """A tagger's tables: counted over the training data, or taken from the run or its parent."""
-        if not self._is_tagger:
+        """Tables of a kind that has them: counted over the training data, or taken from the run or its parent."""
+        if not self.kind.tables:
             return {}
         if self._tables_from is None:
             return tables.files(tables.count(self.config.data.prepared, self.vocabulary, self.config.model.ngram))

@@ -51,7 +51,6 @@ class Vocabulary:
             for name, start in zip(INPUTS, self.pair_start)
             for offset, h in enumerate(self.candidates.get(name, ()))
         }
-
         self._usual: dict[str, int] | None = None
 
     @property
@@ -64,6 +63,12 @@ class Vocabulary:
 
     def candidate_count(self, input_number: int) -> int:
         return int(self.pair_start[input_number + 1] - self.pair_start[input_number])
+
+    def pairs_of(self, inputs: np.ndarray) -> np.ndarray:
+        """The pairs of every input [...], int64 [..., C]; -1 behind those of an input that has fewer than others. C is at least 1."""
+        start, end = self.pair_start[inputs][..., None], self.pair_start[inputs + 1][..., None]
+        pairs = start + np.arange(max(1, (end - start).max()))
+        return np.where(pairs < end, pairs, -1)
 
     def pair_id(self, input_number: int, hanzi: str) -> int:
         """The pair's number, -1 when `hanzi` is no candidate of that input."""

@@ -1,0 +1,19 @@
+"""Packages that only some features need: what is missing, and the command that installs it, in one line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bmtool.errors import BmtoolError, ConfigError
+
+
+@contextmanager
+def needs(packages: str, what: str, *, error: type[BmtoolError] = ConfigError) -> Iterator[None]:
+    """Around the imports of optional packages: an ImportError becomes `what, which is missing: pip install PACKAGES`.
+
+    `packages` are the names that pip knows, with a space between; `what` says which feature needs what.
+    """
+    try:
+        yield
+    except ImportError as missing:
+        verb = "are" if " " in packages else "is"
+        raise error(f"{what}, which {verb} missing: pip install {packages}") from missing

@@ -1,0 +1,112 @@
+"""What a preparation of images depends on, and what of it has changed since."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bmtool.base.files import read_json
+from bmtool.config.image import ImageData
+from bmtool.errors import ConfigError
+from bmtool.images.labels import class_names
+from bmtool.images.sources import Item, items
+
+FORMAT = 1
+# Where data lie, and how they came there, says nothing about what they are.
+PLACES = {"prepared", "root", "download"}
+
+
+class Fingerprint(NamedTuple):
+    settings: dict
+    labels: list[str]
+    names: list[str]
+    # uint64 [N]: a hash of each image's label, split, targets and bytes (of a file its size and time of change)
+    facts: np.ndarray
+
+    def digest(self) -> str:
+        """sha256 in hex; another one says that the images must be prepared again."""
+        digest = hashlib.sha256(json.dumps([self.settings, self.labels, self.names], sort_keys=True).encode())
+        digest.update(self.facts.tobytes())
+        return digest.hexdigest()
+
+
+def fingerprint(data: ImageData, listed: list[Item] | None = None) -> Fingerprint:
+    """Of what `data` describes; `listed` are its items where they are listed already. Decodes nothing."""
+    listed = items(data) if listed is None else listed
+    facts = np.array([_facts(item) for item in listed], np.uint64)
+    return Fingerprint(settings(data), class_names(data, listed), [item.name for item in listed], facts)
+
+
+def settings(data: ImageData) -> dict:
+    """What a manifest keeps of `data`."""
+    return data.model_dump(exclude=PLACES)
+
+
+def _facts(item: Item) -> int:
+    described = repr((item.name, item.label, item.split, item.boxes, *map(_state, (item.mask, item.paired))))
+    content = item.content.tobytes() if isinstance(item.content, np.ndarray) else repr(_state(item.content)).encode()
+    return int.from_bytes(hashlib.sha256(described.encode() + content).digest()[:8], "little")
+
+
+def _state(path: Path | None) -> tuple[int, int] | None:
+    """Size and time of change of a file; None where there is none."""
+    if path is None or not path.exists():
+        return None
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns
+
+
+def is_readable(manifest: dict) -> bool:
+    """Whether it describes images, prepared in the format that this version reads."""
+    return manifest.get("format") == FORMAT and "mean" in manifest
+
+
+def changes(manifest: dict, data: ImageData) -> list[str]:
+    """Why what lies in `data.prepared` is not what `data` describes, a line for each reason; empty when it is.
+
+    Lists the source and looks at every file's size and time of change, but decodes none.
+    """
+    if not is_readable(manifest):
+        return [f"{data.prepared} was prepared by another version or task"]
+    found = fingerprint(data)
+    if manifest.get("fingerprint") == found.digest():
+        return []
+    differing = setting_changes(manifest, data)
+    return differing or [f"data.source: {_source_changes(Path(data.prepared), manifest, found)}"]
+
+
+def setting_changes(manifest: dict, data: ImageData) -> list[str]:
+    """`data.key: old -> new` for every setting that differs; one that the manifest's version did not know had its default."""
+    before = settings(ImageData(**manifest["settings"], prepared=data.prepared))
+    return [f"data.{key}: {before[key]} -> {new}" for key, new in settings(data).items() if before[key] != new]
+
+
+def _source_changes(prepared: Path, manifest: dict, found: Fingerprint) -> str:
+    if found.labels != manifest["labels"] and found.labels:
+        return f"its classes were {_short(manifest['labels'])}, and are {_short(found.labels)}"
+    if not (prepared / "facts.npy").is_file():
+        return "prepared by an earlier version, which did not note its files one by one"
+    old = dict(zip(read_json(prepared / "names.json"), np.load(prepared / "facts.npy").tolist()))
+    new = dict(zip(found.names, found.facts.tolist()))
+    counts = {
+        "added": len(new.keys() - old.keys()),
+        "removed": len(old.keys() - new.keys()),
+        "changed": sum(old[name] != new[name] for name in old.keys() & new.keys()),
+    }
+    told = [f"{count:,} files {what}" for what, count in counts.items() if count]
+    return ", ".join(told) or "its images come in another order"
+
+
+def _short(labels: list[str]) -> str:
+    return ", ".join(labels[:5]) + (f" and {len(labels) - 5:,} more" if len(labels) > 5 else "")
+
+
+def require_same(manifest: dict, data: ImageData) -> None:
+    """ConfigError that names the settings with which the prepared images were made, where they are not those of `data`."""
+    if differing := setting_changes(manifest, data):
+        raise ConfigError(
+            f"{data.prepared} was prepared with other settings ({'; '.join(differing)}): run `bmtool prepare-data` with these, "
+            "or choose another data.prepared"
+        )

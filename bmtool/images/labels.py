@@ -1,0 +1,43 @@
+"""The names of classes: their order, where they are kept, and what they must be."""
+
+from pathlib import Path
+
+from bmtool.base.files import read_json
+from bmtool.config.image import ImageData
+from bmtool.errors import ConfigError, DataError
+from bmtool.images.sources import Item
+
+
+def class_names(data: ImageData, listed: list[Item]) -> list[str]:
+    """Names in their order, of images or of boxes: numbers by value, else by name; or those that `data.labels` gives.
+
+    Empty where masks hold the classes: they are known when these are read. DataError when `data.labels` lacks a class.
+    """
+    found = {item.label for item in listed if item.label is not None}
+    found |= {box.label for item in listed for box in item.boxes or ()}
+    if data.labels is None:
+        return sorted(found, key=lambda name: (0, int(name), "") if name.isdecimal() else (1, 0, name))
+    known = load_labels(Path(data.labels))
+    if unknown := sorted(found - set(known)):
+        shown = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        raise DataError(
+            f"{data.labels} does not know {len(unknown)} of the classes of {data.source}: {shown}\n"
+            "leave data.labels out: finetuning then makes a new head for the classes of this data"
+        )
+    return known
+
+
+def load_labels(path: Path) -> list[str]:
+    """The class names of a run or of prepared data."""
+    file = next((p for p in (path / "assets" / "labels.json", path / "labels.json") if p.is_file()), None)
+    if file is None:
+        raise DataError(f"{path} is no run and no prepared data with classes (no labels.json)")
+    return read_json(file)
+
+
+def require_classes(labels: list[str], source: str) -> None:
+    """ConfigError when there is nothing to tell apart."""
+    if len(labels) < 2:
+        raise ConfigError(
+            f"{source} holds one class only ({', '.join(labels) or 'none'}): a classifier needs two or more"
+        )
