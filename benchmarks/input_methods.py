@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bmtool.commands.evaluate import measure as measured
 from bmtool.commands.loading import load_model
+from bmtool.commands.measuring import measure as measured
 from bmtool.data.tally import Tally
 from bmtool.measure.bootstrap import RESAMPLES
 from bmtool.predict.examples import Example

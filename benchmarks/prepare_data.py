@@ -23,9 +23,9 @@ from pathlib import Path
 from common import CONFIG, SAMPLE, spread
 
 from bmtool.data.tally import Tally
-from bmtool.text import sources as reading
-from bmtool.text.cleaning import split_sentences
-from bmtool.text.sources import File
+from bmtool.text.decode import read_lines
+from bmtool.text.sentences import split_sentences
+from bmtool.text.sources import File, expand
 
 SHARES = (0.01, 0.1, 1.0)
 REPEATS = 3
@@ -39,7 +39,7 @@ def main() -> None:
     options.add_argument("--near", action="store_true", help="also with near-duplicates looked for")
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        files = [path for text in given.text for path in reading.expand(text)] or [_made(Path(folder))]
+        files = [path for text in given.text for path in expand(text)] or [_made(Path(folder))]
         labelling(files)
         comparison(files, Path(folder))
         for near in (False, True) if given.near else (False,):
@@ -62,7 +62,7 @@ def _lines(files: list[Path], share: float = 1.0) -> Iterator[str]:
     """`share` of the lines, spread over all files."""
     step = round(1 / share)
     for path in files:
-        for number, (_, line) in enumerate(reading.read_lines(File(path), Tally())):
+        for number, (_, line) in enumerate(read_lines(File(path), Tally())):
             if number % step == 0:
                 yield line
 

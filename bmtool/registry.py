@@ -4,7 +4,8 @@ What a model takes and gives is said here, so that commands, the server and the 
 """
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -19,7 +20,8 @@ Gives = Literal["text", "labels", "vector", "image", "number"]
 class Entry:
     """One task: the package that holds it and a line of help. Its parts are imported only when asked for.
 
-    A part that the task's folder lacks comes from its kit, or from what all tasks share that give the same.
+    A part that the task's folder lacks comes from its kit, or from what all tasks share that give the same. `own` says where parts are in
+    the folder of several tasks that differ in them.
     """
 
     package: str
@@ -27,11 +29,12 @@ class Entry:
     kit: str
     takes: Takes
     gives: Gives
+    own: Mapping[str, str] = field(default_factory=dict)
 
     def load(self, part: str) -> Any:
         """A part by its name in PARTS. LookupError where neither the task nor what it builds on has one."""
         own, shared = PARTS[part]
-        for place in (f"{self.package}.{own}", shared.format(kit=self.kit, gives=self.gives)):
+        for place in (f"{self.package}.{self.own.get(part, own)}", shared.format(kit=self.kit, gives=self.gives)):
             module, _, attribute = place.partition(":")
             if module and find_spec(module) is not None:
                 found = importlib.import_module(module)
@@ -52,6 +55,10 @@ PARTS = {
     "config": ("config:Config", ""),
     "options": ("config:Options", "bmtool.config.options:Options"),
     "prepare": ("prepare:prepare", "bmtool.{kit}.prepare:prepare"),
+    # changed(config, sources=True) -> a line for each key that is another than when the data were prepared ("data.size: 8 -> 16",
+    # "data.sources: a.txt has changed"), none when they are current. DataError when sources are gone, or cannot be read twice;
+    # without `sources` only settings are compared.
+    "changed": ("prepare:changed", "bmtool.{kit}.prepare:changed"),
     "report": ("report:REPORT", "bmtool.{kit}.report"),
     "task": ("task:Task", ""),
     "predictor": ("predict:predictor", ""),
@@ -72,6 +79,22 @@ TASKS = {
     ),
     "gan": Entry(
         "bmtool.tasks.gan", "noise to images like those it has seen", kit="images", takes="number", gives="image"
+    ),
+    "tabular-classification": Entry(
+        "bmtool.tasks.tabular",
+        "rows of a table to classes",
+        kit="tables",
+        takes="record",
+        gives="labels",
+        own={"options": "config:ClassOptions", "evaluation": "metrics:Classes"},
+    ),
+    "tabular-regression": Entry(
+        "bmtool.tasks.tabular",
+        "rows of a table to a number",
+        kit="tables",
+        takes="record",
+        gives="number",
+        own={"options": "config:NumberOptions", "evaluation": "metrics:Numbers"},
     ),
 }
 

@@ -24,12 +24,16 @@ LAYERS = {
     "engine": {"base", "config", "nn", "measure", "data", "predict", "engine.task"},
     "text": {"base", "config", "data", "nn", "chinese", "measure", "predict", "engine.task"},
     "images": {"base", "config", "data", "nn", "measure", "torchvision", "predict", "engine.task"},
-    "tasks": {"base", "config", "data", "nn", "ngram", "chinese", "measure", "predict", "engine.task", "text", "images"},
+    "tables": {"base", "config", "registry", "data", "measure", "predict"},
+    "tasks": {
+        "base", "config", "data", "nn", "ngram", "chinese", "measure", "predict", "engine.task", "text", "images", "tables",
+    },
     "flags": {"registry"},
     # They start each other (`bmtool serve`), and know the models by the same loading.
     "serve": {"registry", "predict", "commands"},
     "commands": {
-        "base", "config", "registry", "data", "measure", "predict", "engine", "engine.task", "text", "images", "chinese", "tasks", "serve",
+        "base", "config", "registry", "data", "measure", "predict", "engine", "engine.task", "text", "images", "tables", "chinese", "tasks",
+        "serve",
     },
     "api": {"predict", "commands"},
 }  # fmt: skip

@@ -116,3 +116,27 @@ def test_a_run_of_another_format_is_refused(tmp_path):
     (tmp_path / "run.json").write_text('{"format": 99}')
     with pytest.raises(DataError, match="format 99"):
         RunDir.open(tmp_path)
+
+
+def test_what_a_killed_process_left_behind_is_removed(checkpoints):
+    save(checkpoints, 1)
+    for name in (".step-00000002.tmp", ".step-00000001.old.tmp"):
+        (checkpoints.directory / name).mkdir()
+    checkpoints.prune(keep_last=1, best=[])
+    assert sorted(p.name for p in checkpoints.directory.iterdir()) == ["last", "step-00000001"]
+
+
+def test_one_is_never_half_deleted(checkpoints, monkeypatch):
+    """A kill while files go: what is left stands under a name that nobody takes for a checkpoint."""
+    save(checkpoints, 1, 2)
+
+    def killed(path, ignore_errors=False):
+        if path.exists():
+            (path / "model.safetensors").unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.prune(keep_last=1, best=[])
+    assert checkpoints.names() == ["step-00000002"] and checkpoints.newest() == "step-00000002"

@@ -7,9 +7,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bmtool.config.text import Clean
-from bmtool.text import cleaning
-from bmtool.text.cleaning import clean, clean_block, is_boilerplate, split_sentences
-from bmtool.text.sources import Lines
+from bmtool.text import steps
+from bmtool.text.boilerplate import is_boilerplate
+from bmtool.text.cleaning import clean, clean_block
+from bmtool.text.decode import Lines
+from bmtool.text.sentences import split_sentences
 
 OFF = dict.fromkeys(("html", "markdown", "nfkc", "invisible", "simplify", "mask"), False)
 MIXED = st.text(alphabet="好天气，。！？；…“”‘’「」（）() \t\u3000\u200b\ufeff\x07Ａ１①a1<b>&;#*-_`[]é\u0301한ᄒ")
@@ -95,8 +97,8 @@ PRIVATE = st.sampled_from(
 
 @given(st.lists(PRIVATE | st.text(alphabet="好，。 "), max_size=8).map("好".join))
 def test_masking_leaves_nothing_to_mask_and_the_rest_as_it_was(text):
-    masked = cleaning.mask(text)
-    assert cleaning.mask(masked) == masked
+    masked = steps.mask(text)
+    assert steps.mask(masked) == masked
     assert not any(secret in masked for secret in ("1391234", "@", "www", "4405241", "8765432"))
     assert masked.count("好") == text.count("好")
 
@@ -195,11 +197,11 @@ def test_columns_are_cleaned_apart_and_never_cut():
 
 def test_no_character_is_passed_over():
     """`clean` gives each step only the lines that it may concern: nothing that a step would change is left out."""
-    bits = cleaning._bits()
+    bits = steps.bits_of_characters()
     for code in range(sys.maxunicode + 1):
         if 0xD800 <= code < 0xE000 or code == 0x0A:
             continue
         character = chr(code)
-        for name, step in (("nfkc", cleaning.nfkc), ("invisible", cleaning.invisible)):
-            if not bits[code] & cleaning.STEPS[name][0]:
+        for name, step in (("nfkc", steps.nfkc), ("invisible", steps.invisible)):
+            if not bits[code] & steps.STEPS[name][0]:
                 assert step(character) == character and step(f"e{character}") == f"e{character}", (name, hex(code))

@@ -69,6 +69,10 @@ def test_all_problems_are_reported_together_where_they_are(read):
     (GOOD + "finetune: {last_blocks: 1}\n", "last_blocks goes with"),
     (GOOD + "train: {batch_tokens: 8}\n", "must hold data.max_length"),
     (GOOD.replace("lr: 1e-4", "lr: -1"), "optim.lr"),
+    (GOOD.replace("lr: 1e-4", "lr: -1") + "  phases: {model: {l1: 0.1}}\n", "1 problem in"),
+    (GOOD + "  phases: {model: {beta: [0, 1]}}\n", "x.yaml:10  optim.phases.model.beta: unknown key; did you mean 'betas'?"),
+    (GOOD + "  phases: {model: {l1: -1.0}}\n", "x.yaml:10  optim.phases.model.l1: "),
+    (GOOD + "  phases: {model: 3}\n", "optim.phases.model: expected a section"),
 ])  # fmt: skip
 def test_single_problems(text, words, read):
     assert words in problems(read, text)
@@ -83,6 +87,16 @@ def test_overrides_make_sections_and_take_yaml(read):
     config = read(GOOD, "train.steps=7", "finetune.lr_scale={head: 0.5}", "data.sources=[x, y]")
     assert (config.train.steps, config.finetune.lr_scale) == (7, {"head": 0.5})
     assert [source.path for source in config.data.sources] == ["x", "y"]
+
+
+def test_a_phase_has_the_settings_of_all_but_those_it_gives(read):
+    config = read(GOOD, "optim.phases={model: {betas: [0.5, 0.9]}}", "optim.clip_norm=0.5")
+    own = config.optim.of("model")
+    assert (own.lr, own.betas, own.clip_norm) == (1e-4, [0.5, 0.9], 0.5)
+    assert config.optim.of("another") == config.optim
+    assert parse(config.model_dump()) == config
+    other = read(GOOD, "optim.phases={model: {betas: [0.5, 0.8]}}", "optim.clip_norm=0.5")
+    assert differences(config, other) == ["optim.phases.model.betas: [0.5, 0.9] -> [0.5, 0.8]"]
 
 
 def test_a_source_is_a_path_or_a_section(read):

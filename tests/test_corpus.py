@@ -16,18 +16,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bmtool.tasks.pinyin2hanzi.data import split_texts
 from conftest import ROOT, SAMPLE, config_path
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bmtool.commands.prepare_data import prepare_data
+from bmtool.config.load import load
 from bmtool.config.text import Duplicates
-from bmtool.data import jobs as engine
+from bmtool.data import jobs
 from bmtool.data.jobs import Job
 from bmtool.errors import DataError, ResourceError
-from bmtool.text import corpus, duplicates, report
-from bmtool.text import sources as reading
+from bmtool.tasks.pinyin2hanzi.prepare import fingerprint, split_texts
+from bmtool.text import duplicates, keys, report, sources
+from bmtool.text.passes import choose, clean
+from bmtool.text.progress import Steps
+from bmtool.text.recipe import changes
+from bmtool.text.task import SPLITS
 
 WORDS = re.findall(
     "..", "今天明天我们他们学习工作北京上海中文数学历史音乐喜欢讨厌研究发展天气城市银行公司电影已经一起可以开始"
@@ -48,10 +52,10 @@ def prepare(tmp_path, monkeypatch):
     """
 
     def run(*settings: str, sources: list | None = None, name: str = "prepared", pictures: bool = False) -> dict:
-        sources = [{"path": s} if isinstance(s, str) else s for s in (sources or ["*.txt"])]
-        sources = [spec | {"path": str(tmp_path / spec["path"])} for spec in sources]
+        specs = [{"path": s} if isinstance(s, str) else s for s in (sources or ["*.txt"])]
+        specs = [spec | {"path": str(tmp_path / spec["path"])} for spec in specs]
         base = [
-            f"data.sources={json.dumps(sources)}",
+            f"data.sources={json.dumps(specs)}",
             f"data.prepared={tmp_path / name}",
             "data.valid_share=0.1",
             "data.test_share=0.1",
@@ -70,7 +74,7 @@ def texts(directory, split: str) -> list[str]:
 
 
 def everything(directory) -> list[str]:
-    return [text for split in corpus.SPLITS for text in texts(directory, split)]
+    return [text for split in SPLITS for text in texts(directory, split)]
 
 
 def outputs(directory: Path) -> dict[str, bytes]:
@@ -117,10 +121,10 @@ def test_near_duplicates_go_and_what_is_merely_alike_stays(prepare, tmp_path):
 def test_repeats_are_those_with_an_earlier_equal_key(tmp_path_factory, values, per_block):
     folder = tmp_path_factory.mktemp("keys")
     blocks = [values[i : i + per_block] for i in range(0, len(values), per_block)]
-    keys = duplicates.mix(np.arange(41, dtype=np.uint64), 1)
+    mixed = keys.mix(np.arange(41, dtype=np.uint64), 1)
     for number, block in enumerate(blocks):
         (folder / str(number)).mkdir()
-        duplicates.write_keys(folder / str(number), keys[block], np.arange(len(block)))
+        keys.write_keys(folder / str(number), mixed[block], np.arange(len(block)))
     results = []
     for low, high in [(0, 1 << 62), ((1 << 62) + 1, (1 << 64) - 1)]:
         results.append(folder / f"part{low}")
@@ -191,7 +195,7 @@ def test_nothing_shares_twenty_hanzi_with_a_protected_file(prepare, tmp_path):
     protected = {line[i : i + 20] for line in (s.rstrip("。") for s in secret) for i in range(len(line) - 19)}
     assert not any(span in found for span in protected)
     (source,) = manifest["sources"].values()
-    assert source["dropped"] == {corpus.LEAK: 5}  # both halves of `across`
+    assert source["dropped"] == {choose.LEAK: 5}  # both halves of `across`
     assert "这一句没有问题啊" in found and fine[0].rstrip("。") in found
 
 
@@ -203,7 +207,7 @@ def test_splits_stay_when_data_is_added(prepare, tmp_path):
     prepare(name="before")
     write(tmp_path / "a.txt", sentences(400, seed=1))
     prepare(name="after")
-    for split in corpus.SPLITS:
+    for split in SPLITS:
         assert set(texts(tmp_path / "before", split)) <= set(texts(tmp_path / "after", split))
         assert len(texts(tmp_path / "before", split)) > 20
 
@@ -215,7 +219,7 @@ def test_lines_and_files_stay_together(by, prepare, tmp_path):
         lines = sentences(20, seed=number)
         write(tmp_path / f"{number}.txt", ["".join(lines[i : i + 4]) for i in range(0, 20, 4)])
     prepare(f"data.split_by={by}", "data.valid_share=0.3", "data.test_share=0.3")
-    where = {text: split for split in corpus.SPLITS for text in texts(tmp_path / "prepared", split)}
+    where = {text: split for split in SPLITS for text in texts(tmp_path / "prepared", split)}
     assert len(where) > 19 * files and len(set(where.values())) == 3
     size = {"line": 4, "file": 20}[by]
     for number in range(files):
@@ -261,8 +265,8 @@ def test_a_cap_keeps_a_fixed_choice(prepare, tmp_path):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """A small corpus has many blocks, and is worth a pool of workers."""
-    monkeypatch.setattr(reading, "BLOCK_BYTES", 3000)
-    monkeypatch.setattr(duplicates, "PART_KEYS", 200)
+    monkeypatch.setattr(sources, "BLOCK_BYTES", 3000)
+    monkeypatch.setattr(keys, "PART_KEYS", 200)
 
 
 def many(tmp_path: Path) -> None:
@@ -292,7 +296,7 @@ def test_the_number_of_workers_changes_nothing(prepare, tmp_path, small_blocks):
 def test_blocks_of_another_size_give_the_same_examples(prepare, tmp_path, monkeypatch):
     many(tmp_path)
     prepare(*NEAR, sources=["*.xz"], name="large")
-    monkeypatch.setattr(reading, "BLOCK_BYTES", 2000)
+    monkeypatch.setattr(sources, "BLOCK_BYTES", 2000)
     prepare(*NEAR, sources=["*.xz"], name="small")
     assert outputs(tmp_path / "large") == outputs(tmp_path / "small")
 
@@ -313,8 +317,8 @@ def test_ray_gives_the_same_bytes_on_two_workers(prepare, tmp_path, small_blocks
 def performed(monkeypatch):
     """The directories of the jobs that were done."""
     done = []
-    perform = engine.perform
-    monkeypatch.setattr(engine, "perform", lambda job: (done.append(f"{job.directory.parent.name}"), perform(job)))
+    perform = jobs.perform
+    monkeypatch.setattr(jobs, "perform", lambda job: (done.append(f"{job.directory.parent.name}"), perform(job)))
     return done
 
 
@@ -351,7 +355,7 @@ def test_a_failure_on_the_way_loses_nothing_that_is_done(prepare, tmp_path, smal
     prepare("data.workers=1", sources=["*.xz"], name="reference")
     total = performed.count("clean")
     performed.clear()
-    work = corpus.clean_job
+    work = clean.clean_job
     count = 0
 
     def failing(*arguments):
@@ -361,11 +365,11 @@ def test_a_failure_on_the_way_loses_nothing_that_is_done(prepare, tmp_path, smal
             raise OSError(28, "No space left on device")
         return work(*arguments)
 
-    monkeypatch.setattr(corpus, "clean_job", failing)
+    monkeypatch.setattr(clean, "clean_job", failing)
     with pytest.raises(OSError, match="No space"):
         prepare("data.workers=1", sources=["*.xz"])
     assert not (tmp_path / "prepared").exists()
-    monkeypatch.setattr(corpus, "clean_job", work)
+    monkeypatch.setattr(clean, "clean_job", work)
     performed.clear()
     prepare("data.workers=1", sources=["*.xz"])
     assert performed.count("clean") == total - 5
@@ -459,9 +463,9 @@ def _killed(directory: Path) -> dict:
 
 
 def test_a_worker_that_is_killed_is_said_with_the_way_out(tmp_path):
-    jobs = [Job(tmp_path / str(number), _killed, ()) for number in range(3)]
-    with engine.Processes(2) as pool, pytest.raises(ResourceError, match="workers=1"):
-        list(pool.run(jobs))
+    doomed = [Job(tmp_path / str(number), _killed, ()) for number in range(3)]
+    with jobs.Processes(2) as pool, pytest.raises(ResourceError, match="workers=1"):
+        list(pool.run(doomed))
     assert not multiprocessing.active_children()
 
 
@@ -510,6 +514,29 @@ def test_another_vocabulary_is_noticed(prepare, tmp_path):
     shutil.copytree(tmp_path / "v2", tmp_path / "v")
     second = prepare(f"data.vocabulary={tmp_path / 'v'}", sources=["a.txt"])
     assert first["vocabulary"]["sha256"] != second["vocabulary"]["sha256"]
+
+
+def test_what_has_changed_is_named_by_the_keys_of_the_config(prepare, tmp_path):
+    write(tmp_path / "a.txt", sentences(50))
+    write(tmp_path / "own.txt", ["行长\thang2 zhang3"])
+    settings = [
+        f"data.sources=[{tmp_path}/a.txt]",
+        f"data.prepared={tmp_path}/prepared",
+        f"data.readings={tmp_path}/own.txt",
+    ]
+    manifest = prepare(*settings)
+
+    def changed(*more: str) -> list[str]:
+        shares = ["data.valid_share=0.1", "data.test_share=0.1"]
+        return changes(manifest, fingerprint(load(config_path("tagger"), [*settings, *shares, *more])))
+
+    assert changed() == []
+    assert changed("data.max_length=128", "data.clean.min_hanzi=3") == [
+        "data.clean.min_letters: 2 -> 3",
+        "data.max_length: 64 -> 128",
+    ]
+    write(tmp_path / "own.txt", ["重庆\tchong qing"])
+    assert changed() == ["data.readings: its contents have changed"]
 
 
 def test_the_manifest_and_the_report_tell_the_same(prepare, tmp_path, invoke):
@@ -567,7 +594,7 @@ def test_dry_run_reads_the_head_of_each_file_and_writes_nothing(invoke, tmp_path
 
 def test_progress_says_how_far_how_fast_and_how_long(prepare, tmp_path, small_blocks, monkeypatch, capsys):
     many(tmp_path)
-    monkeypatch.setattr(corpus._Steps, "SECONDS", 0.0)
+    monkeypatch.setattr(Steps, "SECONDS", 0.0)
     prepare("data.workers=1", *NEAR, sources=["*.xz"])
     said = capsys.readouterr().err
     cleaning = [line for line in said.splitlines() if line.startswith("reading and cleaning: ")]

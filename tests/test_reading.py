@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from bmtool.data.tally import EXAMPLES_KEPT, Tally
 from bmtool.errors import DataError
-from bmtool.text import sources as reading
-from bmtool.text.sources import File
+from bmtool.text import sources
+from bmtool.text.decode import read_lines
+from bmtool.text.sources import File, expand
 
 LINES = ["第一行。", "second", "", "第四行"]
 CONTENT = "\n".join(LINES).encode()
@@ -25,7 +26,7 @@ PAIR = ("pinyin", "hanzi")
 
 def read(path, **options) -> tuple[list[str], Tally]:
     tally = Tally()
-    return [line for _, line in reading.read_lines(File(path, **options), tally)], tally
+    return [line for _, line in read_lines(File(path, **options), tally)], tally
 
 
 @pytest.mark.parametrize("suffix", PACK)
@@ -98,11 +99,11 @@ def test_expand(tmp_path):
     for name in ("b.txt", "a.txt", "deep/c.txt", ".hidden", ".git/config"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
-    assert [p.name for p in reading.expand(str(tmp_path))] == ["a.txt", "b.txt", "c.txt"]
-    assert [p.name for p in reading.expand(str(tmp_path / "*.txt"))] == ["a.txt", "b.txt"]
-    assert reading.expand("-") == [None]
+    assert [p.name for p in expand(str(tmp_path))] == ["a.txt", "b.txt", "c.txt"]
+    assert [p.name for p in expand(str(tmp_path / "*.txt"))] == ["a.txt", "b.txt"]
+    assert expand("-") == [None]
     with pytest.raises(DataError, match="nothing at"):
-        reading.expand(str(tmp_path / "*.csv"))
+        expand(str(tmp_path / "*.csv"))
 
 
 def test_jsonl_takes_text_or_the_pair_or_the_columns_named(tmp_path):
@@ -127,7 +128,7 @@ def test_csv_with_quotes_and_lines_inside_cells(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text('id,text\n1,"他说,""好""。\n第二行"\n2,尾\n', encoding="utf-8")
     tally = Tally()
-    found = list(reading.read_lines(File(path), tally))
+    found = list(read_lines(File(path), tally))
     assert found == [(f"{path}:3", '他说,"好"。 第二行'), (f"{path}:4", "尾")]
     assert tally.read == 2 and not tally.dropped
 
@@ -146,8 +147,8 @@ def test_csv_gives_back_what_a_csv_writer_wrote(cells):
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerows([["text", "n"], *([cell, 1] for cell in cells)])
     tally = Tally()
-    lines = list(reading._csv_lines(File(None), io.BytesIO(stream.getvalue().encode()), tally))
-    records = [json.loads(line) for line in lines if not line.startswith(reading.CONTINUED)]
+    lines = list(sources._csv_lines(File(None), io.BytesIO(stream.getvalue().encode()), tally))
+    records = [json.loads(line) for line in lines if not line.startswith(sources.CONTINUED)]
     assert [record["text"] for record in records] == cells
 
 
@@ -174,11 +175,11 @@ def test_any_bytes_are_read_and_every_line_is_accounted_for(tmp_path_factory, da
 
 
 def test_blocks_are_whole_lines_and_number_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(sources, "BLOCK_BYTES", 100)
     path = tmp_path / "a.txt"
     path.write_text("\n".join(f"line {n}" for n in range(200)))
-    blocks = list(reading.blocks(File(path), Tally()))
+    blocks = list(sources.blocks(File(path), Tally()))
     assert len(blocks) > 10
     assert b"\n".join(block.data for block in blocks) == path.read_bytes()
     assert all(f"line {block.first - 1}".encode() == block.data.split(b"\n")[0] for block in blocks)
-    assert sum(block.data.count(b"\n") + 1 for block in reading.blocks(File(path), Tally(), limit=30)) == 30
+    assert sum(block.data.count(b"\n") + 1 for block in sources.blocks(File(path), Tally(), limit=30)) == 30

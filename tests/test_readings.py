@@ -16,9 +16,9 @@ from bmtool.chinese.pinyin import read_syllables, read_toned, tokenise
 from bmtool.chinese.readings import Labeller, code_points, load_dictionary
 from bmtool.chinese.syllables import SYLLABLES
 from bmtool.errors import DataError
-from bmtool.tasks.pinyin2hanzi import data
+from bmtool.tasks.pinyin2hanzi import prepare as data
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, INPUTS, input_id
-from bmtool.text.cleaning import Text
+from bmtool.text.characters import Text
 
 LABELLER = Labeller()
 PHRASES = random.Random(0).sample(sorted(phrases_dict), 3000)

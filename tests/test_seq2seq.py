@@ -11,10 +11,11 @@ import torch
 from conftest import ROOT
 from torch import Tensor
 
+from bmtool.predict.backends import TorchBackend
 from bmtool.tasks.pinyin2hanzi import config
 from bmtool.tasks.pinyin2hanzi.model import build
 from bmtool.tasks.pinyin2hanzi.vocab import INPUTS, Vocabulary
-from bmtool.text.seq2seq.backend import TorchEncoderDecoder
+from bmtool.text.seq2seq.backend import Steps
 from bmtool.text.seq2seq.config import Rnn, Transformer
 from bmtool.text.seq2seq.decode import Constrained, Free, force, search
 from bmtool.text.seq2seq.model import EncoderDecoder
@@ -34,6 +35,10 @@ kinds = pytest.mark.parametrize("kind", list(KINDS))
 def made(kind: str, sources: int = SOURCES, targets: int = TARGETS) -> EncoderDecoder:
     torch.manual_seed(0)
     return EncoderDecoder(KINDS[kind], sources, targets).eval()
+
+
+def steps(model: EncoderDecoder, sources: int = SOURCES) -> Steps:
+    return Steps(TorchBackend(model.eval().graphs(sources)))
 
 
 def padded(*rows: list[int]) -> np.ndarray:
@@ -65,7 +70,7 @@ def test_learns_to_write_backwards(kind):
         (loss / count).backward()
         optimizer.step()
     every = np.array(list(itertools.product(range(FIRST, TARGETS), repeat=3)))
-    found = search(Free(TorchEncoderDecoder(model), every), beam=2, max_steps=6)
+    found = search(Free(steps(model, TARGETS), every), beam=2, max_steps=6)
     assert [ways[0].tokens for ways in found] == [tuple(row[::-1].tolist()) for row in every]
 
 
@@ -90,7 +95,7 @@ def test_loss_is_the_cross_entropy_of_the_steps_and_ignores_padding(kind):
 
 @kinds
 def test_what_a_free_search_finds_has_the_score_that_forcing_gives_it(kind):
-    backend, source = TorchEncoderDecoder(made(kind)), padded([4, 5, 6], [7, 8])
+    backend, source = steps(made(kind)), padded([4, 5, 6], [7, 8])
     for row, ways in enumerate(search(Free(backend, source), beam=4, max_steps=4)):
         for way in ways:
             target = np.array([[*way.tokens, END][:4]])
@@ -104,7 +109,7 @@ ALLOWED = np.array([[[4, 5, PAD], [6, PAD, PAD], [4, 5, 6]], [[5, 6, PAD], [PAD,
 
 @kinds
 def test_a_wide_constrained_search_is_every_target_that_is_allowed(kind):
-    backend, source = TorchEncoderDecoder(made(kind)), padded([4, 5, 6], [7])
+    backend, source = steps(made(kind)), padded([4, 5, 6], [7])
     found = search(Constrained(backend, source, ALLOWED), beam=20, max_steps=4)
     for row, ways in enumerate(found):
         choices = [[token for token in place if token != PAD] for place in ALLOWED[row].tolist()]
@@ -121,7 +126,7 @@ def test_a_wide_constrained_search_is_every_target_that_is_allowed(kind):
 
 @kinds
 def test_what_is_not_allowed_has_no_probability_and_does_not_end_the_scoring(kind):
-    stepper = Constrained(TorchEncoderDecoder(made(kind)), padded([4, 5, 6]), ALLOWED[:1])
+    stepper = Constrained(steps(made(kind)), padded([4, 5, 6]), ALLOWED[:1])
     log_p = force(stepper, np.array([[6, 6, 4]]))[0]
     assert log_p[0] == -np.inf and log_p[1] == 0.0 and np.isfinite(log_p[2])
 
@@ -129,20 +134,23 @@ def test_what_is_not_allowed_has_no_probability_and_does_not_end_the_scoring(kin
 @kinds
 def test_graphs_name_every_axis_that_changes(kind):
     model = made(kind)
-    graphs = [model.graphs(torch.ones(batch, length, dtype=torch.int64)) for batch, length in ((2, 5), (3, 7))]
-    for one, other in zip(*graphs):
-        assert one.axes == other.axes and one.outputs == other.outputs
-        for name, axes in one.axes.items():
-            shapes = one.example[name].shape, other.example[name].shape
-            assert len(axes) == len(shapes[0])
-            for axis, *sizes in zip(axes, *shapes):
-                assert sizes[0] == sizes[1] if axis == "written" else (sizes[0] != sizes[1]) == isinstance(axis, str)
-                assert isinstance(axis, str) or axis == sizes[0]
-    start, step = graphs[0]
-    state = dict(zip(start.outputs, start.module(*start.example.values())))
+    sizes = {"rows": 2, "length": 5, "written": 3}, {"rows": 3, "length": 7, "written": 4}
+    for graph in model.graphs(SOURCES):
+        one, other = (graph.example(size) for size in sizes)
+        assert list(one) == list(other) == list(graph.axes)
+        for name, axes in graph.axes.items():
+            assert len(axes) == one[name].ndim
+            for axis, *found in zip(axes, one[name].shape, other[name].shape):
+                assert found == ([size[axis] for size in sizes] if isinstance(axis, str) else [axis, axis]), (
+                    name,
+                    axis,
+                )
+    start, step = model.graphs(SOURCES)
+    state = dict(zip(start.outputs, start.module(*start.example(sizes[0]).values())))
     scores, *moved = step.module(torch.zeros(2, dtype=torch.int64), *state.values())
-    assert list(state) == list(step.example)[1:] and scores.shape == (2, TARGETS)
-    assert [f"next_{name}" for name in model.head.MOVING] == step.outputs[1:] and len(moved) == len(step.outputs) - 1
+    assert list(state) == list(step.axes)[1:] and scores.shape == (2, TARGETS)
+    assert step.outputs == ("scores", *(f"next_{name}" for name in model.head.MOVING))
+    assert len(moved) == len(step.outputs) - 1
 
 
 PARTS = {
@@ -177,7 +185,7 @@ def test_parameters_keep_the_names_that_stored_runs_have(kind):
 
 
 def test_searching_an_exported_model_needs_no_torch():
-    parts = "bmtool.text.seq2seq.decode, bmtool.text.seq2seq.onnx, bmtool.tasks.pinyin2hanzi.sequence"
-    code = f"import sys, {parts}; print(sorted({{'torch', 'onnx', 'pydantic'}} & set(sys.modules)))"
+    parts = "bmtool.text.seq2seq.decode, bmtool.text.seq2seq.backend, bmtool.tasks.pinyin2hanzi.sequence"
+    code = f"import sys, {parts}; print(sorted({{'torch', 'onnx'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout == "[]\n"

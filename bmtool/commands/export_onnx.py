@@ -8,10 +8,9 @@ from typing import Any
 from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.files import read_json, write_json
-from bmtool.commands.evaluate import measure
 from bmtool.commands.loading import restore
+from bmtool.commands.measuring import measure
 from bmtool.data.tally import Tally
-from bmtool.engine.checkpoint import Checkpoints
 from bmtool.errors import BadInput, DataError
 from bmtool.predict.examples import Example
 
@@ -54,7 +53,7 @@ def _metadata(run: Any, checkpoint: str, console: Console) -> dict[str, Any]:
     return {
         "task": info["task"], "run": run.path.resolve().name, "checkpoint": checkpoint, "data_hash": info["data_hash"],
         "bmtool": info["versions"]["bmtool"],
-        "validation": Checkpoints(run.path, console.warn).manifest(checkpoint)["metrics"],
+        "validation": run.checkpoints(console.warn).manifest(checkpoint)["metrics"],
         "metrics": read_json(evaluation)["metrics"] if evaluation.is_file() else {},
     }  # fmt: skip
 

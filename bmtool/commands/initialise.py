@@ -8,19 +8,19 @@ from torch import Tensor, nn
 
 from bmtool.base.console import Console
 from bmtool.config.schema import BaseConfig, Finetune
-from bmtool.engine.checkpoint import Checkpoints
 from bmtool.engine.run_dir import RunDir
+from bmtool.engine.task import Trained
 from bmtool.errors import ConfigError
 
 SHOWN = 40  # rows of the table; more are summed up
 
 
-def initialise(task: Any, config: BaseConfig, parent: RunDir, console: Console, announce: bool) -> None:
+def initialise(task: Trained, config: BaseConfig, parent: RunDir, console: Console, announce: bool) -> None:
     """Load the best weights of `parent` into `task` by name and shape, then freeze what `config.finetune` does not train.
 
     Raises ConfigError when nothing at all fits.
     """
-    checkpoints = Checkpoints(parent.path, console.warn)
+    checkpoints = parent.checkpoints(console.warn)
     name = checkpoints.best()
     given = checkpoints.weights(name)
     unfit = task.bound if _counts_otherwise(task, config, parent) else ()
@@ -40,7 +40,7 @@ def initialise(task: Any, config: BaseConfig, parent: RunDir, console: Console, 
         _show(console, fates, {**given, **wanted}, task.modules)
 
 
-def require_same_vocabulary(task: Any, config: BaseConfig, parent: RunDir) -> None:
+def require_same_vocabulary(task: Trained, config: BaseConfig, parent: RunDir) -> None:
     """ConfigError with the way out when `parent` counts otherwise all that this task could take from it."""
     if _counts_otherwise(task, config, parent) and set(task.bound) == set(task.modules):
         raise ConfigError(
@@ -49,7 +49,7 @@ def require_same_vocabulary(task: Any, config: BaseConfig, parent: RunDir) -> No
         )
 
 
-def _counts_otherwise(task: Any, config: BaseConfig, parent: RunDir) -> bool:
+def _counts_otherwise(task: Trained, config: BaseConfig, parent: RunDir) -> bool:
     """Whether `parent` is of the same task and has another vocabulary, or other classes."""
     info = parent.info()
     return info["task"] == config.task and info["vocabulary"] != task.identity.vocabulary

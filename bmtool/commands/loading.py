@@ -20,7 +20,7 @@ class Loaded:
     name: str
     entry: registry.Entry
     task: str
-    predictor: Any
+    predictor: Any  # a contract.Predictor, and more where the task's entry says so
     info: dict
     run: Any = None
 
@@ -79,20 +79,16 @@ def load_several(paths: Sequence[str | Path], warn: Callable[[str], None], weigh
 
 def restore(path: str | Path, warn: Callable[[str], None]) -> tuple[Any, Any, str]:
     """Run directory, task with its best weights, and the checkpoint's name."""
-    from bmtool.engine.checkpoint import Checkpoints
     from bmtool.engine.device import choose
     from bmtool.engine.run_dir import RunDir
 
     run = RunDir.open(path)
     config = run.config()
-    task = registry.find(config.task).load("task").open(config, run.assets)
-    checkpoints = Checkpoints(run.path, warn)
+    task = registry.find(config.task).load("task").of(config).open(config, run.assets)
+    checkpoints = run.checkpoints(warn)
     name = checkpoints.best()
-    weights = checkpoints.weights(name)
     device = choose(config.train.model_copy(update={"device": "auto", "precision": "fp32"})).device
-    for part, module in task.modules.items():
-        module.load_state_dict({key: weights[f"{part}.{key}"] for key in module.state_dict()})
-        module.to(device).eval()
+    task.restore(checkpoints.weights(name), device)
     return run, task, name
 
 

@@ -42,7 +42,7 @@ def predict(
     for flag, path in (pictures or {}).items():
         if not read:
             raise DataError("nothing to draw: no input could be read")
-        console.say(f"wrote {getattr(loaded.predictor, flag)(read, Path(path))}")
+        console.say(f"wrote {loaded.predictor.draw(flag, read, Path(path))}")
     if failed:
         raise DataError(f"{len(failed)} of the inputs could not be read: {', '.join(failed[:5])}")
 

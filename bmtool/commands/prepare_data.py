@@ -1,6 +1,9 @@
 """`prepare-data`: raw sources to what training reads."""
 
+import hashlib
+import json
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +12,16 @@ from bmtool.base.console import Console
 from bmtool.base.files import read_json
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
+from bmtool.engine import distributed
+from bmtool.engine.run_dir import RunDir
 from bmtool.errors import DataError
-from bmtool.text import report as text_report
 
 DRY_LINES = 10_000
 
 
 def _report(manifest: dict) -> Any:
     """What prints and draws a manifest of this kind."""
-    if manifest.get("kind") != "images":
-        return text_report
-    from bmtool.images import report as images_report
-
-    return images_report
+    return import_module(f"bmtool.{manifest.get('kind', 'text')}.report")
 
 
 def prepare_data(config: str | Path, overrides: list[str] | None = None) -> dict:
@@ -50,6 +50,58 @@ def prepare(loaded: BaseConfig) -> dict:
     return manifest
 
 
+def make_current(config: BaseConfig, run: RunDir) -> None:
+    """Before training: prepare what is not prepared yet, or was from other files or with other settings, and say what changed.
+
+    A run that was begun goes on with the data it began with. Of several processes each would prepare, so they must find it done:
+    DataError with the command to run.
+    """
+    console = Console(speaks=distributed.rank() == 0)
+    changed = _changed(config, console)
+    if changed == []:
+        return
+    if changed and run.began_with(config.data.prepared):
+        console.say(
+            f"{', '.join(changed)}: {run.path} goes on with the data that it began with; for a run on the new data: --set run=DIR"
+        )
+        return
+    if distributed.world_size() > 1:
+        why = f"is not what the configuration asks for ({', '.join(changed)})" if changed else "is not prepared yet"
+        raise DataError(f"{config.data.prepared} {why}: run `bmtool prepare-data CONFIG` first, with the same --set")
+    if changed:
+        console.say(f"{', '.join(changed)}: preparing again")
+    prepare(config)
+
+
+def _changed(config: BaseConfig, console: Console) -> list[str] | None:
+    """A line for each thing that is another than when the data were prepared; None when they were not.
+
+    DataError when they differ and cannot be made again, because their sources are gone.
+    """
+    entry, prepared = registry.find(config.task), Path(config.data.prepared)
+    if not (prepared / "manifest.json").is_file():
+        return None
+    if not entry.has("changed"):
+        return []
+    changed = entry.load("changed")
+    try:
+        return changed(config)
+    except DataError as gone:
+        if differing := changed(config, sources=False):
+            raise DataError(
+                f"{prepared} was prepared otherwise ({', '.join(differing)}) and cannot be prepared again: {gone}"
+            ) from gone
+        console.say(f"{gone}; {prepared}, which was prepared with the same settings, is used")
+        return []
+
+
+def fingerprint(prepared: Path) -> str:
+    """sha256, in hex, of what prepared data depend on: settings and sources."""
+    manifest = read_json(prepared / "manifest.json")
+    depends = {key: manifest.get(key) for key in ("format", "recipe", "fingerprint")}
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
+
+
 def dry_run(config: str | Path, overrides: list[str] | None = None) -> None:
     """Print what would be read and kept of the first DRY_LINES lines of every file; write nothing."""
     loaded = load(config, overrides)
@@ -57,7 +109,7 @@ def dry_run(config: str | Path, overrides: list[str] | None = None) -> None:
         data = loaded.data.model_copy(update={"prepared": str(Path(folder) / "prepared")})
         trial = loaded.model_copy(update={"data": data})
         manifest = registry.find(loaded.task).load("prepare")(trial, Console(), limit=DRY_LINES)
-    unit = "images" if manifest.get("kind") == "images" else "lines of each file"
+    unit = {"images": "images", "tables": "rows of each file"}.get(manifest.get("kind"), "lines of each file")
     print(f"the first {DRY_LINES:,} {unit}; nothing was written to {loaded.data.prepared}")
     for line in _report(manifest).lines(manifest):
         print(line)

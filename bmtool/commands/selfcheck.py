@@ -1,24 +1,31 @@
-"""`selfcheck resume`: prove on a user's own config that a killed training, started again, ends with the same weights."""
+"""`selfcheck resume`: prove on a user's own config that a killed training, started again, ends as the same run."""
 
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+import torch
+from torch.utils._pytree import tree_leaves
 
 from bmtool.base.console import Console
 from bmtool.base.files import sha256
 from bmtool.config.load import load
 from bmtool.engine.checkpoint import WEIGHTS
+from bmtool.engine.run_dir import RunDir
 from bmtool.errors import BmtoolError
 
 STEPS, SAVE_EVERY = 6, 2
+VALIDATE_EVERY = 4
+LAST = f"step-{STEPS:08d}"
 PATIENCE_S = 300.0  # for the first checkpoint of the training that will be killed
 
 
 def resume(config: str, *, parent: str | None = None, overrides: list[str] | None = None) -> None:
-    """Train STEPS steps at once; train again, kill -9 in between, go on with loader workers; compare every byte of the weights.
+    """Train STEPS steps at once; train again, kill -9 in between, go on with loader workers; compare all that does not tell the time.
 
     Raises BmtoolError (exit 1) when they differ: that is a bug.
     """
@@ -33,13 +40,49 @@ def resume(config: str, *, parent: str | None = None, overrides: list[str] | Non
         stopped_at = _run_and_kill(_command(start, killed, overrides, workers=0), killed)
         console.say(f"3/3  started again from {stopped_at}, with 2 loader workers")
         _run(_command(start, killed, overrides, workers=2))
-        last = f"step-{STEPS:08d}"
-        digests = [sha256(run / "checkpoints" / last / WEIGHTS) for run in (whole, killed)]
-    if digests[0] != digests[1]:
-        raise BmtoolError(
-            f"resume is NOT exact for {config}: weights after step {STEPS} differ ({digests[0][:12]}, {digests[1][:12]})"
-        )
-    console.say(f"resume is exact: the weights after step {STEPS} are the same bit for bit (sha256 {digests[0][:12]})")
+        different = list(differences(whole, killed))
+        digest = sha256(whole / "checkpoints" / LAST / WEIGHTS)[:12]
+    if different:
+        raise BmtoolError(f"resume is NOT exact for {config}: after step {STEPS} {', '.join(different)} differ")
+    console.say(
+        f"resume is exact: after step {STEPS} weights (sha256 {digest}), optimizers, the best checkpoint and metrics are the same"
+    )
+
+
+def differences(whole: Path, killed: Path) -> Iterator[str]:
+    """What is not the same in two runs; bit for bit, but for what tells the time."""
+    one, other = (_Ended(path) for path in (whole, killed))
+    if one.weights != other.weights:
+        yield f"the weights ({one.weights[:12]}, {other.weights[:12]})"
+    if not one.has_same_state(other):
+        yield "the state of the training (optimizers, live weights beside an average)"
+    if one.best != other.best:
+        yield f"the best checkpoints ({one.best}, {other.best})"
+    if one.metrics != other.metrics:
+        yield "metrics.jsonl"
+
+
+class _Ended:
+    """A run after its last step."""
+
+    def __init__(self, path: Path):
+        run = RunDir(path)
+        self.checkpoints = run.checkpoints(lambda message: None)
+        self.weights, self.best = sha256(path / "checkpoints" / LAST / WEIGHTS), self.checkpoints.best()
+        self.metrics = [{key: value for key, value in event.items() if not _tells_time(key)} for event in run.events()]
+
+    def has_same_state(self, other: "_Ended") -> bool:
+        ours, theirs = (tree_leaves(ended.checkpoints.state(LAST)["trainer"]) for ended in (self, other))
+        return len(ours) == len(theirs) and all(map(_is_same, ours, theirs))
+
+
+def _tells_time(key: str) -> bool:
+    return key == "elapsed_s" or key.endswith("_per_s")
+
+
+def _is_same(ours: object, theirs: object) -> bool:
+    both = isinstance(ours, torch.Tensor) and isinstance(theirs, torch.Tensor)
+    return torch.equal(ours, theirs) if both else ours == theirs
 
 
 def _command(start: list[str], run: Path, overrides: list[str] | None, workers: int) -> list[str]:
@@ -48,6 +91,7 @@ def _command(start: list[str], run: Path, overrides: list[str] | None, workers: 
         f"run={run}",
         f"train.stop_after={STEPS}",
         f"train.save_every={SAVE_EVERY}",
+        f"train.validate_every={VALIDATE_EVERY}",
         f"train.workers={workers}",
     ]
     return [sys.executable, "-m", "bmtool", *start, *(part for setting in settings for part in ("--set", setting))]

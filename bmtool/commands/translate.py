@@ -13,7 +13,6 @@ from bmtool.predict.values import Text
 
 WORDS_SHOWN, WORD_SHOWN = 5, 40
 CHOICES = 9  # that interactive mode offers, a digit each
-EXPLAINED = 5  # candidates of a position
 
 
 def load(model: str | Path) -> Loaded:
@@ -36,14 +35,15 @@ def translate(  # noqa: PLR0913
     """
     loaded = load(model)
     given = dict(options or {})
-    if as_json and getattr(loaded.predictor, "weighs", False):
+    if as_json and loaded.predictor.weighs:
         given.setdefault("alternatives", True)
     asked = options_of(loaded, given)
     for first, name, lines in chunks(texts, input_file):
         for number, (line, value) in enumerate(zip(lines, _answered(loaded, lines, asked)), start=first):
             print(json.dumps(record(loaded, line, value), ensure_ascii=False) if as_json else _shown(value), flush=True)
             if explain:
-                _explain(loaded, line, asked)
+                for shown in loaded.predictor.explained(line, asked):
+                    print(shown, flush=True)
             if value.unread:
                 warn(f"{name}:{number}: no pinyin, kept as it is: {_listing(list(value.unread))}")
 
@@ -62,19 +62,6 @@ def _answered(loaded: Loaded, lines: list[str], options: Any) -> list[Text]:
 
 def _shown(value: Text) -> str:
     return "\t".join(text for text, _ in value.n_best)
-
-
-def _explain(loaded: Loaded, line: str, options: Any) -> None:
-    """A line for each hanzi: how likely each candidate is with the rest as it stands, and what the n-grams, the reading and the network
-    say of it, in nats. ConfigError for a model that cannot say."""
-    if not getattr(loaded.predictor, "weighs", False):
-        raise ConfigError("this model has no candidates to compare: --explain needs a tagger")
-    for position in loaded.predictor.alternatives(loaded.predictor.translate([line], options)[0]):
-        shown = "  ".join(
-            f"{c.text} {c.probability:.3f} ({c.ngram:.1f} {c.reading:+.1f} {c.network:+.1f})"
-            for c in position["candidates"][:EXPLAINED]
-        )
-        print(f"    {position['pinyin']:7}{position['text']}   {shown}")
 
 
 def _listing(words: list[str]) -> str:

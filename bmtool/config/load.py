@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -217,18 +217,24 @@ def _real_path(data: Any, loc: tuple) -> Path_:
 
 def _known_keys(schema: type[BaseModel], data: Any, path: Path_) -> list[str]:
     """The keys that the section at `path` takes."""
+    is_name = False  # whether the next part is a user's own name for a section, or the number of one
     for part in path:
         data = data[part]
-        if isinstance(part, int):  # an item of the list whose model was found before
+        if is_name or isinstance(part, int):  # its model was found before
+            is_name = False
             continue
-        models = list(_models(schema.model_fields[part].annotation)) if part in schema.model_fields else []
-        chosen = [
-            m for m in models if len(models) == 1 or data.get("kind") in get_args(m.model_fields["kind"].annotation)
-        ]
+        annotation = schema.model_fields[part].annotation if part in schema.model_fields else None
+        is_name = get_origin(annotation) is dict
+        models = list(_models(annotation))
+        chosen = models if len(models) == 1 else [m for m in models if data.get("kind") in _kinds(m)]
         if not chosen:
             return []
         schema = chosen[0]
     return list(schema.model_fields)
+
+
+def _kinds(model: type[BaseModel]) -> tuple[str, ...]:
+    return get_args(model.model_fields["kind"].annotation)
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -3,9 +3,9 @@
 Units are in the names: `*_steps` are optimizer steps, `*_tokens` are real (unpadded) model inputs.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 
 class Section(BaseModel):
@@ -14,10 +14,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Optim(Section):
-    name: Literal["adamw", "adam", "sgd", "adagrad", "rmsprop", "muon"] = (
-        "adamw"  # muon: hidden matrices; adamw for the rest
-    )
+class OptimSettings(Section):
+    # muon: hidden matrices; adamw for the rest
+    name: Literal["adamw", "adam", "sgd", "adagrad", "rmsprop", "muon"] = "adamw"
     lr: float = Field(1e-3, gt=0)
     betas: list[float] = Field([0.9, 0.98], min_length=2, max_length=2)  # adam, adamw and what muon leaves to it
     momentum: float = Field(0.0, ge=0, lt=1)  # sgd and rmsprop
@@ -27,13 +26,34 @@ class Optim(Section):
     clip_norm: float = Field(1.0, ge=0)  # 0 switches clipping off
 
 
+class Optim(OptimSettings):
+    """A phase of training (a GAN has two) may have settings of its own; those it does not give are those of all."""
+
+    phases: dict[str, OptimSettings] = {}
+
+    def of(self, phase: str) -> OptimSettings:
+        return self.phases.get(phase, self)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _phases_begin_with_what_is_for_all(cls, given: Any) -> Any:
+        if not (isinstance(given, dict) and isinstance(given.get("phases"), dict)):
+            return given
+        common = {key: value for key, value in given.items() if key != "phases"}
+        try:
+            OptimSettings.model_validate(common)
+        except ValidationError:  # said once, of the section itself
+            return given
+        phases = given["phases"].items()
+        return given | {"phases": {name: common | own if isinstance(own, dict) else own for name, own in phases}}
+
+
 class Schedule(Section):
     name: Literal["constant", "linear", "cosine", "exponential", "step", "inverse_sqrt", "plateau", "wsd"] = "cosine"
     warmup_steps: int = Field(0, ge=0)
     final: float = Field(0.01, ge=0, le=1)  # linear, cosine, exponential, wsd: the last rate as a share of lr
-    decay_steps: int = Field(
-        1000, ge=1
-    )  # wsd (warmup, stable, decay): the last steps, over which the rate falls linearly
+    # wsd (warmup, stable, decay): the last steps, over which the rate falls linearly
+    decay_steps: int = Field(1000, ge=1)
     step_every: int = Field(1000, ge=1)  # step: multiply by `factor` every so many steps
     factor: float = Field(0.5, gt=0, lt=1)  # step and plateau
     plateau_patience: int = Field(2, ge=1)  # plateau: validations without a better figure before a reduction
@@ -50,6 +70,7 @@ class Train(Section):
     deterministic: bool = False
     compile: bool = False
     ema: float = Field(0.0, ge=0, lt=1)  # decay of the moving average of the weights; 0 switches it off
+    best: str | None = None  # the validation figure that decides which checkpoint is best; null: the task's own
     validate_every: int = Field(500, ge=1)
     save_every: int = Field(500, ge=1)
     log_every: int = Field(50, ge=1)
@@ -69,12 +90,10 @@ class Finetune(Section):
     train: Literal["all", "head"] | list[str] = "all"  # everything, the head, or parameters whose names start so
     last_blocks: int | None = Field(None, ge=1)  # with train: head, also the last N blocks of the backbone
     lr_scale: dict[str, float] = {}  # parameter-name prefix -> factor on the learning rate
-    layer_decay: float = Field(
-        1.0, gt=0, le=1
-    )  # each block further from the head learns at this share of the rate of the one above
-    unfreeze_every: int | None = Field(
-        None, ge=1
-    )  # steps after which one more block, from the head down, begins to learn
+    # Each block further from the head learns at this share of the rate of the one above.
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    # Steps after which one more block, from the head down, begins to learn.
+    unfreeze_every: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
     def _blocks_go_with_head(self):

@@ -2,9 +2,19 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from bmtool.config.schema import Section, Train
+
+
+def _renamed(section: Any, names: dict[str, str]) -> Any:
+    """A section as given, with old names of keys replaced by those of today."""
+    if not isinstance(section, dict):
+        return section
+    for old, new in names.items():
+        if old in section and new in section:
+            raise ValueError(f"{old} is the old name of {new}: give one of them")
+    return {names.get(key, key): value for key, value in section.items()}
 
 
 class SourceSpec(Section):
@@ -12,7 +22,11 @@ class SourceSpec(Section):
     domain: str = ""  # what the report groups by; empty: the file's name
     weight: float = Field(1.0, gt=0, le=100)  # how often each training sentence is written; 0.5 keeps every second one
     cap: int | None = Field(None, ge=1)  # sentences at most from each file: a fixed random choice
-    columns: list[str] = Field([])  # of csv, tsv, jsonl, parquet; empty: the task's own pair of columns, else "text"
+    columns: list[str] = Field([])  # of csv, tsv, jsonl, parquet; empty: the task's own columns, else "text"
+    target: list[str] = Field(
+        []
+    )  # of the columns, those that are kept as they are; empty: those that the task calls so
+    measured: str = ""  # of the columns, the one that filters measure; empty: the last that is no target
     encoding: str = "utf-8"  # of text files; gb18030 reads GBK and GB 2312
 
     @field_validator("encoding")
@@ -25,6 +39,21 @@ class SourceSpec(Section):
         if newline != b"\n":
             raise ValueError(f"{name} does not end lines with one byte: convert the files (iconv -t utf-8)")
         return name
+
+    @model_validator(mode="after")
+    def _columns_fit_together(self):
+        if (self.target or self.measured) and not self.columns:
+            raise ValueError("target and measured are names of columns: give `columns` too")
+        if repeated := [name for name in self.columns if self.columns.count(name) > 1]:
+            raise ValueError(f"columns names {repeated[0]} twice")
+        for name in [*self.target, *([self.measured] if self.measured else [])]:
+            if name not in self.columns:
+                raise ValueError(f"{name} is none of the columns {', '.join(self.columns)}")
+        if self.measured in self.target:
+            raise ValueError(f"{self.measured} cannot be both a target and measured: targets are kept as they are")
+        if self.columns and set(self.columns) <= set(self.target):
+            raise ValueError("all columns are targets: one must be left that is measured")
+        return self
 
 
 def _as_source(value: Any) -> Any:
@@ -44,19 +73,36 @@ class Clean(Section):
     simplify: bool = False  # traditional to simplified characters; needs `pip install 'bmtool[text]'`
     mask: bool = False  # URLs, e-mail addresses, phone and identity-card numbers become <URL> <EMAIL> <PHONE> <ID>
     boilerplate: bool = True  # drop short lines such as "copyright", "share", "scan the code"
-    sentences: bool = True  # cut lines into sentences
-    min_hanzi: int = Field(2, ge=0)  # of a sentence
+    sentences: bool = True  # cut lines into sentences; of letters other than hanzi by the rules for any language
+    letters: Literal["hanzi", "latin", "any"] = (
+        "hanzi"  # what min_letters and min_letters_share count; any: of any script
+    )
+    min_letters: int = Field(2, ge=0)  # of a sentence; was called min_hanzi
     max_characters: int = Field(1000, ge=1)  # of a sentence
-    min_hanzi_share: float = Field(0.3, ge=0, le=1)  # of a sentence's characters, white space aside
+    min_letters_share: float = Field(
+        0.3, ge=0, le=1
+    )  # of a sentence's characters, white space aside; was min_hanzi_share
     max_repeats: int = Field(8, ge=0)  # of one character in a row; 0: any number
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names(cls, section: Any) -> Any:
+        return _renamed(section, {"min_hanzi": "min_letters", "min_hanzi_share": "min_letters_share"})
 
 
 class Duplicates(Section):
     exact: bool = True
-    near: bool = False  # MinHash over hanzi n-grams (Broder 1997); needs `pip install 'bmtool[text]'`
+    near: bool = False  # MinHash over n-grams of hanzi or words (Broder 1997); needs `pip install 'bmtool[text]'`
     threshold: float = Field(0.8, gt=0, le=1)  # near: Jaccard similarity of the two sets of n-grams
     ngram: int = Field(3, ge=1, le=10)
-    min_hanzi: int = Field(10, ge=1)  # near: shorter sentences are left to `exact`
+    min_units: int = Field(
+        10, ge=1
+    )  # near: hanzi or words; shorter sentences are left to `exact`; was called min_hanzi
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names(cls, section: Any) -> Any:
+        return _renamed(section, {"min_hanzi": "min_units"})
 
 
 class TextTrain(Train):
@@ -66,7 +112,9 @@ class TextTrain(Train):
 class TextData(Section):
     sources: list[Source] = Field(min_length=1)
     prepared: str  # directory that prepare-data writes and training reads
-    protected: list[str] = Field([])  # evaluation files: nothing that shares 20 hanzi in a row with them is kept
+    protected: list[str] = Field(
+        []
+    )  # evaluation files: nothing that shares 20 hanzi or 10 words in a row with them is kept
     clean: Clean = Clean()
     duplicates: Duplicates = Duplicates()
     split_by: Literal["sentence", "line", "file"] = "sentence"  # what stays together; chosen by a hash of it

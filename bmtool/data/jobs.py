@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain, islice
 from multiprocessing import get_context, parent_process
@@ -31,7 +32,7 @@ Work = Callable[..., dict]  # (directory, *arguments) -> facts, which can be JSO
 
 @dataclass(frozen=True)
 class Job:
-    """`directory` is where the result goes; `depends` was what its name was made of."""
+    """`directory` is where the result goes; its name is made of all that the result depends on."""
 
     directory: Path
     work: Work
@@ -144,7 +145,9 @@ def _start_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    parent_process().join()
+    parent = parent_process()
+    assert parent is not None  # a worker has one
+    parent.join()
     os._exit(1)
 
 
@@ -202,4 +205,4 @@ def _perform_item(item: dict) -> dict:
     return {"done": True}
 
 
-ENGINES = {"processes": Processes, "ray": Ray}
+ENGINES: dict[str, Callable[[int], AbstractContextManager[Engine]]] = {"processes": Processes, "ray": Ray}

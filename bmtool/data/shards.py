@@ -40,7 +40,8 @@ def assemble(directory: Path, split: str, parts: list[Path]) -> None:
 
 
 def _groups(split: str, parts: list[Path]) -> Iterator[list[Path]]:
-    group, held = [], 0
+    group: list[Path] = []
+    held = 0
     for part in parts:
         size = int(np.load(part / f"{split}.lengths.npy").sum())
         if group and held + size > SHARD_TOKENS:

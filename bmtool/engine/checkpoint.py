@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bmtool.base.files import fsync, read_json, sha256, write_json, write_text
+from bmtool.engine import upgrades
 from bmtool.errors import DataError, ResourceError
 
 WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
@@ -22,31 +23,51 @@ Warn = Callable[[str], None]
 
 
 class Checkpoints:
-    """The checkpoints of one run directory."""
+    """The checkpoints of one run directory; `renamed` are figures that have another name now (`RunDir.checkpoints` knows)."""
 
-    def __init__(self, run: Path, warn: Warn):
-        self.directory, self.warn = run / "checkpoints", warn
+    def __init__(self, run: Path, warn: Warn, renamed: upgrades.Names | None = None):
+        self.directory, self.warn, self.renamed = run / "checkpoints", warn, renamed or {}
 
     def save(self, name: str, weights: dict[str, Tensor], state: dict, metrics: dict[str, float]) -> None:
         """Write one checkpoint under `name`; an interrupted or failed write leaves nothing behind under that name."""
-        target, working = self.directory / name, self.directory / f".{name}.tmp"
+        working = self._aside(name)
         shutil.rmtree(working, ignore_errors=True)
         try:
             working.mkdir(parents=True)
-            save_file({key: value.detach().cpu().contiguous() for key, value in weights.items()}, working / WEIGHTS)
-            torch.save(state, working / STATE)
-            for part in (WEIGHTS, STATE):
-                fsync(working / part)
-            files = {part: sha256(working / part) for part in (WEIGHTS, STATE)}
-            write_json(working / MANIFEST, {"format": 1, "step": state["step"], "metrics": metrics, "sha256": files})
-            shutil.rmtree(target, ignore_errors=True)
-            working.rename(target)
-            fsync(self.directory)
+            self._write(working, weights, state, metrics)
+            self._put(working, name)
         except Exception as error:
             shutil.rmtree(working, ignore_errors=True)
             raise _as_resource_error(error, self.directory) from error
         if name.startswith("step-"):
             write_text(self.directory / "last", name + "\n")
+
+    def _write(self, working: Path, weights: dict[str, Tensor], state: dict, metrics: dict[str, float]) -> None:
+        save_file({key: value.detach().cpu().contiguous() for key, value in weights.items()}, working / WEIGHTS)
+        torch.save(state, working / STATE)
+        for part in (WEIGHTS, STATE):
+            fsync(working / part)
+        files = {part: sha256(working / part) for part in (WEIGHTS, STATE)}
+        facts = {"format": upgrades.FORMAT, "step": state["step"], "metrics": metrics, "sha256": files}
+        write_json(working / MANIFEST, facts)
+
+    def _put(self, working: Path, name: str) -> None:
+        """Rename what was written; a checkpoint that had the name steps aside in one step, too."""
+        self._remove(name)
+        working.rename(self.directory / name)
+        fsync(self.directory)
+
+    def _aside(self, name: str) -> Path:
+        """Where a checkpoint is written, or waits to be deleted: nobody takes it for one."""
+        return self.directory / f".{name}.tmp"
+
+    def _remove(self, name: str) -> None:
+        """Delete a checkpoint so that at no time half of it stands under its name."""
+        going = self.directory / f".{name}.old.tmp"
+        shutil.rmtree(going, ignore_errors=True)
+        if (self.directory / name).exists():
+            (self.directory / name).rename(going)
+            shutil.rmtree(going, ignore_errors=True)
 
     def mark_best(self, name: str) -> None:
         write_text(self.directory / "best", name + "\n")
@@ -56,7 +77,8 @@ class Checkpoints:
         return sorted(path.name for path in self.directory.glob("step-*") if path.is_dir())
 
     def manifest(self, name: str) -> dict:
-        return read_json(self.directory / name / MANIFEST)
+        """Its step, its validation figures by the names of today, and the sha256 of its files."""
+        return upgrades.manifest(read_json(self.directory / name / MANIFEST), self.renamed)
 
     def problem(self, name: str) -> str | None:
         """Why a checkpoint cannot be used; None if it is whole."""
@@ -103,13 +125,16 @@ class Checkpoints:
         return load_file(self.directory / name / WEIGHTS)
 
     def state(self, name: str) -> dict[str, Any]:
-        return torch.load(self.directory / name / STATE, map_location="cpu", weights_only=True)
+        saved = torch.load(self.directory / name / STATE, map_location="cpu", weights_only=True)
+        return upgrades.state(saved, self.renamed)
 
     def prune(self, *, keep_last: int, best: list[str]) -> None:
-        """Delete step checkpoints that are neither among the newest `keep_last` nor in `best`."""
+        """Delete step checkpoints that are neither among the newest `keep_last` nor in `best`, and what a killed process left behind."""
         for name in self.names()[:-keep_last]:
             if name not in best:
-                shutil.rmtree(self.directory / name)
+                self._remove(name)
+        for left in self.directory.glob(".*.tmp"):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _as_resource_error(error: Exception, directory: Path) -> Exception:

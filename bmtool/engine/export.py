@@ -23,14 +23,15 @@ from bmtool.errors import DataError, ExportMismatch
 from bmtool.measure.meter import is_lower_better
 from bmtool.predict.assets import pack
 from bmtool.predict.backends import Arrays, Backend, TorchBackend
+from bmtool.predict.contract import Predictor
 from bmtool.predict.exported import FORMAT, KEY, Exported, open_model
 
 TOLERANCE = 1e-3  # on the outputs of graphs and on probabilities, pixels and the like, float32
 PROBES = 24
 CALIBRATION = 128  # samples that ranges of activations are taken from
 
-Open = Callable[[Exported], Any]  # an opened file -> its predictor
-Judge = Callable[[Any], dict[str, float]]  # a predictor -> the figures of an evaluation on samples
+Open = Callable[[Exported], Predictor]  # an opened file -> its predictor
+Judge = Callable[[Predictor], dict[str, float]]  # a predictor -> the figures of an evaluation on samples
 
 
 def write(  # noqa: PLR0913
@@ -125,7 +126,7 @@ def _kept_if_good(path: Path) -> Iterator[Path]:
 # --- float32: the same outputs, the same answers ---
 
 
-def _parity(graphs: Sequence[Graph], exported: Backend, ours: Any, theirs: Any) -> dict[str, Any]:
+def _parity(graphs: Sequence[Graph], exported: Backend, ours: Predictor, theirs: Predictor) -> dict[str, Any]:
     worst, compared = 0.0, 0
     if all(graph.name != "step" for graph in graphs):  # a step has no state of its own: its answers are compared
         for graph in (graph for graph in graphs if not graph.part):
@@ -163,7 +164,7 @@ def _distance(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float((np.abs(ours[finite] - theirs[finite]) / scale).max(initial=0.0))
 
 
-def _answers(ours: Any, theirs: Any) -> tuple[float, int]:
+def _answers(ours: Predictor, theirs: Predictor) -> tuple[float, int]:
     """Largest distance of answers to the predictor's probes, together and alone; how many were compared."""
     probes = ours.probes(PROBES)
     expected = ours.predict(probes)
@@ -206,7 +207,7 @@ def _recorded(task: Task, graphs: Sequence[Graph], samples: Sequence[Any]) -> di
     return {name: np.concatenate(values) for name, values in recorder.kept.items()}
 
 
-def _int8(allowed: Allowed, ours: Any, theirs: Any, judge: Judge | None) -> dict[str, Any]:
+def _int8(allowed: Allowed, ours: Predictor, theirs: Predictor, judge: Judge | None) -> dict[str, Any]:
     if allowed.figure is None or judge is None:
         probes = ours.probes(PROBES)
         mean = float(np.mean([a.distance(b) for a, b in zip(ours.predict(probes), theirs.predict(probes))]))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 import torch
 from torch import Tensor, nn
 
-from bmtool.config.schema import Optim, Schedule
+from bmtool.config.schema import OptimSettings, Schedule
 
 
 def sparse_parameters(modules: Iterable[nn.Module]) -> set[Tensor]:
@@ -28,8 +28,8 @@ class Optimizers:
     """The optimizers of one phase: for dense parameters, for tables with sparse rows, and for hidden matrices where Muon is wanted."""
 
     def __init__(
-        self, named: dict[str, Tensor], modules: Collection[nn.Module], settings: Optim, lr_scale: dict[str, float]
-    ):
+        self, named: dict[str, Tensor], modules: Collection[nn.Module], settings: OptimSettings, lr_scale: dict[str, float]
+    ):  # fmt: skip
         """Updates the parameters `named`, which belong to `modules`."""
         self.settings = settings
         sparse = sparse_parameters(modules)
@@ -108,7 +108,7 @@ def _groups(scaled: list[tuple[float, Tensor]], lr: float, weight_decay: float) 
     return list(groups.values())
 
 
-def _dense(groups: list[dict], settings: Optim) -> torch.optim.Optimizer:
+def _dense(groups: list[dict], settings: OptimSettings) -> torch.optim.Optimizer:
     betas = tuple(settings.betas)
     match settings.name:
         case "adamw" | "muon":
@@ -128,7 +128,7 @@ def _muon(groups: list[dict]) -> torch.optim.Optimizer:
     return torch.optim.Muon(groups, adjust_lr_fn="match_rms_adamw")
 
 
-def _sparse(groups: list[dict], settings: Optim) -> torch.optim.Optimizer:
+def _sparse(groups: list[dict], settings: OptimSettings) -> torch.optim.Optimizer:
     """SGD and Adagrad take sparse rows themselves; for the others SparseAdam updates the moments of the rows it meets."""
     for group in groups:
         del group["weight_decay"]

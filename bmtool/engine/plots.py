@@ -1,5 +1,6 @@
 """PNG curves of a run's metrics.jsonl."""
 
+import io
 from pathlib import Path
 
 import matplotlib
@@ -8,10 +9,11 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
+from bmtool.base.files import write_bytes
+
 
 def curves(events: list[dict], directory: Path) -> list[Path]:
     """One PNG a figure: training and validation values over the steps. Returns the files written."""
-    directory.mkdir(parents=True, exist_ok=True)
     series: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for event in events:
         for name, value in event.items():
@@ -29,6 +31,8 @@ def _curve(figure: str, parts: dict[str, list[tuple[int, float]]], path: Path) -
     axes.grid(alpha=0.3)
     if len(parts) > 1:
         axes.legend()
-    canvas.savefig(path, dpi=120)
+    drawn = io.BytesIO()
+    canvas.savefig(drawn, dpi=120)
     plt.close(canvas)
+    write_bytes(path, drawn.getvalue())
     return path

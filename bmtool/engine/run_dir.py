@@ -18,9 +18,9 @@ import bmtool
 from bmtool.base.files import lock, read_json, write_bytes, write_json, write_text
 from bmtool.config import load
 from bmtool.config.schema import BaseConfig
+from bmtool.engine import upgrades
+from bmtool.engine.checkpoint import Checkpoints
 from bmtool.errors import ConfigError, DataError
-
-FORMAT = 1
 
 
 class RunDir:
@@ -34,22 +34,36 @@ class RunDir:
     def open(cls, path: str | Path) -> "RunDir":
         """An existing run; DataError when there is none at `path`."""
         run = cls(path)
-        if not (run.path / "run.json").is_file():
+        if not run.exists:
             raise DataError(f"{path} is not a run directory (no run.json): train one with `bmtool pretrain CONFIG`")
-        if (found := run.info().get("format")) != FORMAT:
-            raise DataError(f"{path} has run format {found}, this bmtool reads {FORMAT}")
+        if (found := run.info().get("format")) not in upgrades.READS:
+            known = " and ".join(map(str, upgrades.READS))
+            raise DataError(
+                f"{path} has run format {found}, this bmtool reads {known}: install the version that made it"
+            )
         return run
 
+    @property
+    def exists(self) -> bool:
+        """Whether a training has begun here; what a killed one left before that is written again."""
+        return (self.path / "run.json").is_file()
+
     def info(self) -> dict:
-        return read_json(self.path / "run.json")
+        return upgrades.info(read_json(self.path / "run.json"))
 
     def config(self) -> BaseConfig:
         return load.load(self.path / "config.yaml")
 
+    def checkpoints(self, warn: Callable[[str], None]) -> Checkpoints:
+        return Checkpoints(self.path, warn, self._renamed())
+
+    def _renamed(self) -> upgrades.Names:
+        return upgrades.renamed(self.config().model_dump()) if self.exists else {}
+
     def prepared(self) -> Path:
         """Where the run's prepared data lie: as its config says, from here or from where it was trained. DataError when they are gone."""
         asked = Path(self.config().data.prepared)
-        places = [asked] + ([Path(where)] if (where := self.info().get("prepared")) else [])
+        places = list(dict.fromkeys([asked, Path(self.info()["prepared"] or asked)]))
         found = [place for place in places if (place / "manifest.json").is_file()]
         if not found:
             looked = ", ".join(map(str, places))
@@ -67,6 +81,10 @@ class RunDir:
             else f"{place} has changed since {self.path} was trained"
         )
 
+    def began_with(self, prepared: str | Path) -> bool:
+        """Whether a run is here that was begun with these prepared data, as they are."""
+        return self.exists and self.info()["data_hash"] == _data_hash(Path(prepared))
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the directory for one training; ResourceError when another process has it."""
@@ -75,27 +93,39 @@ class RunDir:
             yield
 
     def begin(self, config: BaseConfig, facts: dict, assets: Callable[[], dict[str, str | bytes]]) -> None:
-        """Describe a new run, or check that an existing one is the same; ConfigError lists the keys that differ."""
-        if (self.path / "run.json").is_file():
-            self._same(config, facts)
-        else:
-            for name, contents in assets().items():
-                (write_text if isinstance(contents, str) else write_bytes)(self.assets / name, contents)
-            write_json(self.path / "run.json", {"format": FORMAT, "task": config.task} | facts | environment())
-        write_text(self.path / "config.yaml", load.dump(config))
+        """Describe a new run, or check that an existing one is the same; ConfigError lists the keys that differ.
 
-    def _same(self, config: BaseConfig, facts: dict) -> None:
-        info = self.info()
-        if info.get("task") != config.task:
+        run.json comes last: a directory without it is no run yet, and is begun anew.
+        """
+        if self.exists:
+            self.require_same(config, facts)
+            info = self.info()
+            unsaid = {key: facts[key] for key in upgrades.UNKNOWN if info[key] is None}
+            described = info | unsaid | {"prepared": facts["prepared"]}  # data may have moved meanwhile
+        else:
+            self.keep(assets())
+            described = {"task": config.task} | facts | environment()
+        write_text(self.path / "config.yaml", load.dump(config))
+        write_json(self.path / "run.json", described | {"format": upgrades.FORMAT})
+
+    def keep(self, files: dict[str, str | bytes]) -> None:
+        """Write files into the assets."""
+        for name, contents in files.items():
+            (write_text if isinstance(contents, str) else write_bytes)(self.assets / name, contents)
+
+    def require_same(self, config: BaseConfig, facts: dict | None = None) -> None:
+        """ConfigError that lists what differs when another run than that of `config` (and of `facts`, once they are known) is here."""
+        if not self.exists:
+            return
+        info = RunDir.open(self.path).info()
+        if info["task"] != config.task:
             raise ConfigError(
-                f"{self.path} is a run of task {info.get('task')!r}, not {config.task!r}: choose another with --set run=DIR"
+                f"{self.path} is a run of task {info['task']!r}, not {config.task!r}: choose another with --set run=DIR"
             )
         changed = load.differences(self.config(), config)
-        changed += [
-            f"{key}: {info.get(key)!r} -> {facts[key]!r}"
-            for key in ("data_hash", "parent")
-            if info.get(key) != facts[key]
-        ]
+        if facts is not None:
+            both = ((key, info[key], facts[key]) for key in ("data_hash", "parent"))
+            changed += [f"{key}: {old!r} -> {new!r}" for key, old, new in both if old != new]
         if changed:
             listing = "\n".join(f"  {line}" for line in changed)
             raise ConfigError(
@@ -108,13 +138,13 @@ class RunDir:
             stream.write(json.dumps(values) + "\n")
 
     def events(self) -> list[dict]:
-        """The lines of metrics.jsonl; a torn last line is passed over."""
+        """The lines of metrics.jsonl, figures by the names of today; a torn last line is passed over."""
         if not self.metrics.is_file():
             return []
-        out = []
+        out, names = [], self._renamed()
         for line in self.metrics.read_text(encoding="utf-8").splitlines():
             try:
-                out.append(json.loads(line))
+                out.append(upgrades.figures(json.loads(line), names))
             except ValueError:
                 continue
         return out

@@ -1,6 +1,6 @@
 """The contract between a task and the engine, on one page.
 
-The trainer and the exporter call nothing else; a task that keeps this contract trains, resumes, runs data-parallel, exports, is
+Training, fitting and exporting call nothing else; a task that keeps this contract trains, resumes, runs data-parallel, exports, is
 evaluated and served unchanged. What stands in the base classes is what most tasks do.
 """
 
@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from bmtool.config.schema import BaseConfig
+from bmtool.errors import DataError
 from bmtool.measure.meter import Meter
 from bmtool.nn.graph import Graph
 from bmtool.predict.backends import TorchBackend
+from bmtool.predict.contract import Predictor
 
 
 class Loss(NamedTuple):
@@ -30,6 +33,12 @@ class Best(NamedTuple):
 
     metric: str
     mode: str  # "min" or "max"
+
+    def is_better(self, value: float, than: float | None) -> bool:
+        """Whether a value improves on another; a number does on none and on NaN."""
+        if than is None or np.isnan(than):
+            return not np.isnan(value)
+        return value < than if self.mode == "min" else value > than
 
 
 class Allowed(NamedTuple):
@@ -73,6 +82,12 @@ class Task:
     config: BaseConfig
     identity: Identity  # of a fresh one
     int8: ClassVar[Allowed]
+    fitted: ClassVar[bool]  # set by the two kinds below: whether `fit` makes the model, or gradient steps do
+
+    @classmethod
+    def of(cls, config: Any) -> "type[Task]":
+        """The class for a configuration: another one where some models of a task are trained and others are fitted."""
+        return cls
 
     @classmethod
     def fresh(cls, config: Any) -> "Task":
@@ -84,6 +99,10 @@ class Task:
         """For a run that predicts, from its `assets` directory alone."""
         raise NotImplementedError
 
+    def restore(self, tensors: Mapping[str, Tensor], device: torch.device) -> None:
+        """Take over what a checkpoint holds, to predict with it on `device`. DataError when something is missing."""
+        raise NotImplementedError
+
     def about(self) -> dict[str, Any]:
         """All that a predictor needs to know besides weights and files, as JSON; it is an export's metadata."""
         raise NotImplementedError
@@ -92,12 +111,16 @@ class Task:
         """What is exported, and what the predictor runs; none for a fitted task that computes with arrays alone."""
         raise NotImplementedError
 
-    def predictor(self) -> Any:
+    def predictor(self) -> Predictor:
         """Raw input to values, independent of batch size and padding; the same code behind every command."""
         raise NotImplementedError
 
     def assets(self) -> dict[str, str | bytes]:
         """File name -> contents of what makes a run directory self-contained: vocabularies, labels, tables. Asked for once a run."""
+        return {}
+
+    def settle(self) -> dict[str, str | bytes]:
+        """Files that join the assets once training is over, asked for with the best weights: what is chosen on the validation split."""
         return {}
 
     def packed(self) -> dict[str, bytes]:
@@ -111,17 +134,17 @@ class Task:
 class Trained(Task):
     """A task with weights that are learned by gradient steps."""
 
+    fitted: ClassVar = False
     modules: dict[str, nn.Module]  # every weight that is saved; a shared encoder is called `backbone` in every task
-    helpers: Mapping[str, nn.Module] = {}  # frozen networks that the loss uses: moved to the device, never saved
+    # Frozen networks that the loss uses: the trainer moves them to the device and fixes them; they are never saved.
+    helpers: Mapping[str, nn.Module] = {}
     phases: ClassVar[Mapping[str, tuple[str, ...]]]  # phase -> modules updated in it, in turn; one phase but for a GAN
     best: ClassVar[Best]
     unit: ClassVar[str]  # of throughput: "tokens", "images", "rows"
-    bound: ClassVar[
-        tuple[str, ...]
-    ] = ()  # modules whose weights mean nothing under another vocabulary or other classes
-    pretrained: bool = (
-        False  # whether the modules start with weights of elsewhere, so that finetuning needs no parent run
-    )
+    # Modules whose weights mean nothing under another vocabulary or other classes.
+    bound: ClassVar[tuple[str, ...]] = ()
+    # Whether the modules start with weights of elsewhere, so that finetuning needs no parent run.
+    pretrained: bool = False
     core_parameters: int | None = None  # weights of the dense core, where they say more than all do
 
     def batches(self, split: str, seed: int | None) -> Batches:
@@ -146,18 +169,39 @@ class Trained(Task):
     def backend(self) -> TorchBackend:
         return TorchBackend(self.graphs())
 
+    def restore(self, tensors: Mapping[str, Tensor], device: torch.device) -> None:
+        for part, module in self.modules.items():
+            names = {key: f"{part}.{key}" for key in module.state_dict()}
+            if missing := [name for name in names.values() if name not in tensors]:
+                raise DataError(
+                    f"the checkpoint holds no {missing[0]}: it is of another model than its config.yaml says"
+                )
+            module.load_state_dict({key: tensors[name] for key, name in names.items()})
+            module.to(device).eval()
+
 
 class Fitted(Task):
-    """A task that counts, solves or hands over to a library; its run holds arrays, never a pickle."""
+    """A task that counts, solves or hands over to a library; its run holds arrays, never a pickle.
+
+    Its config is a `BaseConfig` of whose `train`, `optim`, `schedule` and `finetune` nothing applies: they are left as they are.
+    """
+
+    fitted: ClassVar = True
 
     def fit(self, say: Callable[[str], None]) -> Iterator[dict[str, float]]:
-        """Work, yielding figures as they come (`valid/...`); afterwards `arrays` holds the result."""
+        """Work, yielding figures as they come (`train/...`, `valid/...`); afterwards `arrays` holds the result.
+
+        A signal may stop it anywhere; it is then done again from its start.
+        """
         raise NotImplementedError
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What the run keeps."""
+        """What the run keeps: numbers of any shape by name."""
         raise NotImplementedError
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """Take over what `arrays` gave."""
         raise NotImplementedError
+
+    def restore(self, tensors: Mapping[str, Tensor], device: torch.device) -> None:
+        self.load({name: tensor.numpy() for name, tensor in tensors.items()})

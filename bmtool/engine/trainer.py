@@ -29,13 +29,14 @@ from bmtool.errors import ResourceError
 
 
 class Stepped(NamedTuple):
-    """What one optimizer step did: per phase the mean loss and gradient norm, and how much data it read."""
+    """What one optimizer step did: per phase the mean loss and gradient norm, and how much data all processes read."""
 
     step: int
     losses: dict[str, float]
     grad_norms: dict[str, float]
     rate_factor: float
     tokens: int
+    examples: int
     elapsed_s: float
 
 
@@ -56,24 +57,13 @@ class Trainer:
             module.to(device.device)
             if config.train.compile:
                 module.compile()
+        for helper in task.helpers.values():
+            helper.to(device.device).eval().requires_grad_(False)
         self.named = {
             f"{name}.{key}": p for name, module in task.modules.items() for key, p in module.named_parameters()
         }
         self._stages = stages(task.modules)
-        scales = {
-            name: prefix_scale(name, config.finetune.lr_scale) * config.finetune.layer_decay**depth
-            for depth, names in enumerate(self._stages)
-            for name in names
-        }
-        self.optimizers = {
-            phase: Optimizers(
-                {key: p for key, p in self.named.items() if key.split(".")[0] in names},
-                task.modules.values(),
-                config.optim,
-                scales,
-            )
-            for phase, names in task.phases.items()
-        }
+        self.optimizers = self._optimizers()
         sparse = sparse_parameters(task.modules.values())
         self._buffers = {
             f"{name}.{key}": b for name, module in task.modules.items() for key, b in module.named_buffers()
@@ -81,6 +71,20 @@ class Trainer:
         self.average = MovingAverage(self.named, self._buffers, sparse, config.train.ema) if config.train.ema else None
         self._train_batches = task.batches("train", config.seed)
         self._valid_batches = task.batches("valid", None)
+
+    def _optimizers(self) -> dict[str, Optimizers]:
+        """Those of each phase, for the parameters of its modules, with the rates that their depth and names ask for."""
+        settings, scales = self.config.finetune, {}
+        for depth, names in enumerate(self._stages):
+            for name in names:
+                scales[name] = prefix_scale(name, settings.lr_scale) * settings.layer_decay**depth
+        return {
+            phase: Optimizers(
+                {key: p for key, p in self.named.items() if key.split(".")[0] in parts},
+                self.task.modules.values(), self.config.optim.of(phase), scales,
+            )
+            for phase, parts in self.task.phases.items()
+        }  # fmt: skip
 
     # -- training -----------------------------------------------------------------------------------------------------
 
@@ -100,8 +104,8 @@ class Trainer:
                 self.average.update(self.step)
             losses = {phase: loss for phase, (loss, _) in done.items()}
             norms = {phase: norm for phase, (_, norm) in done.items()}
-            tokens = sum(batch.tokens for batch in micro) * self.world
-            yield Stepped(self.step, losses, norms, factor, tokens, time.perf_counter() - began)
+            tokens, examples = (self.world * sum(counts) for counts in zip(*((b.tokens, b.size) for b in micro)))
+            yield Stepped(self.step, losses, norms, factor, tokens, examples, time.perf_counter() - began)
 
     def _unfreeze(self) -> None:
         """Gradual unfreezing (Howard and Ruder 2018): so many stages, from the head down, learn at this step."""

@@ -36,6 +36,10 @@ class Batch:
     # [B, C, H, W] in 0 .. 1
     paired: Tensor | None = None
 
+    @property
+    def size(self) -> int:
+        return self.tokens
+
     def to(self, device: torch.device) -> "Batch":
         return replace(self, **{name: _moved(value, device) for name, value in vars(self).items()})
 
@@ -62,17 +66,17 @@ class PixelBatches:
         examples = self._order[position]
         pixels, key = self._images.pixels(examples), (self._order.seed or 0, position)
         if self._images.kind != "label":
-            return self._with_targets(pixels, self._images.targets(examples), key)
+            return self._with_targets(pixels, examples, key)
         labels = torch.from_numpy(self._images.labels[examples].astype(np.int64))
         if self._augment is None:
             return Batch(as_tensor(pixels), labels, len(examples))
         return Batch(*self._augment(pixels, labels, key), len(examples))
 
-    def _with_targets(self, pixels: np.ndarray, targets: list[Target], key: tuple[int, int]) -> Batch:
-        images = as_tensor(pixels) if self._augment is None else None
-        if self._augment is not None:
-            images, targets = self._augment.together(pixels, targets, key)
-        return collate(images, targets)
+    def _with_targets(self, pixels: np.ndarray, examples: np.ndarray, key: tuple[int, int]) -> Batch:
+        targets = self._images.targets(examples)
+        if self._augment is None:
+            return collate(as_tensor(pixels), targets)
+        return collate(*self._augment.together(pixels, targets, key))
 
 
 def collate(images: Tensor, targets: list[Target]) -> Batch:

@@ -6,27 +6,26 @@ looked like, for `fingerprint.changes`), the numbers of the images of each split
 `labels.json` and `manifest.json`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from bmtool.base.files import read_json, write_json
 from bmtool.config.image import ImageData
 from bmtool.data.replacing import making, put, require_own
-from bmtool.data.tally import Tally
-from bmtool.errors import ConfigError, DataError
+from bmtool.errors import DataError
 from bmtool.images import pictures
 from bmtool.images.decoding import SPLITS
-from bmtool.images.fingerprint import FORMAT, fingerprint, is_readable
+from bmtool.images.fingerprint import FORMAT, changes, fingerprint, is_readable, setting_changes
 from bmtool.images.labels import load_labels, require_classes
-from bmtool.images.sources import items, load
+from bmtool.images.sources import items
 from bmtool.images.steps import make
 from bmtool.images.targets import Reader, Target
 
 __all__ = [
-    "SPLITS", "Example", "Images", "folder_examples", "load_labels", "prepare", "read_manifest", "require_classes", "split_examples",
+    "SPLITS", "Images", "load_labels", "prepare", "read_manifest", "require_classes",
 ]  # fmt: skip
 
 FILES = frozenset({
@@ -68,6 +67,12 @@ def _same(target: Path, fingerprint: str) -> dict | None:
     return manifest if is_readable(manifest) and manifest.get("fingerprint") == fingerprint else None
 
 
+def changed(config: Any, *, sources: bool = True) -> list[str]:
+    """What of the prepared images is another than `config.data` asks for; see `registry.PARTS`."""
+    manifest = read_json(Path(config.data.prepared) / "manifest.json")
+    return changes(manifest, config.data) if sources else setting_changes(manifest, config.data)
+
+
 # --- reading ---
 
 
@@ -107,44 +112,6 @@ class Images:
     def names(self) -> list[str]:
         every = self._names()
         return [every[number] for number in self.numbers.tolist()]
-
-
-class Example(NamedTuple):
-    name: str
-    pixels: np.ndarray  # uint8 [H, W, C]
-    label: int  # -1: none
-
-
-def split_examples(prepared: str, split: str) -> Iterator[Example]:
-    """The images of a split in stored order."""
-    images = Images(prepared, split)
-    for number, name in enumerate(images.names()):
-        yield Example(name, images.pixels(np.array([number]))[0], int(images.labels[number]))
-
-
-def folder_examples(path: Path, unit: str, predictor: Any) -> tuple[Iterator[Example], Tally]:
-    """Examples from class folders or a .csv of path,label, as `predictor` takes them, and the tally that fills as they are read.
-
-    With `predictor.labels`, images of other classes are left out and counted.
-    """
-    if unit != "sentence":
-        raise ConfigError("--unit is for text")
-    listed = items(ImageData(source=str(path), prepared=""))
-    labels = getattr(predictor, "labels", None) or sorted({item.label for item in listed if item.label})
-    number_of, tally = {label: number for number, label in enumerate(labels)}, Tally()
-
-    def read() -> Iterator[Example]:
-        for item in listed:
-            tally.read += 1
-            if item.label not in number_of:
-                tally.drop("a class that the model does not know", item.name, item.label or "")
-                continue
-            try:
-                yield Example(item.name, load(item, predictor.size, predictor.channels), number_of[item.label])
-            except pictures.BadImage as error:
-                tally.drop(str(error), item.name)
-
-    return read(), tally
 
 
 def read_manifest(path: Path) -> dict:

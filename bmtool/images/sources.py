@@ -192,7 +192,7 @@ def _pairs(images: Path, targets: Path, field: str) -> list[Item]:
 
 def _files(root: Path) -> list[Path]:
     """Images below a folder. DataError when two differ in their suffix only: one would stand for both."""
-    found = sorted(p for p in root.rglob("*") if p.suffix.lower() in pictures.SUFFIXES and p.is_file())
+    found = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     stems = sorted(path.with_suffix("") for path in found)
     if twice := next((a for a, b in pairwise(stems) if a == b), None):
         raise DataError(f"{twice}: several images of this name, with different endings: keep one")

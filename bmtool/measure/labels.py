@@ -7,6 +7,7 @@ import numpy as np
 
 from bmtool.measure import calibration, ranking
 from bmtool.measure.bootstrap import ratio
+from bmtool.measure.decision import Decision
 from bmtool.measure.meter import Totals
 from bmtool.measure.report import Measured
 
@@ -18,14 +19,17 @@ class LabelMeter:
     """`said` are probabilities [B, classes], `truth` class numbers [B].
 
     `auc` is the mean over the classes, one against the rest; so is `average_precision`, but of two classes it is that of `positive`.
+    The class that is given is the likeliest, or what `decision` says.
     """
 
     names: ClassVar = (
         "accuracy", "top5_accuracy", "macro_precision", "macro_recall", "macro_f1", "auc", "average_precision", "loss", "ece",
     )  # fmt: skip
 
-    def __init__(self, labels: list[str], columns: int = 1, positive: int | None = None):
-        self.labels, self.columns = labels, columns
+    def __init__(
+        self, labels: list[str], columns: int = 1, *, positive: int | None = None, decision: Decision | None = None
+    ):
+        self.labels, self.columns, self.decision = labels, columns, decision
         self.positive = 1 if positive is None and len(labels) == 2 else positive
         self._totals = Totals(4, columns)  # examples, right, right among TOP, nats
         self._calibration = Totals(calibration.WIDTH, columns)
@@ -35,15 +39,18 @@ class LabelMeter:
 
     def add(self, said: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> None:
         rows = np.arange(len(said))
-        given, chance = said.argmax(axis=1), said[rows, truth]
+        likeliest, given, chance = said.argmax(axis=1), self._given(said), said[rows, truth]
         right, rank = given == truth, (said > chance[:, None]).sum(axis=1)
         nats = -np.log(np.maximum(chance, 1e-12))
         self._totals.add(np.stack([np.ones(len(said)), right, rank < TOP, nats], axis=1), weight)
-        self._calibration.add(calibration.rows(said.max(axis=1), right), weight)
+        self._calibration.add(calibration.rows(said.max(axis=1), likeliest == truth), weight)
         for number, (classes, counted) in enumerate(((truth, rows), (given, rows), (truth[right], rows[right]))):
             np.add.at(self._counts[number], classes, weight[counted])
         self._truth.append(truth.astype(np.int64))
         self._said.append(said.astype(np.float32))
+
+    def _given(self, said: np.ndarray) -> np.ndarray:
+        return said.argmax(axis=1) if self.decision is None else self.decision.given(said)
 
     def state(self) -> list[np.ndarray]:
         truth, said = self._joined()
@@ -114,7 +121,7 @@ class LabelMeter:
         truth, said = self._joined()
         present = np.flatnonzero(self._counts[0, :, 0])
         matrix = np.zeros((len(self.labels), len(self.labels)), np.int64)
-        np.add.at(matrix, (truth, said.argmax(axis=1)), 1)
+        np.add.at(matrix, (truth, self._given(said)), 1)
         curves = {self.labels[number]: curve for number, curve in areas.curves.items()}
         return Measured(
             examples=self.examples,

@@ -11,7 +11,20 @@ import numpy as np
 
 # Figures of which less is better; of all others more is.
 LOWER = frozenset(
-    {"loss", "perplexity", "cer", "ece", "mse", "mae", "rmse", "frechet", "kernel_distance", "token_loss"}
+    {
+        "loss",
+        "perplexity",
+        "cer",
+        "ece",
+        "mse",
+        "mae",
+        "rmse",
+        "frechet",
+        "kernel_distance",
+        "token_loss",
+        "cost",
+        "cost_at_half",
+    }
 )
 
 

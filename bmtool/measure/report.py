@@ -106,7 +106,7 @@ def _interval(values: np.ndarray | None, baseline: np.ndarray | None) -> str:
     if values is None:
         return ""
     f = figure(values)
-    text = f"{show(f.value)} ({show(f.low)} - {show(f.high)})"
+    text = show(f.value) + (f" ({show(f.low)} - {show(f.high)})" if np.isfinite(f.low) else "")
     if baseline is None:
         return text
     d = difference(values, baseline)

@@ -7,6 +7,7 @@ import numpy as np
 
 from bmtool.config.options import Top
 from bmtool.errors import DataError
+from bmtool.measure.decision import Decision
 from bmtool.measure.labels import LabelMeter
 from bmtool.measure.report import Measured
 from bmtool.predict.examples import Example
@@ -25,9 +26,15 @@ class Classifier(Protocol):
         ...
 
 
-def likeliest(labels: Sequence[str], probabilities: np.ndarray, options: Top) -> list[Labels]:
-    """The `top` likeliest classes of each row."""
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, : options.top]
+def likeliest(
+    labels: Sequence[str], probabilities: np.ndarray, options: Top, decision: Decision | None = None
+) -> list[Labels]:
+    """The `top` likeliest classes of each row; with a `decision` on two classes, the one that it gives before the other."""
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    if decision is not None:
+        given = decision.given(probabilities)
+        order = np.stack([given, 1 - given], axis=1)
+    order = order[:, : options.top]
     return [Labels(tuple((labels[c], float(p[c])) for c in best)) for best, p in zip(order, probabilities)]
 
 
@@ -35,8 +42,10 @@ class Ensemble:
     """The weighted mean of the probabilities of several classifiers that tell the same classes apart; each reads inputs in its own way."""
 
     def __init__(self, members: Sequence[Classifier], weights: Sequence[float]):
-        """DataError unless all know the same classes, in whatever order."""
+        """DataError unless all know the same classes, in whatever order, and give the likeliest."""
         first = members[0]
+        if any(getattr(member, "decision", None) is not None for member in members):
+            raise DataError("models that decide by costs cannot be averaged: each has a threshold of its own")
         for member in members[1:]:
             if different := set(first.labels) ^ set(member.labels):
                 raise DataError(
@@ -67,7 +76,10 @@ class Evaluation:
 
     def __init__(self, predictor: Classifier, columns: int):
         self.predictor = predictor
-        self.meter = LabelMeter(predictor.labels, columns, getattr(predictor, "positive", None))
+        self.decision = getattr(predictor, "decision", None)
+        self.meter = LabelMeter(
+            predictor.labels, columns, positive=getattr(predictor, "positive", None), decision=self.decision
+        )
         self._number = {label: number for number, label in enumerate(predictor.labels)}
 
     def read(self, example: Example) -> Any:
@@ -87,8 +99,8 @@ class Evaluation:
         said = self.predictor.probabilities([example.read for example in examples])
         truth = np.array([self._number[example.truth] for example in examples])
         self.meter.add(said, truth, weight)
-        for example, p, true in zip(examples, said, truth):
-            given = int(p.argmax())
+        chosen = said.argmax(axis=1) if self.decision is None else self.decision.given(said)
+        for example, p, true, given in zip(examples, said, truth, chosen.tolist()):
             self.note(example, given == true, float(p[given]), self.predictor.labels[given])
             yield {
                 "input": example.name, "reference": example.truth, "prediction": self.predictor.labels[given],

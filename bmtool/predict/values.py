@@ -24,7 +24,7 @@ class Value(Protocol):
 
 @dataclass(frozen=True)
 class Labels:
-    """Classes with their probabilities, likeliest first."""
+    """Classes with their probabilities, the one that is given first: the likeliest, or what a decision by costs says."""
 
     classes: tuple[tuple[str, float], ...]
 

@@ -7,7 +7,13 @@ from pathlib import Path
 from bmtool.base.files import write_text
 
 HINTS = {"not UTF-8": " (if it is GBK, name the source as {path: ..., encoding: gb18030})"}
+OTHER_LETTERS = " (for text in other letters than hanzi: data.clean.letters: latin, or any)"
 LISTED = 20  # sources that the console names one by one
+
+
+def hint(reason: str) -> str:
+    """What to do when nothing is left for this reason."""
+    return OTHER_LETTERS if reason.endswith(" hanzi") else HINTS.get(reason, "")
 
 
 def write(directory: Path, manifest: dict) -> Path:
@@ -110,6 +116,8 @@ def _table(title: str, heading: str, counts: Counter) -> Iterator[str]:
 
 def _vocabulary(manifest: dict) -> Iterator[str]:
     facts = manifest.get("vocabulary", {})
+    if not facts:
+        return
     yield from (
         "",
         "## Vocabulary",

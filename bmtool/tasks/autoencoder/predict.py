@@ -33,7 +33,7 @@ class Autoencoder(ImageReader):
         errors = np.square(made - np.stack(images) / np.float32(255)).reshape(len(images), -1).mean(axis=1)
         return [Vector("code", code, {"mse": float(error)}) for code, error in zip(codes, errors)]
 
-    def explain(self, inputs: Sequence[tuple[str, np.ndarray]], path: Path) -> Path:
+    def draw(self, picture: str, inputs: Sequence[tuple[str, np.ndarray]], path: Path) -> Path:
         """A sheet of the images, each beside what is made of it."""
         pixels = np.stack([image for _, image in inputs])
         return pictures.save(beside(pixels, pictures.as_pixels(self.run(pixels)[1])), path)

@@ -48,7 +48,7 @@ class Generator:
     def predict(self, seeds: Sequence[int], options: Options = Options()) -> list[Picture]:
         return [Picture(image, {"brightness": float(image.mean())}) for image in (self.make(seeds) if seeds else [])]
 
-    def output(self, inputs: Sequence[tuple[str, int]], path: Path) -> Path:
+    def draw(self, picture: str, inputs: Sequence[tuple[str, int]], path: Path) -> Path:
         """A sheet of the images of all seeds."""
         made = pictures.as_pixels(self.make([number for _, number in inputs]))
         return pictures.save(pictures.sheet(made, min(8, len(inputs))), path)

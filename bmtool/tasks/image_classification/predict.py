@@ -45,7 +45,7 @@ class Classifier(ImageReader):
     def predict(self, images: Sequence[np.ndarray], options: Options = Options()) -> list[Labels]:
         return likeliest(self.labels, self.probabilities(images), options)
 
-    def explain(self, inputs: Sequence[tuple[str, np.ndarray]], path: Path) -> Path:
+    def draw(self, picture: str, inputs: Sequence[tuple[str, np.ndarray]], path: Path) -> Path:
         """A sheet of the images with what spoke for the likeliest class in red (Grad-CAM). ConfigError for an exported model."""
         if self.heat is None:
             raise ConfigError("--explain needs gradients: name the run instead of its .onnx file")

@@ -204,6 +204,16 @@ class Translator:
         """Whether the model has candidates to compare: a tagger has, an encoder-decoder has not."""
         return hasattr(self.model, "weigh")
 
+    def explained(self, line: str, options: Options) -> Iterator[str]:
+        """A line for each hanzi: how likely each candidate is with the rest as it stands, and what the n-grams, the reading and the
+        network say of it, in nats."""
+        for position in self.alternatives(self.translate([line], options)[0]):
+            shown = "  ".join(
+                f"{c.text} {c.probability:.3f} ({c.ngram:.1f} {c.reading:+.1f} {c.network:+.1f})"
+                for c in position["candidates"][:EXPLAINED]
+            )
+            yield f"    {position['pinyin']:7}{position['text']}   {shown}"
+
     def alternatives(self, translation: Translation) -> list[dict]:
         """For every hanzi of the best text its place in the line, its syllable, and what could stand there, likeliest first."""
         if not self.weighs:
@@ -286,7 +296,8 @@ class _Vote:
 
     def log_probabilities(self, sources: list[list[int]], references: list[list[str | None]]) -> list[np.ndarray]:
         each = [member.log_probabilities(sources, references) for member in self.members]
-        return [np.logaddexp.reduce([p + w for p, w in zip(found, self.weights)]) for found in zip(*each)]
+        with np.errstate(invalid="ignore"):  # NaN stands under copies
+            return [np.logaddexp.reduce([p + w for p, w in zip(found, self.weights)]) for found in zip(*each)]
 
 
 def combine(translators: Sequence[Translator], weights: Sequence[float]) -> Translator:

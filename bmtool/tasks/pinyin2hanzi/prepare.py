@@ -18,33 +18,24 @@ from bmtool.chinese import variants
 from bmtool.chinese.hanzi import hanzi_mask
 from bmtool.chinese.pinyin import COPY_CLASSES, VERSION, WORD, Token, copy_class, tokenise_pinyin
 from bmtool.chinese.readings import labeller, load_dictionary
-from bmtool.config.text import Clean
 from bmtool.data.shards import Shards
 from bmtool.data.tally import Tally
 from bmtool.errors import DataError
 from bmtool.tasks.pinyin2hanzi import report, vocab
 from bmtool.tasks.pinyin2hanzi.config import Config, Data
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, INPUTS, Vocabulary, input_id
-from bmtool.text import corpus
-from bmtool.text.cleaning import Text, clean_block
-from bmtool.text.corpus import Counts, Encoded, TextTask
-from bmtool.text.duplicates import mix
-from bmtool.text.sources import File, blocks, decode
+from bmtool.text import prepared, recipe
+from bmtool.text.characters import Text
+from bmtool.text.keys import mix
+from bmtool.text.prepare import prepare as prepare_text
+from bmtool.text.sources import File
+from bmtool.text.task import Counts, Encoded, TextTask
 
+NAME = "pinyin2hanzi"
 FIELDS = ("source", "hanzi", "tone")
 PAIR = ("pinyin", "hanzi")
 UNCERTAIN = "uncertain reading"
 GUESSED = 8  # added to the tone of a hanzi of several readings that no phrase settles
-# Measuring takes text as it is: nothing but what makes characters comparable.
-_AS_IS = Clean(
-    html=False,
-    markdown=False,
-    boilerplate=False,
-    min_hanzi=0,
-    min_hanzi_share=0.0,
-    max_repeats=0,
-    max_characters=1 << 20,
-)
 
 
 # --- sentences to numbers ---
@@ -85,7 +76,7 @@ def encode(  # noqa: PLR0913
     variant_share: float,
     drop_uncertain: bool,
 ) -> Encoded:
-    """Sentences, or pairs of pinyin and hanzi with a tab between them, as numbers. See `corpus.TextTask.encode`."""
+    """Sentences, or pairs of pinyin and hanzi with a tab between them, as numbers. See `TextTask`."""
     if not sentences:
         empty = np.empty(0, np.int64)
         return Encoded(
@@ -193,15 +184,31 @@ def count(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def prepare(config: Config, console: Any, limit: int | None = None) -> dict:
-    """Write the prepared data set that `config.data` describes and return its manifest; see `corpus.prepare`."""
-    return corpus.prepare(config.data, text_task(config.data), console, limit)
+    """Write the prepared data set that `config.data` describes and return its manifest; see `text.prepare`."""
+    return prepare_text(config.data, text_task(config.data), console, limit)
+
+
+def fingerprint(config: Config) -> dict | None:
+    """What the prepared data depends on, to be compared with a manifest by `text.recipe.changes`."""
+    return recipe.fingerprint(config.data, text_task(config.data))
+
+
+def changed(config: Config, *, sources: bool = True) -> list[str]:
+    """What of the prepared data is another than `config.data` asks for; see `registry.PARTS`."""
+    manifest = read_json(Path(config.data.prepared) / "manifest.json")
+    if not sources:
+        return recipe.setting_changes(manifest, config.data)
+    found = fingerprint(config)
+    if found is None:
+        raise DataError("data.sources: standard input cannot be read again")
+    return recipe.changes(manifest, found)
 
 
 def text_task(data: Data) -> TextTask:
     entries = tuple(load_dictionary(Path(data.readings)).items()) if data.readings else ()
     vocabulary = Vocabulary.load(Path(data.vocabulary)) if data.vocabulary else None
     settings = {
-        "entries": hashlib.sha256(repr(entries).encode()).hexdigest() if entries else None, "max_length": data.max_length,
+        "readings": hashlib.sha256(repr(entries).encode()).hexdigest() if entries else None, "max_length": data.max_length,
         "variant_share": data.variant_share, "drop_uncertain": data.drop_uncertain,
     }  # fmt: skip
     working = functools.partial(
@@ -213,7 +220,7 @@ def text_task(data: Data) -> TextTask:
     )
     finish = functools.partial(_finish, data=data, vocabulary=vocabulary)
     inputs = {"vocabulary": vocabulary.sha256 if vocabulary else None}
-    return TextTask("pinyin2hanzi", VERSION, PAIR, settings, inputs, working, count, finish)
+    return TextTask(NAME, VERSION, PAIR, settings, inputs, working, count, finish)
 
 
 def _finish(directory: Path, counts: dict[str, dict[str, Counts]], data: Data, vocabulary: Vocabulary | None) -> dict:
@@ -252,38 +259,14 @@ def _coverage(vocabulary: Vocabulary, seen: Counts) -> dict:
 
 def read_examples(path: Path | None, tally: Tally) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(source, hanzi) of every sentence or pair of a file, uncut; what cannot be used is counted in `tally`."""
-    file = File(path, pair=PAIR)
-    for block in blocks(file, tally):
-        lines = decode(file, block)
-        tally.read += lines.count
-        cleaned = clean_block(lines, _AS_IS)
-        for line, reason, held in cleaned.dropped:
-            tally.drop(reason, f"{file.name}:{block.first + line}", held)
-        every = np.zeros(len(cleaned.sentences))
-        encoded = encode(
-            cleaned.sentences,
-            every.astype(np.uint64),
-            every.astype(bool),
-            entries=(),
-            max_length=1 << 20,
-            variant_share=0.0,
-            drop_uncertain=False,
-        )
-        for row, reason in encoded.dropped:
-            tally.drop(reason, f"{file.name}:{block.first + int(cleaned.line[row])}", cleaned.sentences[row])
-        for start, length in zip(encoded.starts.tolist(), encoded.lengths.tolist()):
-            yield encoded.fields["source"][start : start + length], encoded.fields["hanzi"][start : start + length]
+    plain = functools.partial(encode, entries=(), max_length=1 << 20, variant_share=0.0, drop_uncertain=False)
+    for fields in prepared.read_examples(File(path, pair=PAIR), tally, plain):
+        yield fields["source"], fields["hanzi"]
 
 
 def open_split(directory: str, split: str) -> tuple[dict, Shards]:
-    """Manifest and shards of a prepared split; DataError that names the command to run when there is none."""
-    path = Path(directory)
-    if not (path / "manifest.json").is_file():
-        raise DataError(f"{path} is not prepared yet: run `bmtool prepare-data CONFIG` first")
-    manifest = read_json(path / "manifest.json")
-    if manifest.get("rules") != VERSION or manifest.get("format") != corpus.FORMAT:
-        raise DataError(f"{path} was prepared by another version: run `bmtool prepare-data CONFIG` again")
-    return manifest, Shards(path, split, FIELDS)
+    """Manifest and shards of a prepared split; see `text.prepared`."""
+    return prepared.open_split(directory, split, task=NAME, rules=VERSION, fields=FIELDS)
 
 
 def split_texts(directory: str, split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bmtool.nn.search import Hypothesis, beam_search
+from bmtool.nn import search as nn_search
 from bmtool.text.seq2seq.specials import BEGIN, END, PAD, UNKNOWN
 
 
@@ -24,8 +24,23 @@ class Backend(Protocol):
         """The state whose row i is the old row `rows_R[i]`."""
 
 
+class Stepper(nn_search.Stepper, Protocol):
+    """What can be searched and forced; its symbols stand for tokens."""
+
+    source: np.ndarray  # int64 [B, S]
+
+    def start(self) -> Any:
+        """The state before the first step."""
+
+    def symbols(self, target_BT: np.ndarray) -> np.ndarray:
+        """The symbol of every token [B, T], -1 where it is not allowed."""
+
+    def tokens(self, row: int, symbols: tuple[int, ...]) -> tuple[int, ...]:
+        """The tokens that the symbols of a sentence stand for."""
+
+
 class Free:
-    """May write any token but PAD, BEGIN and UNKNOWN, until it writes END. A stepper of `nn.search` whose symbols are tokens."""
+    """May write any token but PAD, BEGIN and UNKNOWN, until it writes END. Its symbols are the tokens."""
 
     end = END
 
@@ -55,8 +70,8 @@ class Free:
 class Constrained:
     """Writes at every position one of the tokens that are allowed there, and the end behind the last such position.
 
-    A stepper of `nn.search` whose symbols are columns of `allowed_BTC`, which holds tokens, PAD where there is none; only the last
-    positions of a row may be without any. Probabilities are among the allowed tokens.
+    Its symbols are columns of `allowed_BTC`, which holds tokens, PAD where there is none; only the last positions of a row may be
+    without any. Probabilities are among the allowed tokens.
     """
 
     def __init__(self, backend: Backend, source_BS: np.ndarray, allowed_BTC: np.ndarray):
@@ -89,7 +104,6 @@ class Constrained:
         return position, rows[rows_R], self.backend.reorder(inner, rows_R)
 
     def symbols(self, target_BT: np.ndarray) -> np.ndarray:
-        """The column of every token, -1 where it is not allowed."""
         found = (self.allowed == target_BT[:, :, None]) & (self.allowed != PAD)
         return np.where(found.any(axis=2), found.argmax(axis=2), -1)
 
@@ -98,16 +112,16 @@ class Constrained:
 
 
 def search(
-    stepper: Free | Constrained, *, beam: int, max_steps: int, length_penalty: float = 0.0
-) -> list[list[Hypothesis]]:
+    stepper: Stepper, *, beam: int, max_steps: int, length_penalty: float = 0.0
+) -> list[list[nn_search.Hypothesis]]:
     """Up to `beam` likeliest targets of each sentence, best first. See `nn.search.beam_search`."""
-    found = beam_search(
+    found = nn_search.beam_search(
         stepper, stepper.start(), batch=len(stepper.source), beam=beam, max_steps=max_steps, length_penalty=length_penalty
     )  # fmt: skip
     return [[h._replace(tokens=stepper.tokens(row, h.tokens)) for h in ways] for row, ways in enumerate(found)]
 
 
-def force(stepper: Free | Constrained, target_BT: np.ndarray) -> np.ndarray:
+def force(stepper: Stepper, target_BT: np.ndarray) -> np.ndarray:
     """Log-probability [B, T] of every token of a target after those before it; -inf where it is not allowed, and what follows is
     then scored after the first token that is."""
     symbols_BT = stepper.symbols(target_BT)

@@ -11,7 +11,7 @@ from bmtool.chinese.pinyin import Token
 from bmtool.tasks.pinyin2hanzi.typed.lattice import Arc, Lattice
 from bmtool.tasks.pinyin2hanzi.typed.lexicon import Lexicon
 from bmtool.tasks.pinyin2hanzi.typed.spelling import spell
-from bmtool.tasks.pinyin2hanzi.typed.words import Piece, WordReader, copy
+from bmtool.tasks.pinyin2hanzi.typed.words import Piece, WordParser, copy
 from bmtool.tasks.pinyin2hanzi.vocab import Vocabulary
 
 CONTEXT = 16  # tokens of the context that are read
@@ -37,12 +37,12 @@ def read(  # noqa: PLR0913
     max_length: places of a part, context included; fuzzy: names in FUZZY; initials: whether initials may stand for syllables.
     """
     tokens, before = _tokens(line), _tokens(context)[-min(CONTEXT, max_length // 2) :]
-    reader = WordReader(vocabulary, max_length, fuzzy=fuzzy, initials=initials, apart=_apart(tokens))
+    parser = WordParser(vocabulary, max_length, fuzzy=fuzzy, initials=initials, apart=_apart(tokens))
     builder = _Builder(max_length, lexicon)
     for token in before:
-        builder.give(reader.hanzi(token) if token.kind == "hanzi" else copy(token))
+        builder.give(parser.hanzi(token) if token.kind == "hanzi" else copy(token))
     for token in tokens:
-        for piece in _pieces(reader, token):
+        for piece in _pieces(parser, token):
             builder.add(piece)
     return builder.finish()
 
@@ -57,12 +57,12 @@ def _apart(tokens: list[Token]) -> bool:
     return len(words) > 1 and all(pinyin.is_one_syllable(word) for word in words)
 
 
-def _pieces(reader: WordReader, token: Token) -> list[Piece]:
+def _pieces(parser: WordParser, token: Token) -> list[Piece]:
     if token.kind == "hanzi":
-        return [reader.hanzi(token)]
+        return [parser.hanzi(token)]
     if token.kind != "latin" or _is_name(token.text) or (spelled := spell(token.text)) is None:
         return [copy(token)]
-    return reader.letters(token, spelled)
+    return parser.letters(token, spelled)
 
 
 def _is_name(word: str) -> bool:

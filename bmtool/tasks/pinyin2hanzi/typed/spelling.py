@@ -55,7 +55,10 @@ class Spelled:
 @lru_cache(maxsize=1 << 14)
 def spell(word: str) -> Spelled | None:
     """None for what cannot be pinyin: other letters, digits that are no tones."""
-    letters, offset, marks, ends = [], [], {}, {}
+    letters: list[str] = []
+    offset: list[int] = []
+    marks: dict[int, int] = {}
+    ends: dict[int, int] = {}
     for at, character in enumerate(word):
         base, *accents = unicodedata.normalize("NFD", character.lower())
         if base in "'’":

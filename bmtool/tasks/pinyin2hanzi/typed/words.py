@@ -35,7 +35,7 @@ def copy(token: Token) -> Piece:
     return Piece([Arc(0, 1, INPUT_ID[copy_class(token)])], 1, token)
 
 
-class WordReader:
+class WordParser:
     """Arcs over the words of one line."""
 
     def __init__(

@@ -1,0 +1,99 @@
+"""Feeding evaluations: the examples that several models are measured on alike, block by block."""
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from bmtool.commands.loading import Loaded
+from bmtool.data.tally import Tally
+from bmtool.errors import BadInput, ConfigError, DataError
+from bmtool.measure.bootstrap import BLOCK, RESAMPLES, weights
+from bmtool.measure.report import Measured
+from bmtool.predict.contract import Evaluation, Predictor
+from bmtool.predict.examples import Example
+
+SPLITS = ("valid", "test", "train")
+
+
+class Source:
+    """The examples that all models are measured on: those that each of them can read, and whose truth each of them knows.
+
+    `evaluations` holds one for each model; `tally` what was left out, and why.
+    """
+
+    def __init__(self, measuring: Sequence[Loaded], split: str, data: str | None, unit: str | None):
+        """Examples of the split of the first model's prepared data, or of the files at `data`."""
+        self.measuring, self.data, self.tally = measuring, data, Tally()
+        kind = measuring[0].entry.load("evaluation")
+        self.evaluations: list[Evaluation] = [kind(one.predictor, 1 + RESAMPLES) for one in measuring]
+        self._examples = self._opened(split, unit)
+
+    def _opened(self, split: str, unit: str | None) -> Iterator[Example]:
+        first, reads = self.measuring[0], [one.predictor for one in self.measuring]
+        kit = first.entry.load("examples")
+        if self.data is not None:
+            return kit.file(Path(self.data), unit, self.tally, reads)
+        if split not in SPLITS:
+            raise ConfigError(f"--split: expected valid or test, got {split!r}")
+        if unit is not None:
+            raise ConfigError("--unit goes with --data")
+        if first.run is None:
+            raise ConfigError("a model file has no splits: give what to measure on with --data PATH")
+        return kit.split(first.run.config().data, first.run.prepared(), split, reads)
+
+    def __iter__(self) -> Iterator[tuple[Example, ...]]:
+        """Each example as every model has read it."""
+        for example in self._examples:
+            if reason := self._refused(example):
+                self.tally.drop(reason, example.name, str(example.truth))
+                continue
+            try:
+                yield tuple(replace(example, read=evaluation.read(example)) for evaluation in self.evaluations)
+            except BadInput as error:
+                self.tally.drop(str(error), example.name)
+
+    def _refused(self, example: Example) -> str:
+        """Why an example of a file is left out. DataError for one of a split: its classes are what is measured."""
+        for loaded, evaluation in zip(self.measuring, self.evaluations):
+            if reason := evaluation.refuses(example):
+                if self.data is None:
+                    raise DataError(
+                        f"{loaded.name} cannot be measured on these data: {example.name} is {example.truth!r}, {reason}"
+                    )
+                return reason
+        return ""
+
+
+def feed(source: Source, predictions: Path) -> None:
+    """Every example to every evaluation, in blocks that are resampled alike; records of the first model go to `predictions`.
+
+    DataError when there is no example that can be measured.
+    """
+    stream, drawn, count = iter(source), weights(), 0
+    first, *others = source.evaluations
+    predictions.parent.mkdir(parents=True, exist_ok=True)
+    with predictions.open("w", encoding="utf-8") as kept:
+        while block := list(islice(stream, BLOCK)):
+            weight, (mine, *theirs) = next(drawn)[: len(block)], zip(*block)
+            for record in first.add(mine, weight):
+                kept.write(json.dumps(record, ensure_ascii=False) + "\n")
+            for evaluation, examples in zip(others, theirs):
+                deque(evaluation.add(examples, weight), maxlen=0)
+            count += len(block)
+    if not count:
+        why = "; ".join(f"{n:,} x {reason}" for reason, n in source.tally.dropped.items())
+        raise DataError(f"nothing to evaluate on: no example that can be measured{f' ({why})' if why else ''}")
+
+
+def measure(
+    kind: Callable[..., Evaluation], predictor: Predictor, examples: Iterable[Example], *, columns: int = 1
+) -> Measured:
+    """A model on some examples; with one column the figures have no intervals."""
+    evaluation, drawn = kind(predictor, columns), weights()
+    stream = (replace(example, read=evaluation.read(example)) for example in examples)
+    while block := list(islice(stream, BLOCK)):
+        deque(evaluation.add(block, next(drawn)[: len(block), :columns]), maxlen=0)
+    return evaluation.measured()

@@ -1,0 +1,57 @@
+"""Sections that the tasks on tables share."""
+
+from pydantic import Field, model_validator
+
+from bmtool.config.schema import Section, Train
+
+TRAIN = "train"  # as `valid` or `test`: the training rows themselves
+
+
+class Columns(Section):
+    """What columns hold. Those that are named nowhere are guessed from the training rows, and the guess is said."""
+
+    numeric: list[str] = Field([])
+    categorical: list[str] = Field([])
+    ignore: list[str] = Field([])
+
+    @model_validator(mode="after")
+    def _named_once(self):
+        named = [*self.numeric, *self.categorical, *self.ignore]
+        if twice := sorted({name for name in named if named.count(name) > 1}):
+            raise ValueError(f"columns.numeric, categorical and ignore: {', '.join(twice)} is named twice")
+        return self
+
+
+class TableData(Section):
+    # .csv, .tsv, .jsonl or .parquet; or breast-cancer or diabetes out of scikit-learn
+    source: str
+    prepared: str
+    # the column to be learned
+    target: str
+    columns: Columns = Columns()
+    # what stands for a value that is missing
+    missing: list[str] = Field(["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"])
+    # the class that matters, for average precision and costs; null: the rarer of two
+    positive: str | None = None
+    # of the rows of `source`, by a hash of their columns but the target, so that copies stay together
+    valid_share: float = Field(0.1, ge=0, lt=1)
+    test_share: float = Field(0.1, ge=0, lt=1)
+    # files of their own, or `train` for the training rows themselves: figures then show what was learned by heart
+    valid: str | None = None
+    test: str | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        for split in ("valid", "test"):
+            if getattr(self, split) is not None and getattr(self, f"{split}_share") > 0:
+                raise ValueError(f"{split}: says where its rows come from: set {split}_share to 0")
+        if self.valid_share + self.test_share >= 1:
+            raise ValueError("valid_share and test_share leave nothing to train on")
+        named = {*self.columns.numeric, *self.columns.categorical, *self.columns.ignore}
+        if self.target in named:
+            raise ValueError(f"target: {self.target!r} is also named in columns")
+        return self
+
+
+class TableTrain(Train):
+    batch_size: int = Field(64, ge=1)  # rows of one micro-batch on one process

@@ -1,0 +1,45 @@
+"""One sitting of a fit: a task that counts, solves or hands over to a library, from its start to a single checkpoint."""
+
+import time
+
+import numpy as np
+import torch
+
+from bmtool.base.console import Console
+from bmtool.base.units import duration
+from bmtool.engine.run_dir import RunDir
+from bmtool.engine.session import say_where
+from bmtool.engine.task import Fitted
+
+VALID = "valid/"
+
+
+def fit(run: RunDir, task: Fitted, console: Console, *, again: bool) -> None:
+    """Fit and save, unless it is done. `again` says that a run was begun here before: without a checkpoint it was interrupted."""
+    checkpoints = run.checkpoints(console.warn)
+    if (name := checkpoints.newest()) is not None:
+        console.say(f"nothing left to do: {run.path} is fitted ({name})")
+        return
+    if again:
+        console.say("the fit before this one was interrupted: it is done again from its start")
+    run.forget_after(0)
+    began = time.perf_counter()
+    task.draw(run.plots)
+    step, metrics = 0, dict[str, float]()
+    for step, figures in enumerate(task.fit(console.say), 1):
+        run.event(step=step, elapsed_s=round(time.perf_counter() - began, 2), **figures)
+        metrics |= {key.removeprefix(VALID): value for key, value in figures.items() if key.startswith(VALID)}
+        console.say("  ".join([f"step {step:,}", *(f"{key} {value:.4f}" for key, value in figures.items())]))
+    elapsed_s = time.perf_counter() - began
+    name = f"step-{max(1, step):08d}"
+    state = {"step": max(1, step), "metrics": metrics, "elapsed_s": elapsed_s}
+    checkpoints.save(name, _tensors(task.arrays()), state, metrics)
+    checkpoints.mark_best(name)
+    task.draw(run.plots)
+    console.say(f"done: fitted in {duration(elapsed_s)}")
+    say_where(run, console)
+
+
+def _tensors(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """What safetensors takes; a task whose arrays hold anything but numbers fails here, before something is written."""
+    return {name: torch.from_numpy(np.array(array, order="C")) for name, array in arrays.items()}

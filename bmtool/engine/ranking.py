@@ -1,0 +1,59 @@
+"""Which checkpoints are the best, by the validation figure that decides."""
+
+import math
+from collections.abc import Iterable
+
+from bmtool.base.suggest import suggest
+from bmtool.engine.task import Best, Trained
+from bmtool.errors import ConfigError
+from bmtool.measure.meter import is_lower_better
+
+OTHERS = 3  # figures that the line of a validation shows beside the one that decides
+
+
+def deciding(task: Trained, asked: str | None) -> Best:
+    """The figure that `train.best` asks for, or the task's own. ConfigError that names those there are."""
+    if asked is None:
+        return task.best
+    names = list(task.meter().names)
+    if asked not in names:
+        raise ConfigError(
+            f"train.best: {task.config.task} has no figure {asked!r}{suggest(asked, names)} (there are {', '.join(names)})"
+        )
+    return Best(asked, "min" if is_lower_better(asked) else "max")
+
+
+def shown(metrics: dict[str, float], best: Best) -> str:
+    """The figure that decides, then what is the smaller the better (losses and errors); metrics.jsonl has all."""
+    others = [name for name in metrics if is_lower_better(name) and name != best.metric]
+    return "  ".join(f"{name} {metrics[name]:.4f}" for name in [best.metric, *others[:OTHERS]])
+
+
+class Ranking:
+    """`value` is the best one so far, `waited` the number of validations since; `names` are checkpoints, best first."""
+
+    def __init__(self, best: Best, keep: int):
+        self.best, self._keep = best, keep
+        self.value: float | None = None
+        self.waited = 0
+        self._ranked: list[tuple[float, str]] = []
+
+    @property
+    def names(self) -> list[str]:
+        return [name for _, name in self._ranked]
+
+    def see(self, value: float) -> bool:
+        """Hear of a validation: whether none was as good."""
+        improved = self.best.is_better(value, self.value)
+        self.value = value if improved else self.value
+        self.waited = 0 if improved else self.waited + 1
+        return improved
+
+    def enter(self, found: Iterable[tuple[float, str]]) -> None:
+        """Rank checkpoints (value, name) among those that are kept; of equal ones the earlier stays first."""
+        real = [entry for entry in found if not math.isnan(entry[0])]
+        ordered = sorted([*self._ranked, *real], key=lambda entry: entry[0], reverse=self.best.mode == "max")
+        self._ranked = ordered[: self._keep]
+
+    def is_better_than_all(self, value: float) -> bool:
+        return self.best.is_better(value, self._ranked[0][0])

@@ -1,0 +1,54 @@
+"""Batches of rows by position."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bmtool.data.batching import Permutation
+from bmtool.tables.prepare import Table, require_same
+
+
+@dataclass
+class Batch:
+    """`values` float32 [B, columns] as `columns.Schema` encodes rows; `target` [B]: class numbers int64, or numbers float32."""
+
+    values: Tensor
+    target: Tensor
+
+    @property
+    def size(self) -> int:
+        return len(self.values)
+
+    tokens = size
+
+    def to(self, device: Any) -> "Batch":
+        return Batch(self.values.to(device), self.target.to(device))
+
+
+class TableBatches:
+    """Every epoch another permutation, its last incomplete batch left out; stored order, and every row, without a seed."""
+
+    def __init__(self, table: Table, batch_size: int, seed: int | None):
+        self._seed, self._batch, self.examples = seed, batch_size, len(table)
+        self._values = torch.from_numpy(np.ascontiguousarray(table.values))
+        target = table.target if table.schema.labels else table.target.astype(np.float32)
+        self._target = torch.from_numpy(target)
+        whole, rest = divmod(self.examples, batch_size)
+        self.per_epoch = whole + (rest > 0) if seed is None else max(1, whole)
+
+    def __getitem__(self, position: int) -> Batch:
+        epoch, batch = divmod(position, self.per_epoch)
+        chosen = np.arange(batch * self._batch, min((batch + 1) * self._batch, self.examples))
+        if self._seed is not None:
+            chosen = Permutation(self.examples, self._seed, epoch)(chosen)
+        return Batch(self._values[chosen], self._target[chosen])
+
+
+def batches(config: Any, split: str, seed: int | None) -> TableBatches:
+    """The batches of a task on tables."""
+    table = Table(config.data.prepared, split)
+    require_same(table.manifest, config.data)
+    return TableBatches(table, config.train.batch_size, seed)

@@ -1,0 +1,41 @@
+"""Rows to measure on: of a prepared split, or of a file, each as it came and with the class or number that is right."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bmtool.config.table import TableData
+from bmtool.data.tally import Tally
+from bmtool.errors import ConfigError, DataError
+from bmtool.predict.examples import Example
+from bmtool.tables.prepare import Table
+from bmtool.tables.sources import number, rows
+
+UNITS = ("row",)
+
+
+def split(data: TableData, prepared: Path, name: str, reads: list[Any]) -> Iterator[Example]:
+    """The rows of a split in stored order."""
+    table = Table(prepared, name)
+    for place, cells in table.rows():
+        yield Example(place, cells, truth(cells[table.schema.target], bool(table.schema.labels)))
+
+
+def file(path: Path, unit: str | None, tally: Tally, reads: list[Any]) -> Iterator[Example]:
+    """The rows of a table that has the target as one of its columns. DataError when it has none."""
+    if unit is not None:
+        raise ConfigError("--unit is for text")
+    reader = getattr(reads[0], "members", reads)[0]
+    for row in rows(str(path)):
+        tally.read += 1
+        if row.cells is None:
+            tally.drop(row.problem, row.place)
+            continue
+        if reader.target not in row.cells:
+            raise DataError(f"{path} has no column {reader.target!r}: there is nothing to compare with")
+        yield Example(row.place, row.cells, truth(row.cells[reader.target], hasattr(reader, "labels")))
+
+
+def truth(text: str, is_class: bool) -> str | float | None:
+    """The name of a class, or a number; None for what is no number."""
+    return text if is_class else number(text)

@@ -1,0 +1,70 @@
+"""Pictures of tables and of what columns matter (PNG)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+
+from bmtool.tables.columns import Column
+
+ROWS = 4  # that are explained in one picture
+BARS = 20  # of one picture
+PANELS = 24
+
+
+def contributions(rows: Mapping[str, np.ndarray], names: Sequence[str], label: str, path: Path) -> None:
+    """What each column adds, a panel for each row."""
+    height = 1 + 0.25 * min(BARS, len(names))
+    canvas, panels = plt.subplots(len(rows), 1, figsize=(7, height * len(rows)), layout="constrained", squeeze=False)
+    for (title, values), area in zip(rows.items(), panels[:, 0]):
+        _bars(area, values, names)
+        area.set_title(title, fontsize=9)
+    panels[-1, 0].set_xlabel(label, fontsize=8)
+    _save(canvas, path)
+
+
+def importance(values: np.ndarray, spread: np.ndarray, names: Sequence[str], *, label: str, path: Path) -> None:
+    """How much each column matters [columns], with its deviation over shuffles."""
+    canvas, area = plt.subplots(figsize=(7, 1 + 0.25 * min(BARS, len(names))), layout="constrained")
+    _bars(area, values, names, spread)
+    area.set_xlabel(label, fontsize=8)
+    _save(canvas, path)
+
+
+def _bars(area: plt.Axes, values: np.ndarray, names: Sequence[str], spread: np.ndarray | None = None) -> None:
+    """The largest on top."""
+    order = np.argsort(-np.abs(values), kind="stable")[:BARS][::-1]
+    colours = ["tab:blue" if value >= 0 else "tab:red" for value in values[order]]
+    error = None if spread is None else spread[order]
+    area.barh([names[place] for place in order], values[order], color=colours, xerr=error)
+    area.tick_params(labelsize=7)
+    area.axvline(0, color="grey", linewidth=0.5)
+
+
+def columns(values: np.ndarray, held: Sequence[Column], path: Path) -> None:
+    """A histogram of each column of the training rows [rows, columns]; of many columns the first."""
+    shown = held[:PANELS]
+    across = min(4, len(shown))
+    down = -(-len(shown) // across)
+    canvas, panels = plt.subplots(down, across, figsize=(3 * across, 2 * down), layout="constrained", squeeze=False)
+    for area in panels.flat[len(shown) :]:
+        area.axis("off")
+    for place, (column, area) in enumerate(zip(shown, panels.flat)):
+        area.set_title(column.name, fontsize=8)
+        area.tick_params(labelsize=6)
+        if column.kind == "category":
+            area.barh(column.categories[:8][::-1], column.counts[:8][::-1])
+        else:
+            area.hist(values[np.isfinite(values[:, place]), place], bins=20)
+    _save(canvas, path)
+
+
+def _save(canvas: plt.Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    canvas.savefig(path, dpi=110)
+    plt.close(canvas)

@@ -1,0 +1,303 @@
+"""Tables and their target: from a file to arrays that training reads.
+
+A prepared directory holds `values.npy` (float32 [rows, columns], as `columns.Schema` encodes them), `target.npy` (float64 [rows]: the
+number, or that of the class), the numbers of the rows of each split (`train.npy`, `valid.npy`, `test.npy`), `rows.jsonl` (place and
+cells of each row as it came), `schema.json` and `manifest.json`.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bmtool import registry
+from bmtool.base.files import read_json, sha256, write_json, write_text
+from bmtool.base.suggest import suggest
+from bmtool.config.table import TRAIN, TableData
+from bmtool.data.replacing import making, put, require_own
+from bmtool.data.tally import Tally
+from bmtool.errors import BadInput, ConfigError, DataError
+from bmtool.tables import checks
+from bmtool.tables.columns import Schema, describe
+from bmtool.tables.sources import EXAMPLES, number, rows
+
+FORMAT = 1
+SPLITS = ("train", "valid", "test")
+FILES = frozenset({"values.npy", "target.npy", "rows.jsonl", "schema.json", "manifest.json", "report",
+                   *(f"{split}.npy" for split in SPLITS)})  # fmt: skip
+
+
+class Kept(NamedTuple):
+    """A row whose target is there: a number in text, or the name of a class."""
+
+    place: str
+    cells: dict[str, str]
+    split: str
+
+
+# --- prepare-data ---
+
+
+def prepare(config: Any, console: Any, limit: int | None = None) -> dict:
+    """Write the prepared table that `config.data` describes and return its manifest.
+
+    Rows that cannot be used are dropped and counted. A directory that holds the same already is left as it is; one that holds something
+    else is replaced when all is written.
+    """
+    data: TableData = config.data
+    numeric = registry.find(config.task).gives == "number"
+    target = Path(data.prepared).resolve()
+    with making(target, f"{data.prepared} is being prepared by another process") as new:
+        before = fingerprint(data)
+        if (target / "manifest.json").is_file() and read_json(target / "manifest.json").get("fingerprint") == before:
+            return read_json(target / "manifest.json")
+        require_own(target, FILES)
+        tally = Tally()
+        kept = list(_kept(data, numeric, tally, limit))
+        schema, warnings = _schema(data, kept, numeric)
+        manifest = _write(new, schema, kept, data=data, tally=tally)
+        warnings += checks.warnings(schema, kept, [name for name in ("valid", "test") if getattr(data, name) == TRAIN])
+        write_json(new / "manifest.json", manifest | {
+            "kind": "tables", "format": FORMAT, "settings": _settings(data), "fingerprint": before, "warnings": warnings,
+            "guessed": _guessed(schema, data),
+            **tally.as_dict(),
+        })  # fmt: skip
+        put(new, target)
+    return read_json(target / "manifest.json")
+
+
+def _kept(data: TableData, numeric: bool, tally: Tally, limit: int | None) -> Iterator[Kept]:
+    """The rows of all sources that have a target, each with its split. DataError when a source has no such column."""
+    for source, split in _sources(data):
+        for row in islice(rows(source), limit):
+            tally.read += 1
+            if row.cells is None:
+                tally.drop(row.problem, row.place)
+                continue
+            if data.target not in row.cells:
+                close = suggest(data.target, row.cells)
+                raise DataError(f"{row.place.rpartition(':')[0]} has no column {data.target!r}{close}: set data.target")
+            truth = row.cells[data.target]
+            if truth in data.missing:
+                tally.drop("no target", row.place)
+            elif numeric and number(truth) is None:
+                tally.drop(f"a target that is no number ({data.target})", row.place, truth)
+            else:
+                yield Kept(row.place, row.cells, split or _split(data, row.cells))
+
+
+def _sources(data: TableData) -> Iterator[tuple[str, str | None]]:
+    """(file, the split that all its rows go to; None: by their hash)."""
+    yield data.source, None
+    for split in ("valid", "test"):
+        if (source := getattr(data, split)) not in (None, TRAIN):
+            yield source, split
+
+
+def _split(data: TableData, cells: dict[str, str]) -> str:
+    """By a hash of the columns that are learned from, so that copies stay together."""
+    left_out = {data.target, *data.columns.ignore}
+    content = json.dumps([(name, text) for name, text in sorted(cells.items()) if name not in left_out])
+    place = int.from_bytes(hashlib.blake2b(content.encode(), digest_size=8).digest(), "little") / 2**64
+    if place < data.valid_share:
+        return "valid"
+    return "test" if place < data.valid_share + data.test_share else "train"
+
+
+def _schema(data: TableData, kept: list[Kept], numeric: bool) -> tuple[Schema, list[str]]:
+    """From the training rows, and what should be said of guesses. DataError when there is nothing to learn."""
+    training = [row.cells for row in kept if row.split == "train"]
+    if not training:
+        raise DataError(f"{data.source} leaves no row to train on: every row was dropped, or went to another split")
+    names = _names(data, training)
+    described = [
+        describe(name, [cells.get(name, "") for cells in training], data.missing, data.columns) for name in names
+    ]
+    truths = [cells[data.target] for cells in training]
+    schema = Schema(
+        tuple(column for column, _ in described), data.target, tuple(data.columns.ignore), tuple(data.missing),
+        **(_amount(data, truths) if numeric else _classes(data, truths)),
+    )  # fmt: skip
+    return schema, [said for _, said in described if said]
+
+
+def _names(data: TableData, training: list[dict[str, str]]) -> list[str]:
+    """The columns to learn from, in their order. ConfigError for a column that is named and not there."""
+    there = list(dict.fromkeys(name for cells in training for name in cells))
+    asked = data.columns
+    for name in (*asked.numeric, *asked.categorical, *asked.ignore):
+        if name not in there:
+            raise ConfigError(f"data.columns: {data.source} has no column {name!r}{suggest(name, there)}")
+    names = [name for name in there if name != data.target and name not in asked.ignore]
+    if not names:
+        raise ConfigError(f"{data.source} has no column to learn from but {data.target!r}")
+    return names
+
+
+def _amount(data: TableData, truths: list[str]) -> dict:
+    values = np.array(truths, np.float64)
+    if values.min() == values.max():
+        raise DataError(f"{data.source}: {data.target!r} is always {truths[0]}: there is nothing to learn")
+    return {"mean": float(values.mean()), "deviation": float(values.std())}
+
+
+def _classes(data: TableData, truths: list[str]) -> dict:
+    counts = Counter(truths)
+    if len(counts) < 2:
+        raise DataError(f"{data.source}: {data.target!r} is always {truths[0]!r}: there is nothing to tell apart")
+    labels = sorted(counts, key=lambda name: (0, value, "") if (value := number(name)) is not None else (1, 0, name))
+    if data.positive is not None and data.positive not in labels:
+        raise ConfigError(
+            f"data.positive: {data.target!r} has no class {data.positive!r}{suggest(data.positive, labels)} "
+            f"(classes are {', '.join(labels[:10])})"
+        )
+    rarer = min(reversed(labels), key=lambda name: counts[name]) if len(labels) == 2 else None
+    chosen = data.positive or rarer
+    return {"labels": tuple(labels), "positive": None if chosen is None else labels.index(chosen)}
+
+
+def _guessed(schema: Schema, data: TableData) -> dict[str, list[str]]:
+    """kind -> names of the columns whose kind was not said."""
+    said, found = {*data.columns.numeric, *data.columns.categorical}, dict[str, list[str]]()
+    for column in schema.columns:
+        if column.name not in said:
+            found.setdefault("numbers" if column.kind == "number" else "categories", []).append(column.name)
+    return found
+
+
+def _write(new: Path, schema: Schema, kept: list[Kept], *, data: TableData, tally: Tally) -> dict:
+    """The arrays and rows; what of the manifest describes them."""
+    encoded, used = _encoded(schema, kept, tally)
+    truths = [row.cells[schema.target] for row in used]
+    number_of = {label: n for n, label in enumerate(schema.labels)}
+    target = np.array([number_of[truth] if number_of else float(truth) for truth in truths], np.float64)
+    numbers = {split: np.flatnonzero([row.split == split for row in used]) for split in SPLITS}
+    numbers |= {split: numbers["train"] for split in ("valid", "test") if getattr(data, split) == TRAIN}
+    arrays = {"values": encoded, "target": target, **numbers}
+    digest = hashlib.sha256(schema.dump().encode())
+    for name, array in arrays.items():
+        np.save(new / f"{name}.npy", array)
+        digest.update(array.tobytes())
+    lines = (json.dumps([row.place, row.cells], ensure_ascii=False) + "\n" for row in used)
+    write_text(new / "rows.jsonl", "".join(lines))
+    write_text(new / "schema.json", schema.dump())
+    return {"data_hash": digest.hexdigest(), "splits": _counts(schema, target, numbers)}
+
+
+def _encoded(schema: Schema, kept: list[Kept], tally: Tally) -> tuple[np.ndarray, list[Kept]]:
+    """float32 [rows, columns], and the rows that they are of."""
+    values, used = [], []
+    for row in kept:
+        try:
+            if schema.labels and row.cells[schema.target] not in schema.labels:
+                raise BadInput("a class that no training row has")
+            encoded, unseen = schema.encode(row.cells)
+        except BadInput as error:
+            tally.drop(str(error), row.place)
+            continue
+        for name in unseen:
+            tally.show(f"a category of {name!r} that no training row has", row.place, row.cells[name])
+        values.append(encoded)
+        used.append(row)
+    tally.kept = len(used)
+    return np.array(values, np.float32).reshape(len(used), len(schema.columns)), used
+
+
+def _counts(schema: Schema, target: np.ndarray, numbers: dict[str, np.ndarray]) -> dict:
+    found: dict[str, dict] = {split: {"examples": len(held)} for split, held in numbers.items()}
+    if schema.labels:
+        for split, held in numbers.items():
+            found[split]["classes"] = np.bincount(target[held].astype(int), minlength=len(schema.labels)).tolist()
+    if found["train"]["examples"] == 0 or min(found["train"].get("classes", [1])) == 0:
+        raise DataError("the rows that were dropped leave too little to train on: see data.columns and data.missing")
+    return found
+
+
+# --- what a preparation depends on ---
+
+
+def _settings(data: TableData) -> dict:
+    return data.model_dump(exclude={"prepared"})
+
+
+def _files(data: TableData) -> dict[str, str]:
+    """The sources with the sha256 of their bytes. DataError when one is missing."""
+    return {source: _digest(source) for source, _ in _sources(data)}
+
+
+def _digest(source: str) -> str:
+    if source in EXAMPLES:
+        return "scikit-learn"
+    try:
+        return sha256(Path(source))
+    except OSError as error:
+        raise DataError(f"cannot read {source}: {error.strerror}") from error
+
+
+def fingerprint(data: TableData) -> str:
+    """sha256 in hex of the settings and the files; another one says that the table must be prepared again."""
+    return hashlib.sha256(json.dumps([FORMAT, _settings(data), _files(data)], sort_keys=True).encode()).hexdigest()
+
+
+def changed(config: Any, *, sources: bool = True) -> list[str]:
+    """What of the prepared table is another than `config.data` asks for; see `registry.PARTS`."""
+    data: TableData = config.data
+    manifest = read_manifest(Path(data.prepared))
+    if (lines := _differing(manifest, data)) or not sources:
+        return lines
+    return [] if manifest["fingerprint"] == fingerprint(data) else ["data.source: its rows have changed"]
+
+
+def _differing(manifest: dict, data: TableData) -> list[str]:
+    before = manifest["settings"]
+    return [f"data.{key}: {before.get(key)} -> {new}" for key, new in _settings(data).items() if before.get(key) != new]
+
+
+# --- reading ---
+
+
+class Table:
+    """One split of a prepared directory."""
+
+    def __init__(self, directory: str | Path, split: str):
+        self._path = Path(directory)
+        self.manifest = read_manifest(self._path)
+        self.schema = Schema.load((self._path / "schema.json").read_text("utf-8"))
+        self.numbers = np.load(self._path / f"{split}.npy")
+        self.values = np.load(self._path / "values.npy", mmap_mode="r")[self.numbers]  # float32 [N, columns]
+        target = np.load(self._path / "target.npy")[self.numbers]
+        self.target = target.astype(np.int64) if self.schema.labels else target  # [N]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def rows(self) -> Iterator[tuple[str, dict[str, str]]]:
+        """(place, cells) of each row as it came."""
+        lines = (self._path / "rows.jsonl").read_text("utf-8").split("\n")
+        for place in self.numbers.tolist():
+            name, cells = json.loads(lines[place])
+            yield name, cells
+
+
+def read_manifest(path: Path) -> dict:
+    """DataError that names the command to run when `path` is not prepared."""
+    if not (path / "manifest.json").is_file():
+        raise DataError(f"{path} is not prepared yet: run `bmtool prepare-data CONFIG` first")
+    manifest = read_json(path / "manifest.json")
+    if manifest.get("kind") != "tables" or manifest.get("format") != FORMAT:
+        raise DataError(f"{path} was prepared by another version or task: run `bmtool prepare-data CONFIG` again")
+    return manifest
+
+
+def require_same(manifest: dict, data: TableData) -> None:
+    """ConfigError that names the settings with which a table was prepared, where they are not those of `data`."""
+    if differing := _differing(manifest, data):
+        raise ConfigError(
+            f"{data.prepared} was prepared with other settings ({'; '.join(differing)}): run `bmtool prepare-data` with these, "
+            "or choose another data.prepared"
+        )

@@ -1,0 +1,68 @@
+"""Prepared tables as people look at them: a few lines for the console, and a page (Markdown) with a histogram of each column (PNG)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bmtool.base.files import write_text
+from bmtool.tables.columns import Column, Schema
+from bmtool.tables.prepare import SPLITS, Table
+
+SHOWN = 5  # names in a line
+
+
+def lines(manifest: dict) -> Iterator[str]:
+    """What was read, kept and dropped and why, what was guessed, and what to look at."""
+    settings = manifest["settings"]
+    yield f"{settings['source']}: {manifest['read']:,} rows read, {manifest['kept']:,} kept, target {settings['target']!r}"
+    for reason, examples in manifest["examples"].items():
+        if reason in manifest["dropped"]:
+            yield f"dropped {manifest['dropped'][reason]:,} x {reason}  e.g. {examples[0]}"
+        else:
+            yield f"taken as missing: {reason}  e.g. {examples[0]}"
+    for kind, names in manifest["guessed"].items():
+        yield f"{len(names)} columns guessed to be {kind}: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"
+    for warning in manifest["warnings"]:
+        yield f"warning: {warning}"
+
+
+def write(directory: Path, manifest: dict) -> Path:
+    """Write `report/report.md` and its picture into a prepared directory; returns the page's path."""
+    from bmtool.tables import plots
+
+    folder = directory / "report"
+    folder.mkdir(exist_ok=True)
+    table = Table(directory, "train")
+    plots.columns(table.values, table.schema.columns, folder / "columns.png")
+    page = folder / "report.md"
+    write_text(page, "\n".join(_page(directory.name, manifest, table.schema)) + "\n")
+    return page
+
+
+def _page(name: str, manifest: dict, schema: Schema) -> Iterator[str]:
+    yield from (
+        f"# {name}",
+        "",
+        f"Data hash `{manifest['data_hash'][:12]}`; everything in full in `manifest.json`.",
+        "",
+    )
+    yield from (f"- {line}" for line in lines(manifest))
+    yield from ("", "| split | rows | " + " | ".join(schema.labels) + " |", "|---|--:|" + "--:|" * len(schema.labels))
+    for split in SPLITS:
+        held = manifest["splits"][split]
+        cells = [split, f"{held['examples']:,}", *(f"{count:,}" for count in held.get("classes", []))]
+        yield f"| {' | '.join(cells)} |"
+    yield from ("", "## Columns of the training rows", "", "| column | holds | missing | values |", "|---|---|--:|---|")
+    yield from (f"| {' | '.join(_cells(column))} |" for column in schema.columns)
+    for reason, examples in manifest["examples"].items():
+        yield from ("", f"## {reason}", "")
+        yield from (f"- {shown}" for shown in examples)
+    yield from ("", "![columns](columns.png)")
+
+
+def _cells(column: Column) -> tuple[str, str, str, str]:
+    missing = ", ".join(f"{count:,} x {token or 'nothing'!r}" for token, count in column.missing.items()) or "0"
+    if column.kind == "number":
+        return column.name, "number", missing, f"{column.low:g} to {column.high:g}, median {column.median:g}"
+    shown = ", ".join(f"{name} {count:,}" for name, count in zip(column.categories[:SHOWN], column.counts))
+    more = len(column.categories) - SHOWN
+    return column.name, "category", missing, shown + (f" and {more:,} more" if more > 0 else "")

@@ -1,0 +1,163 @@
+"""Rows of tables from where they lie: .csv (comma, semicolon or tab), .tsv, .jsonl, .parquet, and example sets of scikit-learn."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bmtool.base.suggest import suggest
+from bmtool.errors import ConfigError, DataError
+
+SEPARATORS = ",;\t"
+RAGGED = "not as many cells as the header has names"
+
+
+class Row(NamedTuple):
+    """`cells` by the names of their columns; None where a row is broken, and `problem` says why."""
+
+    place: str  # file:line
+    cells: dict[str, str] | None
+    problem: str = ""
+
+
+def rows(source: str) -> Iterator[Row]:
+    """Every row of a file or an example set. DataError when it cannot be read, has no names or holds no row."""
+    found = _examples(source) if source in EXAMPLES else _file(Path(source))
+    first = next(found, None)
+    if first is None:
+        raise DataError(f"{source} holds no row")
+    return chain([first], found)
+
+
+def cell(value: Any) -> str:
+    """A value of JSON or Parquet as a .csv has it; "" for none."""
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value).strip()
+
+
+def _file(path: Path) -> Iterator[Row]:
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        known = [*_READERS, *EXAMPLES]
+        raise ConfigError(
+            f"data.source: {path} is no table that can be read{suggest(str(path), EXAMPLES)} (known are {', '.join(known)})"
+        )
+    try:
+        yield from reader(path)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 (byte {error.start}): convert it") from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+# --- delimited text ---
+
+
+def _delimited(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        first = stream.readline()
+        stream.seek(0)
+        reader = csv.reader(stream, delimiter=_separator(path, first), strict=True)
+        try:
+            names = [name.strip() for name in next(reader, [])]
+            _require_names(path, names)
+            for cells in filter(None, reader):
+                place = f"{path}:{reader.line_num}"
+                if len(cells) == len(names):
+                    yield Row(place, dict(zip(names, (value.strip() for value in cells))))
+                else:
+                    yield Row(place, None, RAGGED)
+        except csv.Error as error:
+            raise DataError(f"{path}:{reader.line_num}: {error}") from error
+
+
+def _separator(path: Path, header: str) -> str:
+    """The one that gives the header most names."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    return max(SEPARATORS, key=lambda separator: len(next(csv.reader([header], delimiter=separator), [])))
+
+
+def _require_names(path: Path, names: list[str]) -> None:
+    if not names:
+        raise DataError(f"{path} is empty: its first line must name the columns")
+    if "" in names:
+        raise DataError(f"{path}:1: column {names.index('') + 1} has no name")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{path}:1: {', '.join(twice)} names more than one column")
+    if all(number(name) is not None for name in names):
+        raise DataError(f"{path}:1: the first line must name the columns, and it holds numbers")
+
+
+def number(text: str) -> float | None:
+    """A finite decimal number; None for anything else."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if abs(value) < 3.4e38 and "_" not in text else None  # NaN fails too
+
+
+# --- JSON lines, Parquet ---
+
+
+def _lines(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig") as stream:
+        for count, line in enumerate(stream, start=1):
+            if line.strip():
+                yield _parsed(f"{path}:{count}", line)
+
+
+def _parsed(place: str, line: str) -> Row:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return Row(place, None, "not JSON")
+    if not isinstance(value, dict) or any(isinstance(held, (dict, list)) for held in value.values()):
+        return Row(place, None, "no JSON object of names and plain values")
+    return Row(place, {name: cell(held) for name, held in value.items()})
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        raise ConfigError(f"{path} needs pyarrow: pip install pyarrow") from error
+    try:
+        with ParquetFile(path) as file:
+            count = 0
+            for batch in file.iter_batches():
+                for held in batch.to_pylist():
+                    count += 1
+                    yield Row(f"{path}:{count}", {name: cell(value) for name, value in held.items()})
+    except ArrowException as error:
+        raise DataError(f"{path} is no Parquet file: {error}") from error
+
+
+_READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".csv": _delimited, ".tsv": _delimited, ".jsonl": _lines, ".parquet": _parquet,
+}  # fmt: skip
+
+
+# --- example sets ---
+
+# name -> (loader of scikit-learn, name of the target)
+EXAMPLES = {"breast-cancer": ("load_breast_cancer", "diagnosis"), "diabetes": ("load_diabetes", "progression")}
+
+
+def _examples(name: str) -> Iterator[Row]:
+    """A table that comes with scikit-learn, in the units it was measured in."""
+    try:
+        from sklearn import datasets
+    except ImportError as error:
+        raise ConfigError(f"{name} comes with scikit-learn: pip install scikit-learn") from error
+    loader, target = EXAMPLES[name]
+    found = getattr(datasets, loader)(**({"scaled": False} if name == "diabetes" else {}))
+    labels = getattr(found, "target_names", None)
+    for count, (values, truth) in enumerate(zip(found.data.tolist(), found.target.tolist()), start=1):
+        cells = dict(zip(found.feature_names, map(str, values)))
+        yield Row(f"{name}:{count}", cells | {target: str(truth if labels is None else labels[truth])})

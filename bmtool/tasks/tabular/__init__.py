@@ -1,0 +1,1 @@
+"""Rows of tables to classes or to a number: tabular-classification and tabular-regression."""

@@ -1,0 +1,79 @@
+"""The typed sections of tabular-classification and tabular-regression."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from bmtool.config import options
+from bmtool.config.schema import BaseConfig, Section
+from bmtool.config.table import TableData, TableTrain
+
+PICTURES = {"explain": "A picture of why: what each column adds to the answer."}
+
+
+class ClassOptions(options.Top):
+    pictures: ClassVar = PICTURES
+
+
+class NumberOptions(options.Options):
+    pictures: ClassVar = PICTURES
+
+
+class Mlp(Section):
+    """Linear layers on standardised numbers and embedded categories."""
+
+    kind: Literal["mlp"]
+    widths: list[int] = Field([64, 64], min_length=1)
+    activation: Literal["relu", "sigmoid", "tanh"] = "relu"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    batch_norm: bool = False
+
+
+class Boosting(Section):
+    """Trees that are added one by one, each to what those before it have left (LightGBM, Ke et al. 2017)."""
+
+    kind: Literal["lightgbm"]
+    # at most so many trees (of each class, where there are more than two)
+    rounds: int = Field(500, ge=1)
+    # rounds without a better loss on the validation rows until it stops; what is kept ends at the best
+    patience: int = Field(50, ge=1)
+    rate: float = Field(0.05, gt=0, le=1)
+    leaves: int = Field(31, ge=2)
+    # training rows in each leaf
+    leaf_rows: int = Field(20, ge=1)
+    l2: float = Field(0.0, ge=0)
+    # share of the columns that each tree may use
+    columns: float = Field(1.0, gt=0, le=1)
+
+
+class Loss(Section):
+    # classes: weigh each by the inverse of its frequency
+    class_weights: bool = False
+    # numbers: beyond so many standard deviations an error counts linearly (Huber 1964); 0: squared error
+    huber: float = Field(0.0, ge=0)
+
+
+class Decide(Section):
+    """What a wrong answer costs, of two classes: the label is chosen so that it costs least on the validation rows."""
+
+    # the positive class was said, and was wrong
+    cost_false_positive: float = Field(gt=0)
+    # the positive class was not said, and would have been right
+    cost_false_negative: float = Field(gt=0)
+
+
+class Config(BaseConfig):
+    data: TableData
+    model: Annotated[Mlp | Boosting, Field(discriminator="kind")]
+    train: TableTrain = TableTrain()
+    loss: Loss = Loss()
+    decide: Decide | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.task == "tabular-regression":
+            if self.decide or self.loss.class_weights or self.data.positive is not None:
+                raise ValueError("decide, loss.class_weights and data.positive are for tabular-classification")
+        elif self.loss.huber:
+            raise ValueError("loss.huber is for tabular-regression")
+        return self

@@ -1,0 +1,141 @@
+"""Gradient-boosted trees as arrays and as a module that walks them. T trees, M nodes of all trees, S scores, C categories.
+
+A leaf is a node whose two branches lead to itself, so that every row walks as many steps as the deepest tree has.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bmtool.errors import ConfigError
+
+
+class _Nodes:
+    """Nodes of all trees, one after the other, filled from what LightGBM tells of a tree."""
+
+    def __init__(self) -> None:
+        self.rows: list[
+            tuple
+        ] = []  # feature, threshold, left, right, missing goes left, missing is a value, member, value
+        self.members: list[list[int]] = [[]]  # categories that go left; the first is for nodes on numbers
+
+    def add(self, node: Mapping[str, Any]) -> int:
+        """The number of a node that is added with all below it."""
+        place = len(self.rows)
+        self.rows.append(())
+        if "leaf_value" in node:
+            self.rows[place] = (0, 0.0, place, place, False, True, 0, node["leaf_value"])
+            return place
+        left, right = self.add(node["left_child"]), self.add(node["right_child"])
+        threshold, member = node["threshold"], 0
+        if node["decision_type"] == "==":
+            member = len(self.members)
+            self.members.append([int(category) for category in str(threshold).split("||")])
+            threshold = 0.0
+        aware = node["missing_type"] == "NaN"
+        self.rows[place] = (
+            node["split_feature"], threshold, left, right, bool(node["default_left"]), aware, member, 0.0
+        )  # fmt: skip
+        return place
+
+
+def arrays(dump: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The trees of LightGBM's `dump_model` as arrays."""
+    nodes = _Nodes()
+    roots = [nodes.add(tree["tree_structure"]) for tree in dump["tree_info"]]
+    feature, threshold, left, right, missing_left, aware, member, value = zip(*nodes.rows)
+    width = 1 + max((max(held) for held in nodes.members if held), default=0)
+    members = np.zeros((len(nodes.members), width), bool)
+    for row, held in enumerate(nodes.members):
+        members[row, held] = True
+    depth = max(map(_depth, (tree["tree_structure"] for tree in dump["tree_info"])))
+    return {
+        "roots": np.array(roots, np.int64), "feature": np.array(feature, np.int64), "threshold": np.array(threshold, np.float64),
+        "branches": np.array([right, left], np.int64).T.copy(), "missing_left": np.array(missing_left, bool),
+        "aware": np.array(aware, bool), "member": np.array(member, np.int64), "members": members,
+        "value": np.array(value, np.float64), "shape": np.array([dump["num_tree_per_iteration"], depth], np.int64),
+    }  # fmt: skip
+
+
+def _depth(node: Mapping[str, Any]) -> int:
+    if "leaf_value" in node:
+        return 0
+    return 1 + max(_depth(node["left_child"]), _depth(node["right_child"]))
+
+
+class Trees(nn.Module):
+    """values [B, F] to scores [B, S], summed in double precision as LightGBM does.
+
+    A number goes left where it is at most the threshold; a missing one where the node says, or counts as 0 where it has never seen one;
+    a category goes left where the node's table says so.
+    """
+
+    def __init__(self, held: Mapping[str, np.ndarray]):
+        super().__init__()
+        self.scores, self.depth = held["shape"].tolist()
+        for name in (
+            "roots",
+            "feature",
+            "threshold",
+            "branches",
+            "missing_left",
+            "aware",
+            "member",
+            "members",
+            "value",
+        ):
+            self.register_buffer(name, torch.from_numpy(np.array(held[name])))
+        self.branches = self.branches.flatten()
+        self.categorical = bool(held["member"].any())
+
+    def forward(self, values: Tensor) -> Tensor:
+        node_BT = self.roots.expand(len(values), -1)
+        for _ in range(self.depth):
+            node_BT = self.branches[node_BT * 2 + self._goes_left(values, node_BT).long()]
+        return self.value[node_BT].unflatten(1, (-1, self.scores)).sum(dim=1)
+
+    def _goes_left(self, values: Tensor, node_BT: Tensor) -> Tensor:
+        x_BT = values.gather(1, self.feature[node_BT]).double()
+        missing = x_BT.isnan()
+        number, told = torch.where(missing, 0.0, x_BT), missing & self.aware[node_BT]
+        left = (told & self.missing_left[node_BT]) | (~told & (number <= self.threshold[node_BT]))
+        if not self.categorical:
+            return left
+        member, last = self.member[node_BT], self.members.shape[1] - 1
+        inside = self.members.flatten()[member * (last + 1) + number.long().clamp(0, last)] & (number <= last)
+        return ((member > 0) & inside) | ((member == 0) & left)
+
+
+class Rows(NamedTuple):
+    """values [N, F] with NaN where a number is missing, target [N], weight [N] or None."""
+
+    values: np.ndarray
+    target: np.ndarray
+    weight: np.ndarray | None = None
+
+
+def grow(
+    train: Rows, valid: np.ndarray, *, parameters: Mapping[str, Any], categories: list[int], rounds: int
+) -> Iterator[tuple[Any, np.ndarray]]:
+    """Add trees one round after the other, yielding the booster and its scores [N, S] for the rows `valid`.
+
+    Ends early where no split is left. ConfigError when LightGBM is not installed.
+    """  # fmt: skip
+    try:
+        import lightgbm
+    except ImportError as error:
+        raise ConfigError("model.kind: lightgbm needs a package of that name: pip install lightgbm") from error
+    settings = {"verbosity": -1, "metric": "none", "deterministic": True, "force_row_wise": True, **parameters}
+    made = lightgbm.Dataset(
+        train.values, train.target, weight=train.weight, categorical_feature=categories, params=settings
+    )
+    booster, scores = lightgbm.Booster(settings, made), 0.0
+    for count in range(rounds):
+        if booster.update():
+            break
+        added = booster.predict(valid, raw_score=True, start_iteration=count, num_iteration=1)
+        scores = scores + added.reshape(len(valid), -1)
+        yield booster, scores

@@ -1,0 +1,51 @@
+"""Measuring on rows: what all classifiers and regressors are measured by, which columns matter, and what deciding costs."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bmtool.measure.decision import CostMeter
+from bmtool.measure.labels import LabelMeter
+from bmtool.measure.numbers import NumberMeter
+from bmtool.measure.report import Measured
+from bmtool.predict import labels, number
+from bmtool.predict.examples import Example
+from bmtool.tables.importance import ByColumns
+
+
+class Classes(ByColumns, labels.Evaluation):
+    figure: ClassVar = "auc"
+    names: ClassVar = (*LabelMeter.names, *CostMeter.names)
+
+    def __init__(self, predictor: Any, columns: int):
+        super().__init__(predictor, columns)
+        self.costs = None if self.decision is None else CostMeter(self.decision, columns)
+
+    def add(self, examples: Sequence[Example], weight: np.ndarray) -> Iterator[dict]:
+        if self.costs is not None:
+            said = self.predictor.probabilities([example.read for example in examples])
+            self.costs.add(said, np.array([self._number[example.truth] for example in examples]), weight)
+        yield from super().add(examples, weight)
+
+    def score(self, values: np.ndarray, truth: Sequence[str]) -> float:
+        meter = LabelMeter(self.predictor.labels)
+        numbers = np.array([self._number[true] for true in truth])
+        meter.add(np.exp(self.predictor.run(values)), numbers, np.ones((len(values), 1)))
+        return float(meter.figures()["auc"][0])
+
+    def measured(self) -> Measured:
+        found = super().measured()
+        if self.costs is not None:
+            found.resamples |= self.costs.figures()
+            found.notes["threshold"] = self.costs.decision.threshold
+        return found
+
+
+class Numbers(ByColumns, number.Evaluation):
+    figure: ClassVar = "r2"
+
+    def score(self, values: np.ndarray, truth: Sequence[float]) -> float:
+        meter = NumberMeter()
+        meter.add(self.predictor.run(values), np.array(truth), np.ones((len(values), 1)))
+        return float(meter.figures()["r2"][0])

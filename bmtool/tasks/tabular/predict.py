@@ -1,0 +1,63 @@
+"""From rows to probabilities of classes, or to a number. numpy only: the same code on PyTorch and on an exported model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bmtool.measure.decision import Decision
+from bmtool.predict.assets import Assets
+from bmtool.predict.backends import Backend
+from bmtool.predict.labels import likeliest
+from bmtool.predict.values import Labels, Number
+from bmtool.tables.predict import Row, RowReader
+from bmtool.tasks.tabular.config import ClassOptions, NumberOptions
+
+
+class Classifier(RowReader):
+    """Rows to probabilities [N, classes]; with a `decision`, the class that costs least is named first."""
+
+    output = "log_p"
+
+    def __init__(self, about: dict, backend: Backend):
+        super().__init__(about, backend)
+        self.labels, self.positive = list(self.schema.labels), self.schema.positive
+        self.decision = Decision(**about["decision"]) if about["decision"] else None
+
+    def probabilities(self, rows: Sequence[Row]) -> np.ndarray:
+        return np.exp(self.run(np.stack([row.values for row in rows])))
+
+    def predict(self, rows: Sequence[Row], options: ClassOptions = ClassOptions()) -> list[Labels]:
+        return likeliest(self.labels, self.probabilities(rows), options, self.decision)
+
+    def explain(self, inputs: Sequence[tuple[str, Row]], path: Path) -> Path:
+        """What each column adds to the probability of the class that matters: the positive one, else the first row's likeliest."""
+        shown = self.positive
+        if shown is None:
+            shown = int(self.probabilities([inputs[0][1]]).argmax())
+        unit = f"the probability of {self.labels[shown]}"
+        return self.explain_by(lambda values: np.exp(self.run(values))[:, shown], inputs, unit, path)
+
+
+class Regressor(RowReader):
+    """Rows to numbers [N] in the unit of the target."""
+
+    output = "value"
+
+    def __init__(self, about: dict, backend: Backend):
+        super().__init__(about, backend)
+        self.spread = self.schema.deviation
+
+    def numbers(self, rows: Sequence[Row]) -> np.ndarray:
+        return self.run(np.stack([row.values for row in rows]))
+
+    def predict(self, rows: Sequence[Row], options: NumberOptions = NumberOptions()) -> list[Number]:
+        return [Number(float(value), self.spread) for value in self.numbers(rows)]
+
+    def explain(self, inputs: Sequence[tuple[str, Row]], path: Path) -> Path:
+        """What each column adds to the number."""
+        return self.explain_by(self.run, inputs, self.target, path)
+
+
+def predictor(about: dict, backend: Backend, assets: Assets) -> Classifier | Regressor:
+    return (Classifier if about["schema"]["labels"] else Regressor)(about, backend)

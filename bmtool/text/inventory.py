@@ -1,0 +1,101 @@
+"""The files of `data.sources`, and what became of each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bmtool.base.files import sha256
+from bmtool.config.text import SourceSpec, TextData
+from bmtool.data.tally import Tally
+from bmtool.errors import ConfigError, DataError
+from bmtool.text.sources import File, expand
+from bmtool.text.task import TextTask
+
+
+@dataclass
+class Source:
+    """One file of a source, and what became of it."""
+
+    spec: SourceSpec
+    file: File
+    bytes: int = 0
+    sha256: str | None = None  # None: standard input
+    tally: Tally = field(default_factory=Tally)
+    changed: dict[str, int] = field(default_factory=dict)
+    flagged: dict[str, int] = field(default_factory=dict)
+    splits: dict[str, int] = field(default_factory=dict)
+    characters: int = 0
+    seconds: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    @property
+    def domain(self) -> str:
+        return self.spec.domain or (self.file.path.name.split(".")[0] if self.file.path else self.name)
+
+    @property
+    def how(self) -> list:
+        """What the text of the file's blocks depends on beside their bytes."""
+        file = self.file
+        return [file.format, file.columns, file.encoding, file.pair, file.targets, file.measured]
+
+    def as_dict(self) -> dict:
+        return {
+            "domain": self.domain, "weight": self.spec.weight, "cap": self.spec.cap, "bytes": self.bytes, "sha256": self.sha256,
+            "characters": self.characters, **self.tally.as_dict(), "changed": self.changed, "flagged": self.flagged,
+            "examples_of_split": self.splits, "seconds": round(self.seconds, 3),
+        }  # fmt: skip
+
+
+def find_sources(data: TextData, task: TextTask) -> tuple[list[Source], list[str]]:
+    """Every file once, and the names that came again; a file that several entries name belongs to the first.
+
+    Raises DataError for an entry that matches nothing, ConfigError for one whose target cannot be told.
+    """
+    found: dict[Any, Source] = {}
+    repeated: list[str] = []
+    for spec, targets, path in _paths(data, task):
+        identity = path.resolve() if path is not None else None
+        if identity in found:
+            repeated.append(str(path or "standard input"))
+            continue
+        file = File(path, tuple(spec.columns), spec.encoding, task.columns, targets, spec.measured)
+        found[identity] = source = Source(spec, file)
+        if path is not None:
+            source.bytes, source.sha256 = path.stat().st_size, sha256(path)
+    return list(found.values()), repeated
+
+
+def _paths(data: TextData, task: TextTask) -> Iterator[tuple[SourceSpec, tuple[str, ...], Path | None]]:
+    """The entry, its targets and the path of every file; what a former run has prepared is no source."""
+    prepared = Path(data.prepared).resolve()
+    for index, spec in enumerate(data.sources):
+        targets = _targets(spec, task, f"data.sources.{index}")
+        try:
+            paths = expand(spec.path)
+        except DataError as error:
+            raise DataError(f"data.sources.{index}: {error}") from error
+        for path in paths:
+            if path is None or prepared not in path.resolve().parents:
+                yield spec, targets, path
+
+
+def _targets(spec: SourceSpec, task: TextTask, place: str) -> tuple[str, ...]:
+    if spec.target or not spec.columns:
+        return tuple(spec.target) or task.targets
+    named = tuple(column for column in spec.columns if column in task.targets)
+    if task.targets and not named:
+        wanted, columns = ", ".join(task.targets), ", ".join(spec.columns)
+        raise ConfigError(f"{place}: which of the columns {columns} is the {wanted}? name it: `target: [...]`")
+    return named
+
+
+def protected_files(data: TextData) -> list[Path]:
+    """The files behind `data.protected`; DataError for an entry that matches nothing."""
+    try:
+        return [path for pattern in data.protected for path in expand(pattern) if path is not None]
+    except DataError as error:
+        raise DataError(f"data.protected: {error}") from error

@@ -1,0 +1,132 @@
+"""From sources of text to prepared data: read, clean, find duplicates, choose, learn, encode, assemble.
+
+Every pass is a set of independent jobs (`data.jobs`), each named by what it depends on. So any number of workers gives the same bytes,
+a run that was killed goes on after the last finished job, and a changed source or setting redoes only what depends on it.
+
+A task brings its own encoding of sentences (`TextTask`); everything else is the same for every task that reads text.
+"""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from bmtool.base.files import lock, read_json, write_json
+from bmtool.config.text import TextData
+from bmtool.data.jobs import ENGINES, facts
+from bmtool.data.tally import Tally
+from bmtool.errors import DataError
+from bmtool.text.assemble import assemble
+from bmtool.text.inventory import Source, find_sources
+from bmtool.text.passes.choose import choose_pass
+from bmtool.text.passes.clean import clean_pass
+from bmtool.text.passes.encode import encode_pass
+from bmtool.text.passes.learn import learn_pass
+from bmtool.text.passes.repeats import repeats_pass
+from bmtool.text.passes.run import Run
+from bmtool.text.recipe import changes, fingerprint, recipe_of
+from bmtool.text.report import hint
+from bmtool.text.sources import is_small
+from bmtool.text.task import TextTask
+
+__all__ = ["changes", "fingerprint", "prepare"]
+SAID = 5  # changes that are named when there are many
+
+
+def prepare(data: TextData, task: TextTask, console: Any, limit: int | None = None) -> dict:
+    """Write the prepared data set that `data` describes and return its manifest; `limit` reads so many lines of each file only.
+
+    The same sources and settings give the same bytes. Data that is prepared already is left as it is; prepared data of other
+    sources or settings is replaced, in one step, at the end. Raises DataError when a source is missing, nothing usable is found,
+    or the directory holds something else; ResourceError when another process is preparing the same directory.
+    """
+    target = Path(data.prepared)
+    cache = target.with_name(f".{target.name}.cache")
+    sources, repeated = find_sources(data, task)
+    for name in repeated:
+        console.say(f"{name} is named twice among the sources: read once")
+    recipe = recipe_of(data, task, sources)
+    manifest = _already(target, recipe, console)
+    if manifest is None:
+        with lock(cache, f"{target} is being prepared by another process: wait for it, or name another directory"):
+            small = is_small(sum(source.bytes for source in sources))  # it is done before a worker has started
+            with ENGINES[data.engine](data.workers or int(small)) as engine:
+                run = Run(data, task, engine, console, cache, limit)
+                manifest = _make(run, sources, target, {"recipe": recipe, "named_twice": repeated})
+            run.forget_unused()
+    if not data.cache:
+        shutil.rmtree(cache, ignore_errors=True)
+    return manifest
+
+
+def _already(target: Path, recipe: dict | None, console: Any) -> dict | None:
+    """The manifest of prepared data that need not be made again; says why when it has to be."""
+    if not (target / "manifest.json").is_file():
+        if target.exists() and any(target.iterdir()):
+            raise DataError(
+                f"data.prepared: {target} exists and holds something else than prepared data: name another directory"
+            )
+        return None
+    manifest = read_json(target / "manifest.json")
+    different = changes(manifest, recipe)
+    if different:
+        more = f"; and {len(different) - SAID} more" if len(different) > SAID else ""
+        console.say(f"{target} is made again: {'; '.join(different[:SAID])}{more}")
+        return None
+    console.say(f"{target} is already prepared from these sources and settings: nothing to do")
+    return manifest
+
+
+def _make(run: Run, sources: list[Source], target: Path, known: dict) -> dict:
+    """All passes, then the directory: written beside `target`, which it replaces when it is whole."""
+    started = time.monotonic()
+    _recover(target)
+    pieces = clean_pass(run, sources)
+    repeats = repeats_pass(run, pieces)
+    chosen = choose_pass(run, pieces, repeats.dropped)
+    if not any(facts(directory)["train"] for directory in chosen):
+        raise _nothing(sources)
+    learned = learn_pass(run, pieces, chosen)
+    encoded = encode_pass(run, pieces, chosen, repeats.conflicting, learned)
+    if not any(facts(part)["examples"]["train"] for part in encoded):
+        raise _nothing(sources)
+    working = target.with_name(f".{target.name}.working")
+    shutil.rmtree(working, ignore_errors=True)
+    working.mkdir(parents=True)
+    try:
+        manifest = assemble(working, run.task, sources, encoded, learned)
+        manifest |= known | {"seconds": round(time.monotonic() - started, 3)}
+        write_json(working / "manifest.json", manifest)
+        _replace(target, working)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+    return manifest
+
+
+def _nothing(sources: list[Source]) -> DataError:
+    why = sum((source.tally.dropped for source in sources), Tally().dropped).most_common()
+    said = ", ".join(f"{count} x {reason}{hint(reason)}" for reason, count in why) or "no lines"
+    names = ", ".join(source.name for source in sources[:5]) + (", ..." if len(sources) > 5 else "")
+    return DataError(f"nothing to train on: no usable sentence in {names} ({said})")
+
+
+def _old(target: Path) -> Path:
+    return target.with_name(f".{target.name}.old")
+
+
+def _replace(target: Path, working: Path) -> None:
+    """Put `working` in the place of `target`, which is put aside until it is there."""
+    shutil.rmtree(_old(target), ignore_errors=True)
+    if target.exists():
+        target.rename(_old(target))
+    try:
+        working.rename(target)
+    finally:
+        _recover(target)
+    shutil.rmtree(_old(target), ignore_errors=True)
+
+
+def _recover(target: Path) -> None:
+    """Put back what was put aside, when nothing has come in its place."""
+    if _old(target).exists() and not target.exists():
+        _old(target).rename(target)

@@ -1,0 +1,125 @@
+"""What prepared text depends on, and what of it is another than before, in words."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from bmtool.base.files import sha256
+from bmtool.config.text import HOW_ONLY, TextData
+from bmtool.text.inventory import Source, find_sources, protected_files
+from bmtool.text.sources import File
+from bmtool.text.task import TextTask
+
+FORMAT = 2  # of a prepared directory
+CODE = 2  # raise it when a change in cleaning, splitting or keys gives other bytes: results of before are not used then
+VERSION = ("format", "code", "task", "rules", "records", "learns")  # what no setting of a user changes
+LISTED = 3  # files that are named when many have changed
+
+
+def fingerprint(data: TextData, task: TextTask) -> dict | None:
+    """All that the data prepared for `data` and `task` depends on, as JSON; None when standard input, read once, is a source.
+
+    Every source is read to its end. Raises DataError when one is missing.
+    """
+    return recipe_of(data, task, find_sources(data, task)[0])
+
+
+def recipe_of(data: TextData, task: TextTask, sources: list[Source]) -> dict | None:
+    """The fingerprint, of sources that are found already."""
+    if any(source.sha256 is None for source in sources):
+        return None
+    recipe = {
+        "format": FORMAT, "code": CODE, "task": task.name, "rules": task.rules,
+        "records": [task.columns, task.targets], "learns": task.learn is not None,
+        "task_settings": {**task.settings, **task.inputs, **task.learning},
+        "data": _settings(data),
+        "sources": [
+            {"name": s.name, "sha256": s.sha256, "format": s.file.format, **s.spec.model_dump(exclude={"path"})} for s in sources
+        ],
+        "protected": [
+            {"name": str(path), "sha256": sha256(path), "format": File(path).format} for path in protected_files(data)
+        ],
+    }  # fmt: skip
+    return json.loads(json.dumps(recipe))
+
+
+def changes(manifest: dict, recipe: dict | None) -> list[str]:
+    """What is another in `recipe` than when `manifest` was written, a line each; empty when preparing again would change nothing."""
+    before = manifest.get("recipe")
+    if before is None or recipe is None:
+        return ["data.sources: standard input cannot be compared with what was read before"]
+    if any(before.get(key) != recipe[key] for key in VERSION):
+        return ["it was prepared by another version of bmtool, or for another task"]
+    return [
+        *(f"data.{line}" for line in _differences(before["data"], recipe["data"])),
+        *_changed_contents(before, recipe),
+        *_changed_files("data.sources", before["sources"], recipe["sources"]),
+        *_changed_protection(before["protected"], recipe["protected"]),
+    ]
+
+
+def setting_changes(manifest: dict, data: TextData) -> list[str]:
+    """What of the settings alone is another than when `manifest` was written: for sources that cannot be read."""
+    before = manifest.get("recipe")
+    if before is None:
+        return []
+    return [f"data.{line}" for line in _differences(before["data"], _settings(data))]
+
+
+def _settings(data: TextData) -> dict:
+    return json.loads(json.dumps(data.model_dump(exclude=HOW_ONLY | {"sources", "protected"})))
+
+
+def _differences(before: dict, now: dict) -> Iterator[str]:
+    """`key: old -> new` for every key, of sections within too."""
+    old, new = dict(_flat(before)), dict(_flat(now))
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            yield f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
+
+
+def _flat(section: dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _changed_contents(before: dict, now: dict) -> Iterator[str]:
+    """What a task takes from elsewhere, such as the file that a setting names, where the setting itself is the same."""
+    old, new = before["task_settings"], now["task_settings"]
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) == new.get(key):
+            continue
+        if key not in now["data"]:
+            yield f"{now['task']}: {key} has changed"
+        elif before["data"].get(key) == now["data"][key]:
+            yield f"data.{key}: its contents have changed"
+
+
+def _changed_files(key: str, before: list[dict], now: list[dict]) -> Iterator[str]:
+    old, new = ({file["name"]: file for file in files} for files in (before, now))
+    both = [name for name in new if name in old]
+    yield from _named(key, [n for n in both if old[n]["sha256"] != new[n]["sha256"]], "has changed", "have changed")
+    yield from _named(key, [name for name in new if name not in old], "added", "added")
+    yield from _named(key, [name for name in old if name not in new], "is gone", "are gone")
+    for name in both:
+        how = ({k: v for k, v in file.items() if k != "sha256"} for file in (old[name], new[name]))
+        yield from (f"{key}: {name}: {line}" for line in _differences(*how))
+    if len(both) == len(old) == len(new) and list(old) != list(new):
+        yield f"{key}: the files come in another order"
+
+
+def _named(key: str, names: list[str], one: str, many: str) -> Iterator[str]:
+    if len(names) == 1:
+        yield f"{key}: {names[0]} {one}"
+    elif names:
+        yield f"{key}: {len(names)} files {many} ({', '.join(names[:LISTED])}{', ...' if len(names) > LISTED else ''})"
+
+
+def _changed_protection(before: list[dict], now: list[dict]) -> Iterator[str]:
+    """Of protected files the contents count, not their names."""
+    old, new = ({(file["sha256"], file["format"]) for file in files} for files in (before, now))
+    if old != new:
+        yield from _changed_files("data.protected", before, now)

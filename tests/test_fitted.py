@@ -1,0 +1,96 @@
+"""Tasks that are fitted, not trained: one checkpoint, no optimizer, the same commands as any run."""
+
+import json
+
+import numpy as np
+import pytest
+from class_means.task import Task
+from PIL import Image
+from safetensors.numpy import load_file
+
+from bmtool import registry
+from bmtool.commands.evaluate import evaluate
+from bmtool.commands.export_onnx import export_onnx
+from bmtool.commands.loading import load_model
+from bmtool.commands.predict import predict
+from bmtool.commands.train import finetune, pretrain
+from bmtool.errors import ConfigError, Interrupted
+
+CONFIG = """\
+task: class-means
+run: {folder}/run
+data: {{source: digits, prepared: {folder}/data, size: 8, channels: 1}}
+train: {{threads: 1}}
+"""
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    return tmp_path_factory.mktemp("class-means")
+
+
+@pytest.fixture
+def config(monkeypatch, data):
+    entry = registry.Entry("class_means", "the nearest mean", kit="images", takes="image", gives="labels")
+    monkeypatch.setitem(registry.TASKS, "class-means", entry)
+    path = data / "config.yaml"
+    path.write_text(CONFIG.format(folder=data), encoding="utf-8")
+    return path
+
+
+def events(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_fit_becomes_a_run_like_any_other(config, tmp_path, capsys):
+    run = pretrain(config, [f"run={tmp_path / 'run'}"])
+    checkpoints = run / "checkpoints"
+    assert {(checkpoints / pointer).read_text() for pointer in ("best", "last")} == {"step-00000002\n"}
+    arrays = load_file(checkpoints / "step-00000002" / "model.safetensors")
+    assert arrays["means"].shape == (10, 64) and arrays["means"].dtype == np.float64 and arrays["classes"] == 10
+    manifest = json.loads((checkpoints / "step-00000002" / "manifest.json").read_text())
+    logged = events(run)
+    assert manifest["metrics"] == {"accuracy": logged[-1]["valid/accuracy"]} and manifest["metrics"]["accuracy"] > 0.8
+    assert [event["step"] for event in logged] == [1, 2]
+    assert (run / "plots" / "accuracy.png").is_file()
+    assert "means of" in (run / "log.txt").read_text()
+    assert evaluate([run]).figures["accuracy"].value > 0.8
+    exported = export_onnx(run)
+    images = load_model(run, print).predictor.probes(3)
+    ours, theirs = (load_model(path, print).predictor.probabilities(images) for path in (run, exported))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    Image.fromarray(images[0].squeeze(-1)).save(tmp_path / "one.png")
+    capsys.readouterr()
+    predict(run, [str(tmp_path / "one.png")])
+    assert str(ours[0].argmax()) in capsys.readouterr().out.split("\t")[1]
+
+
+def test_what_is_done_is_not_done_again(config, tmp_path):
+    run = pretrain(config, [f"run={tmp_path / 'run'}"])
+    before = events(run)
+    pretrain(config, [f"run={tmp_path / 'run'}"])
+    assert events(run) == before
+    assert "nothing left to do" in (run / "log.txt").read_text()
+
+
+def test_an_interrupted_fit_is_done_again_from_its_start(config, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    monkeypatch.setattr(Task, "killed_after", 1)
+    with pytest.raises(Interrupted, match="does it again"):
+        pretrain(config, [f"run={run}"])
+    assert len(events(run)) == 1 and not (run / "checkpoints").exists()
+    monkeypatch.setattr(Task, "killed_after", 0)
+    pretrain(config, [f"run={run}"])
+    assert [event["step"] for event in events(run)] == [1, 2]
+    assert "interrupted: it is done again from its start" in (run / "log.txt").read_text()
+
+
+def test_what_makes_no_sense_for_a_fit_is_refused(config, tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match="fitted, not trained"):
+        finetune(config, None, [f"run={tmp_path / 'run'}"])
+    with pytest.raises(ConfigError, match=r"optim.lr, train.best, train.steps: of no effect"):
+        pretrain(config, [f"run={tmp_path / 'run'}", "optim.lr=0.1", "train.steps=7", "train.best=accuracy"])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="without torchrun"):
+        pretrain(config, [f"run={tmp_path / 'run'}"])
+    assert not (tmp_path / "run").exists()
