@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import config_path
+from conftest import SAMPLE, config_path
 from PIL import Image
 
 from bmtool.commands.evaluate import evaluate
@@ -42,20 +42,20 @@ def draw(folder, seed: int) -> None:
 
 
 @pytest.fixture
-def text(tmp_path, text_file, overrides):
-    """`settings(run, ...)` for a small tagger on a text of its own, prepared in tmp_path."""
-    shutil.copy(text_file, tmp_path / "text.txt")
+def text(tmp_path, settings):
+    """`make(run, ...)`: settings for a small tagger on a text of its own, prepared in tmp_path."""
+    shutil.copy(SAMPLE / "sentences" / "daily.txt", tmp_path / "text.txt")
 
-    def settings(run: str, *more: str) -> list[str]:
+    def make(run: str, *more: str) -> list[str]:
         own = [
             f"data.sources=[{tmp_path / 'text.txt'}]",
             f"data.prepared={tmp_path / 'data'}",
             "train.steps=1",
             "data.workers=1",
         ]
-        return [*overrides("tagger", tmp_path / run), *own, *more]
+        return [*settings("tagger", tmp_path / run), *own, *more]
 
-    return settings
+    return make
 
 
 def prepared_hash(folder) -> str:

@@ -36,6 +36,12 @@ class RowReader:
         self.about, self.backend, self.schema = about, backend, Schema.of(about["schema"])
         self.target = self.schema.target
 
+    def facts(self) -> dict[str, Any]:
+        """What a model card says of it."""
+        columns = {column.name: column.kind for column in self.schema.columns}
+        classes = {"labels": list(self.schema.labels)} if self.schema.labels else {}
+        return {"target": self.target, "columns": columns} | classes
+
     def read(self, raw: Any) -> Row:
         """From a JSON object, or name -> value; BadInput that names the column for what cannot be used."""
         values, unseen = self.schema.encode(record(raw))

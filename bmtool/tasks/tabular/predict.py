@@ -32,7 +32,7 @@ class Classifier(RowReader):
         found = likeliest(self.labels, self.probabilities(rows), options, self.decision)
         return [replace(value, notes=row.notes) for value, row in zip(found, rows)]
 
-    def explain(self, inputs: Sequence[tuple[str, Row]], path: Path) -> Path:
+    def draw(self, picture: str, inputs: Sequence[tuple[str, Row]], path: Path) -> Path:
         """What each column adds to the probability of the class that matters: the positive one, else the first row's likeliest."""
         shown = self.positive
         if shown is None:
@@ -56,7 +56,7 @@ class Regressor(RowReader):
     def predict(self, rows: Sequence[Row], options: NumberOptions = NumberOptions()) -> list[Number]:
         return [Number(float(value), self.spread, row.notes) for value, row in zip(self.numbers(rows), rows)]
 
-    def explain(self, inputs: Sequence[tuple[str, Row]], path: Path) -> Path:
+    def draw(self, picture: str, inputs: Sequence[tuple[str, Row]], path: Path) -> Path:
         """What each column adds to the number."""
         return self.explain_by(self.run, inputs, self.target, path)
 
