@@ -22,6 +22,7 @@ from bmtool.config.load import load
 
 ROOT = Path(__file__).parent.parent
 EXCEPTIONS = {"loss-falls", "accumulate", "processes"}
+_TASK = re.compile(r"^task: (\S+)", re.MULTILINE)
 _LINE = re.compile(r"# (deterministic|ask|except|validation)(?: ([\w@-]+))?: (.+)")
 
 
@@ -43,6 +44,11 @@ class Case:
     def config(self) -> Any:
         return load(self.path)
 
+    @cached_property
+    def fitted(self) -> bool:
+        """Whether its model is fitted: then there is no gradient step to test."""
+        return self.entry.load("task").of(self.config).fitted
+
     @property
     def deterministic(self) -> list[str]:
         return [setting for _, line in self.held["deterministic"] for setting in line.split()]
@@ -61,25 +67,27 @@ class Case:
         return dict(self.held["validation"])
 
 
-def _case(task: str, path: Path) -> Case:
+def _case(path: Path) -> Case:
     held: dict[str, list[tuple[str, str]]] = {kind: [] for kind in ("deterministic", "ask", "except", "validation")}
-    for line in path.read_text("utf-8").splitlines():
+    text = path.read_text("utf-8")
+    for line in text.splitlines():
         if found := _LINE.fullmatch(line):
             held[found[1]].append((found[2] or "", found[3]))
-    return Case(task, path, held)
+    return Case(_TASK.search(text)[1], path, held)
 
 
-def _folder(entry: registry.Entry) -> Path:
-    return Path(find_spec(entry.package).origin).parent
+def _paths() -> list[Path]:
+    """In the order of the registry, of each folder `tiny.yaml` first; several tasks may share a folder."""
+    packages = dict.fromkeys(entry.package for entry in registry.TASKS.values())
+    folders = [Path(find_spec(package).origin).parent for package in packages]
+    return [path for folder in folders for path in sorted(folder.glob("tiny*.yaml"), key=lambda path: path.stem)]
 
 
-CASES = [
-    _case(task, path)
-    for task, entry in registry.TASKS.items()
-    for path in sorted(_folder(entry).glob("tiny*.yaml"), key=lambda p: p.stem)
-]
-_FIRST_OF_A_KIT = {case.entry.kit: case for case in reversed(CASES)}.values()
-_FIRST_OF_A_TASK = {case.task: case for case in reversed(CASES)}.values()
+CASES = [_case(path) for path in _paths()]
+TRAINED = [case for case in CASES if not case.fitted]
+FITTED = [case for case in CASES if case.fitted]
+_FIRST_OF_A_KIT = list({case.entry.kit: case for case in reversed(CASES)}.values())[::-1]
+_FIRST_OF_A_TASK = list({case.task: case for case in reversed(CASES)}.values())[::-1]
 
 
 def find(name: str | Case) -> Case:
@@ -92,24 +100,29 @@ def find(name: str | Case) -> Case:
     return case
 
 
-def _parameters(cases: list, fast: list) -> Any:
-    values = [pytest.param(case, id=case.name, marks=() if case in fast else pytest.mark.slow) for case in cases]
-    return pytest.mark.parametrize("case", values)
+def _parameters(cases: list[Case], fast: list[Case], contract: str = "") -> Any:
+    """Cases that are not `fast` are slow; those whose config says that they cannot keep the contract are skipped, with its reason."""
+    out = []
+    for case in cases:
+        reason = case.excepted(contract)
+        marks = [*([] if case in fast else [pytest.mark.slow]), *([pytest.mark.skip(reason=reason)] if reason else [])]
+        out.append(pytest.param(case, id=case.name, marks=marks))
+    return pytest.mark.parametrize("case", out)
 
 
 every_case = _parameters(CASES, CASES)
-one_a_task = _parameters(list(_FIRST_OF_A_TASK)[::-1], list(_FIRST_OF_A_TASK))
-one_a_kit = _parameters(list(_FIRST_OF_A_KIT)[::-1], list(_FIRST_OF_A_KIT))
-one_a_kit_fast = _parameters(CASES, list(_FIRST_OF_A_KIT))  # the others are slow
-first_fast = _parameters(list(_FIRST_OF_A_TASK)[::-1], CASES[:1])
+one_a_task = _parameters(_FIRST_OF_A_TASK, _FIRST_OF_A_TASK)
+one_a_kit = _parameters(_FIRST_OF_A_KIT, _FIRST_OF_A_KIT)
+every_fitted = _parameters(FITTED, FITTED)
 
 
-def without(cases: Any, contract: str) -> Any:
-    """These parameters; those whose config says that they cannot keep the contract are skipped, with its reason."""
-    out = []
-    for parameter in cases.args[1]:
-        (case,) = parameter.values
-        reason = case.excepted(contract)
-        marks = [*parameter.marks, *([pytest.mark.skip(reason=reason)] if reason else [])]
-        out.append(pytest.param(case, id=parameter.id, marks=marks))
-    return pytest.mark.parametrize("case", out)
+def every_trained(contract: str) -> Any:
+    return _parameters(TRAINED, TRAINED, contract)
+
+
+def every_trained_one_a_kit_fast(contract: str) -> Any:
+    return _parameters(TRAINED, _FIRST_OF_A_KIT, contract)
+
+
+def one_a_task_first_fast() -> Any:
+    return _parameters([case for case in _FIRST_OF_A_TASK if not case.fitted], CASES[:1])

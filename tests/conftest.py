@@ -24,6 +24,15 @@ CONFIGS = ROOT / "configs"
 SAMPLE = ROOT / "data" / "pinyin2hanzi"
 
 
+SLOW_SECONDS = 600  # of one test; of the others see pyproject.toml
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
+
+
 @pytest.fixture(autouse=True)
 def _from_the_root(monkeypatch):
     """Configs name their data relative to the repository."""

@@ -12,7 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cases import CASES, EXCEPTIONS, every_case, first_fast, one_a_kit, one_a_kit_fast, one_a_task, without
+from cases import (
+    CASES,
+    EXCEPTIONS,
+    TRAINED,
+    every_case,
+    every_fitted,
+    every_trained,
+    every_trained_one_a_kit_fast,
+    one_a_kit,
+    one_a_task,
+    one_a_task_first_fast,
+)
 from conftest import ROOT, bmtool, config_path, inside, sets
 from safetensors.torch import load_file
 from torch.utils._pytree import tree_leaves
@@ -27,7 +38,7 @@ from bmtool.commands.train import pretrain
 from bmtool.config.load import dump, load, parse
 from bmtool.engine.checkpoint import Checkpoints
 from bmtool.engine.device import choose
-from bmtool.engine.task import Task, Trained
+from bmtool.engine.task import Task
 from bmtool.engine.trainer import Trainer, seed_everything
 
 TIMES = ("elapsed_s", "_per_s")  # of metrics.jsonl
@@ -36,7 +47,7 @@ BATCH = 80  # updates on one batch
 
 def make_trainer(config) -> Trainer:
     seed_everything(config.seed)
-    return Trainer(registry.find(config.task).load("task").fresh(config), config, choose(config.train))
+    return Trainer(registry.find(config.task).load("task").of(config).fresh(config), config, choose(config.train))
 
 
 def weights(run: Path, step: int) -> dict[str, torch.Tensor]:
@@ -84,7 +95,12 @@ def test_a_config_is_shipped_with_its_command_and_says_what_the_schema_says(case
     assert case.config.task == case.task
     assert isinstance(case.config, case.entry.load("config"))
     assert parse(case.config.model_dump()) == case.config
-    assert case.config.train.steps == 8 and case.config.train.validate_every == 4 and case.config.train.threads == 1
+    assert (
+        case.fitted
+        or case.config.train.steps == 8
+        and case.config.train.validate_every == 4
+        and case.config.train.threads == 1
+    )
 
 
 @every_case
@@ -111,7 +127,7 @@ def test_preparing_twice_gives_the_same_bytes_and_does_nothing(case, prepared, s
 # --- training ---
 
 
-@without(every_case, "loss-falls")
+@every_trained("loss-falls")
 def test_loss_on_one_batch_falls_by_half(case, prepared, settings):
     prepared(case)
     trainer = make_trainer(load(case.path, settings(case, "x", *case.deterministic)))
@@ -121,7 +137,7 @@ def test_loss_on_one_batch_falls_by_half(case, prepared, settings):
         assert losses[-1] < losses[0] / 2, phase
 
 
-@without(every_case, "accumulate")
+@every_trained("accumulate")
 def test_accumulated_gradient_is_that_of_all_targets_together(case, prepared, settings):
     """Batches of different numbers of targets: the mean is over the targets of all, not of means."""
     prepared(case)
@@ -143,7 +159,7 @@ def test_accumulated_gradient_is_that_of_all_targets_together(case, prepared, se
     assert_close(whole.tensors(), parts.tensors(), atol=2e-5, rtol=1e-4)
 
 
-STOPS = [(case, 3) for case in CASES] + [(CASES[0], 4), (CASES[0], 5)]
+STOPS = [(case, 3) for case in TRAINED] + [(CASES[0], 4), (CASES[0], 5)]
 
 
 @pytest.mark.parametrize("case, stop", [pytest.param(case, stop, id=f"{case.name}-{stop}") for case, stop in STOPS])
@@ -168,6 +184,17 @@ def test_a_resumed_run_is_the_same_run(case, stop, prepared, settings, tmp_path)
     assert steps == sorted(steps)
 
 
+@every_fitted
+def test_fitting_twice_gives_the_same_bytes(case, trained, settings, tmp_path):
+    again, names = pretrain(config_path(case), settings(case, tmp_path / "again")), []
+    for run in (trained(case), again):
+        checkpoints = Checkpoints(run, print)
+        names.append(checkpoints.best())
+    assert names[0] == names[1]
+    assert_same_bytes(*(Checkpoints(run, print).weights(names[0]) for run in (trained(case), again)))
+    assert events(trained(case)) == events(again)
+
+
 def assert_same_state(ours: Path, theirs: Path) -> None:
     states = [
         torch.load(run / "checkpoints" / "step-00000008" / "state.pt", weights_only=True)["trainer"]
@@ -184,7 +211,7 @@ def events(run: Path) -> list[dict]:
     return [{key: value for key, value in line.items() if not key.endswith(TIMES)} for line in lines]
 
 
-@first_fast
+@one_a_task_first_fast()
 def test_kill_9_and_start_again_is_the_same_run(case, prepared, settings):
     prepared(case)
     done = bmtool("selfcheck", "resume", config_path(case), *sets(settings(case, "killed")))
@@ -192,7 +219,7 @@ def test_kill_9_and_start_again_is_the_same_run(case, prepared, settings):
     assert "resume is exact" in done.stderr
 
 
-@without(one_a_kit_fast, "processes")
+@every_trained_one_a_kit_fast("processes")
 def test_two_processes_are_one(case, prepared, settings, tmp_path):
     """Weights, and figures of validation of which each process has seen a part."""
     prepared(case)
@@ -349,9 +376,9 @@ def test_a_moved_run_evaluates_and_its_figures_are_those_of_the_validation(case,
         assert (difference["value"] == 0 or np.isnan(found[name])) and not difference["significant"], name
 
 
-@every_case
+@every_trained("")
 def test_the_figure_that_decides_is_one_of_the_meter(case, trained):
-    task = case.entry.load("task").open(load(trained(case) / "config.yaml"), trained(case) / "assets")
-    if isinstance(task, Trained):
-        assert task.best.metric in task.meter().names
-        assert set(case.unlike) <= set(task.meter().names)
+    config = load(trained(case) / "config.yaml")
+    task = case.entry.load("task").of(config).open(config, trained(case) / "assets")
+    assert task.best.metric in task.meter().names
+    assert set(case.unlike) <= set(task.meter().names)

@@ -42,16 +42,20 @@ def draw(folder, seed: int) -> None:
 
 
 @pytest.fixture
-def text(tmp_path):
-    """`text(run, more...)`: settings for a small tagger on a text of its own, prepared in tmp_path."""
-    lines = (SAMPLE / "sentences" / "daily.txt").read_text("utf-8").splitlines()[:120]
-    (tmp_path / "text.txt").write_text("\n".join(lines), encoding="utf-8")
+def text(tmp_path, settings):
+    """`make(run, ...)`: settings for a small tagger on a text of its own, prepared in tmp_path."""
+    shutil.copy(SAMPLE / "sentences" / "daily.txt", tmp_path / "text.txt")
 
-    def settings(run: str, *more: str) -> list[str]:
-        own = [f"data.sources=[{tmp_path / 'text.txt'}]", f"data.prepared={tmp_path / 'data'}", f"run={tmp_path / run}"]
-        return [*own, "train.steps=1", "data.workers=1", *more]
+    def make(run: str, *more: str) -> list[str]:
+        own = [
+            f"data.sources=[{tmp_path / 'text.txt'}]",
+            f"data.prepared={tmp_path / 'data'}",
+            "train.steps=1",
+            "data.workers=1",
+        ]
+        return [*settings("tagger", tmp_path / run), *own, *more]
 
-    return settings
+    return make
 
 
 def prepared_hash(folder) -> str:
@@ -91,7 +95,7 @@ def test_a_run_goes_on_with_the_data_it_began_with(images, capsys):
 def test_another_configuration_is_refused_before_data_are_touched(images):
     pretrain("config.yaml")
     before = prepared_hash(images / "prepared")
-    with pytest.raises(ConfigError, match=r"data.size: 8 -> 12"):
+    with pytest.raises(ConfigError, match="data.size: 8 -> 12"):
         pretrain("config.yaml", ["data.size=12"])
     assert prepared_hash(images / "prepared") == before
 
@@ -102,19 +106,19 @@ def test_sources_that_are_gone(images, capsys):
     shutil.rmtree(images / "pictures")
     pretrain("config.yaml")
     assert "which was prepared with the same settings, is used" in capsys.readouterr().err
-    with pytest.raises(DataError, match=r"data.size: 8 -> 12.*cannot be prepared again"):
+    with pytest.raises(DataError, match="data.size: 8 -> 12.*cannot be prepared again"):
         pretrain("config.yaml", ["run=other", "data.size=12"])
     assert (images / "prepared" / "manifest.json").is_file()
 
 
 def test_of_several_processes_none_prepares(images, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(DataError, match=r"not prepared yet: run `bmtool prepare-data CONFIG` first"):
+    with pytest.raises(DataError, match="not prepared yet: run `bmtool prepare-data CONFIG` first"):
         pretrain("config.yaml")
     monkeypatch.delenv("WORLD_SIZE")
     prepare_data("config.yaml")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(DataError, match=r"data.size: 8 -> 12.*bmtool prepare-data CONFIG"):
+    with pytest.raises(DataError, match="data.size: 8 -> 12.*bmtool prepare-data CONFIG"):
         pretrain("config.yaml", ["data.size=12"])
 
 
@@ -135,7 +139,7 @@ def test_text_that_is_gone(text, tmp_path, capsys):
     (tmp_path / "text.txt").unlink()
     pretrain(config, text("run"))
     assert "is used" in capsys.readouterr().err
-    with pytest.raises(DataError, match=r"data.sources: .*other.txt added.*cannot be prepared again"):
+    with pytest.raises(DataError, match=r"data.sources: .*other.txt is new.*cannot be prepared again"):
         pretrain(config, text("other", f"data.sources=[{tmp_path / 'other.txt'}]"))
 
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bmtool.base.console import Console
+from bmtool.base.delimited import number
 from bmtool.config.table import Columns, TableData
 from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, ConfigError, DataError
@@ -21,7 +22,7 @@ from bmtool.tables.examples import file
 from bmtool.tables.importance import permuted
 from bmtool.tables.prepare import SPLITS, Table, changed, prepare, require_same
 from bmtool.tables.shapley import contributions
-from bmtool.tables.sources import number, rows
+from bmtool.tables.sources import rows
 
 MANY = "a,b,y\n" + "".join(f"{n % 7},{'xyz'[n % 3]}{n % 5},{'no' if n % 2 else 'yes'}\n" for n in range(60))
 

@@ -10,7 +10,7 @@ from bmtool import registry
 from bmtool.commands.evaluate import evaluate
 from bmtool.commands.export_onnx import export_onnx
 from bmtool.commands.loading import load_model
-from bmtool.commands.train import pretrain
+from bmtool.commands.train import finetune, pretrain
 from bmtool.config.load import load, parse
 from bmtool.config.options import Top
 from bmtool.errors import ConfigError, DataError, GateMissed
@@ -49,6 +49,19 @@ def runs(shared):
     return make
 
 
+@pytest.fixture(scope="session")
+def exports(runs):
+    """`exports(name)`: that run's ONNX file, made once."""
+    done = {}
+
+    def make(name: str):
+        if name not in done:
+            done[name] = export_onnx(runs(name))
+        return done[name]
+
+    return make
+
+
 TINY = ["tiny", "tiny-regression", "tiny-lightgbm"]
 
 
@@ -76,7 +89,7 @@ def test_tables_that_can_be_learned_by_heart_are(name, rows, tmp_path):
     ("diabetes.yaml", "r2>=0.25"), ("diabetes-boosting.yaml", "r2>=0.25"),
 ])  # fmt: skip
 def test_shipped_configs_learn(name, bound, tmp_path):
-    fewer = ["train.steps=200"] if "boosting" not in name else ["model.rounds=120"]
+    fewer = ["train.steps=120"] if "boosting" not in name else ["model.rounds=80"]
     costs = ["decide=null"] if name.startswith("breast") else []
     run = pretrain(*small(name, tmp_path, *fewer, *costs))
     measured = evaluate([run], require=[bound])
@@ -89,8 +102,8 @@ def test_shipped_configs_learn(name, bound, tmp_path):
     assert "## By column" in (run / "eval" / "test.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("more", [["model.batch_norm=true"], ["model.activation=tanh"], ["loss.class_weights=true"]])
-def test_other_networks_learn_as_well(more, tmp_path):
+def test_other_settings_of_a_network_learn_as_well(tmp_path):
+    more = ["model.batch_norm=true", "model.activation=tanh", "loss.class_weights=true", "model.dropout=0.1"]
     path, settings = tiny("tiny", tmp_path, "train.steps=80", "train.validate_every=80", *more)
     assert evaluate([pretrain(path, settings)]).figures["auc"].value > 0.75
 
@@ -110,8 +123,8 @@ def test_huber_and_trees_of_several_classes(tmp_path):
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_an_export_answers_as_its_run(name, runs):
-    ours, theirs = (load_model(path, print).predictor for path in (runs(name), export_onnx(runs(name))))
+def test_an_export_answers_as_its_run(name, runs, exports):
+    ours, theirs = (load_model(path, print).predictor for path in (runs(name), exports(name)))
     probes = ours.probes(100)
     for a, b in zip(ours.predict(probes), theirs.predict(probes)):
         assert a.distance(b) < 1e-5
@@ -133,10 +146,13 @@ def test_trees_answer_as_lightgbm_does(goal):
     ]
     parameters = {"objective": goal, "min_data_in_leaf": 5, "min_data_per_group": 5, "cat_smooth": 1, "num_threads": 1}
     parameters |= {"num_class": 3} if goal == "multiclass" else {}
+    judged = []
     grown = gbdt.grow(
-        gbdt.Rows(values, target.astype(float)), values[:50], parameters=parameters, categories=[0], rounds=25
-    )
-    *_, (booster, scores) = grown
+        gbdt.Rows(values, target.astype(float), None, [0]), parameters, valid=values[:50],
+        judge=lambda scores: judged.append(scores) or {"loss": -len(judged)}, rounds=25, patience=25,
+    )  # fmt: skip
+    *_, (booster, _, _, kept) = grown
+    assert kept == len(judged) == 25
     trees = gbdt.Trees(gbdt.arrays(booster.dump_model()))
     assert trees.categorical and trees.depth > 3
     asked = random.normal(size=(400, 4)).astype(np.float32)
@@ -144,7 +160,7 @@ def test_trees_answer_as_lightgbm_does(goal):
     asked[:, 0] = random.integers(0, 60, 400)
     expected = booster.predict(asked, raw_score=True).reshape(400, -1)
     np.testing.assert_allclose(trees(torch.from_numpy(asked)).numpy(), expected, rtol=1e-6, atol=1e-9)
-    np.testing.assert_allclose(trees(torch.from_numpy(values[:50])).numpy(), scores, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(trees(torch.from_numpy(values[:50])).numpy(), judged[-1], rtol=1e-6, atol=1e-9)
 
 
 def test_a_run_of_trees_holds_arrays_alone(runs):
@@ -191,6 +207,38 @@ def test_two_models_are_compared_by_names_and_several_are_averaged(runs, shared)
     other = pretrain(*tiny("tiny-regression", shared / "second", "seed=2"))
     both = evaluate([runs("tiny-regression"), other])
     assert np.isfinite(both.figures["r2"].value)
+
+
+def test_finetuning_takes_the_columns_of_its_parent(runs, tmp_path):
+    lines = (CONFIGS.parent / "data" / "tabular" / "parcels.csv").read_text("utf-8").splitlines()
+    (tmp_path / "new.csv").write_text("\n".join([lines[0], *lines[120:]]).replace("Mon", "Sun"), encoding="utf-8")
+    path, settings = tiny("tiny", tmp_path, f"data.source={tmp_path / 'new.csv'}")
+    with pytest.raises(ConfigError, match=r"--set data\.columns_of="):
+        finetune(path, runs("tiny"), settings)
+    settings += [f"data.columns_of={runs('tiny')}", "data.columns.ignore=[]", "run=" + str(tmp_path / "second")]
+    run = finetune(path, runs("tiny"), settings)
+    assert load_model(run, print).predictor.schema == load_model(runs("tiny"), print).predictor.schema
+    with pytest.raises(DataError, match="no schema"):
+        finetune(path, runs("tiny"), [*settings, f"data.columns_of={tmp_path}", f"run={tmp_path / 'third'}"])
+
+
+def test_answers_say_what_was_amiss(runs, invoke):
+    row = json.dumps(PARCELS | {"service": "drone"})
+    for name in TINY:
+        (line,) = invoke("predict", runs(name), row, "--json").stdout.splitlines()
+        assert json.loads(line)["notes"] == ["column 'service': unknown category, taken as missing"]
+        assert "notes" not in json.loads(invoke("predict", runs(name), json.dumps(PARCELS), "--json").stdout)
+
+
+def test_tables_are_read_alike_to_learn_and_to_predict(runs, invoke, tmp_path):
+    lines = ["weight_kg;distance_km;service;fragile;day", "4.4;205;standard;no;Wed", "4.4;205;standard"]
+    (tmp_path / "rows.csv").write_text("\n".join(lines), encoding="utf-8")
+    result = invoke("predict", runs("tiny"), tmp_path / "rows.csv", json.dumps(PARCELS))
+    assert result.exit_code == 4 and "rows.csv:3: not as many cells as the header has names" in result.stderr.replace(
+        "\n", ""
+    )
+    first, second = result.stdout.splitlines()
+    assert first.split("\t")[1:] == second.split("\t")[1:]
 
 
 def test_unknown_categories_are_counted_in_an_evaluation(runs, tmp_path, capsys):
@@ -244,11 +292,11 @@ def test_figures_of_a_decision():
     ]
 
 
-def test_a_run_decides_and_says_what_it_costs(runs, invoke):
+def test_a_run_decides_and_says_what_it_costs(runs, exports, invoke):
     run = runs("tiny-lightgbm")
     held = json.loads((run / "assets" / "decision.json").read_text("utf-8"))
     table = Table(load(run / "config.yaml").data.prepared, "valid")
-    for predictor in (load_model(run, print).predictor, load_model(export_onnx(run), print).predictor):
+    for predictor in (load_model(run, print).predictor, load_model(exports(run.name), print).predictor):
         assert predictor.decision == Decision(**held)
     measured = evaluate([run], split="valid")
     assert measured.figures["cost"].value <= measured.figures["cost_at_half"].value

@@ -45,7 +45,7 @@ def require_same_vocabulary(task: Trained, config: BaseConfig, parent: RunDir) -
     if _counts_otherwise(task, config, parent) and set(task.bound) == set(task.modules):
         raise ConfigError(
             f"the vocabulary of {config.data.prepared} differs from that of {parent.path}: prepare the data with the parent's,\n"
-            f"  bmtool prepare-data CONFIG --set data.vocabulary={parent.path}"
+            f"  bmtool prepare-data CONFIG --set {task.numbered_by}={parent.path}"
         )
 
 

@@ -29,6 +29,8 @@ class TableData(Section):
     # the column to be learned
     target: str
     columns: Columns = Columns()
+    # take columns, categories and classes from this run or prepared directory, which finetuning needs
+    columns_of: str | None = None
     # what stands for a value that is missing
     missing: list[str] = Field(["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"])
     # the class that matters, for average precision and costs; null: the rarer of two
@@ -47,6 +49,8 @@ class TableData(Section):
                 raise ValueError(f"{split}: says where its rows come from: set {split}_share to 0")
         if self.valid_share + self.test_share >= 1:
             raise ValueError("valid_share and test_share leave nothing to train on")
+        if self.columns_of is not None and (self.columns != Columns() or self.positive is not None):
+            raise ValueError("columns_of brings columns and positive: leave these out")
         named = {*self.columns.numeric, *self.columns.categorical, *self.columns.ignore}
         if self.target in named:
             raise ValueError(f"target: {self.target!r} is also named in columns")

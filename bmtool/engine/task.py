@@ -143,6 +143,8 @@ class Trained(Task):
     unit: ClassVar[str]  # of throughput: "tokens", "images", "rows"
     # Modules whose weights mean nothing under another vocabulary or other classes.
     bound: ClassVar[tuple[str, ...]] = ()
+    # The key with which `prepare-data` numbers words, categories and classes as a parent run does.
+    numbered_by: ClassVar[str] = "data.vocabulary"
     # Whether the modules start with weights of elsewhere, so that finetuning needs no parent run.
     pretrained: bool = False
     core_parameters: int | None = None  # weights of the dense core, where they say more than all do

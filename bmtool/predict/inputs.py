@@ -1,11 +1,11 @@
 """What goes in: how each kind of input is named on a command line, and how one is read. Needs numpy and Pillow only."""
 
-import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bmtool.base import delimited
 from bmtool.errors import BadInput, DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # of images
@@ -45,12 +45,13 @@ def _records(given: Iterable[str]) -> Iterator[Named]:
 
 def _rows(path: Path) -> Iterator[Named]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows: Iterable[Any] = stream if path.suffix == ".jsonl" else csv.DictReader(stream)
-            for number, row in enumerate(rows, start=1 if path.suffix == ".jsonl" else 2):
-                if row:
-                    yield Named(f"{path}:{number}", row)
-    except (OSError, ValueError, csv.Error) as error:
+        if path.suffix != ".jsonl":
+            for number, cells in delimited.rows(path):
+                yield Named(f"{path}:{number}", BadInput(delimited.RAGGED) if cells is None else cells)
+            return
+        with path.open(encoding="utf-8-sig") as stream:
+            yield from (Named(f"{path}:{number}", line) for number, line in enumerate(stream, 1) if line.strip())
+    except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
 
 
@@ -63,7 +64,9 @@ def seed(raw: Any) -> int:
 
 
 def record(raw: Any) -> dict[str, Any]:
-    """A row as name -> value, from a JSON object or what a reader of tables gave; BadInput for anything else."""
+    """A row as name -> value, from a JSON object or what a reader of tables gave; BadInput for anything else, and for a row that is one."""
+    if isinstance(raw, BadInput):
+        raise raw
     if isinstance(raw, str):
         try:
             raw = json.loads(raw)

@@ -22,18 +22,24 @@ class Value(Protocol):
         ...
 
 
+def noted(notes: tuple[str, ...]) -> dict[str, Any]:
+    """Nothing where nothing was amiss."""
+    return {"notes": list(notes)} if notes else {}
+
+
 @dataclass(frozen=True)
 class Labels:
     """Classes with their probabilities, the one that is given first: the likeliest, or what a decision by costs says."""
 
     classes: tuple[tuple[str, float], ...]
+    notes: tuple[str, ...] = ()  # what was amiss with the input
 
     def record(self) -> dict[str, Any]:
         shown = [{"label": label, "probability": round(p, 6)} for label, p in self.classes]
-        return {"label": self.classes[0][0], "classes": shown}
+        return {"label": self.classes[0][0], "classes": shown} | noted(self.notes)
 
     def line(self) -> str:
-        return "\t".join(f"{label} {p:.4f}" for label, p in self.classes)
+        return "\t".join([*(f"{label} {p:.4f}" for label, p in self.classes), *self.notes])
 
     def distance(self, other: "Labels") -> float:
         theirs, least = dict(other.classes), min(p for _, p in other.classes)
@@ -122,12 +128,13 @@ class Number:
 
     value: float
     unit: float = 1.0
+    notes: tuple[str, ...] = ()  # what was amiss with the input
 
     def record(self) -> dict[str, Any]:
-        return {"value": round(self.value, 6)}
+        return {"value": round(self.value, 6)} | noted(self.notes)
 
     def line(self) -> str:
-        return f"{self.value:.6g}"
+        return "\t".join([f"{self.value:.6g}", *self.notes])
 
     def distance(self, other: "Number") -> float:
         return abs(self.value - other.value) / self.unit

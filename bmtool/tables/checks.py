@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from bmtool.base.delimited import number
 from bmtool.tables.columns import Schema
-from bmtool.tables.sources import number
 
 FEW = 20  # rows below which values that are all different say nothing
 

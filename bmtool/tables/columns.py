@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bmtool.base.delimited import number
 from bmtool.config.table import Columns
 from bmtool.errors import BadInput
-from bmtool.tables.sources import cell, number
+from bmtool.tables.sources import cell
 
 NEARLY = 0.9  # of the values that are numbers: then the others look like mistakes
 OTHER = 0  # the number of a category that is missing, or was not among the training rows

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bmtool.base.delimited import number
 from bmtool.config.table import TableData
 from bmtool.data.tally import Tally
 from bmtool.errors import ConfigError, DataError
 from bmtool.predict.examples import Example
 from bmtool.tables.prepare import Table
-from bmtool.tables.sources import number, rows
+from bmtool.tables.sources import rows
 
 UNITS = ("row",)
 

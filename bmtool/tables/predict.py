@@ -20,6 +20,11 @@ class Row(NamedTuple):
     values: np.ndarray
     unseen: tuple[str, ...] = ()
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What an answer says of the row."""
+        return tuple(f"column {name!r}: unknown category, taken as missing" for name in self.unseen)
+
 
 class RowReader:
     """Reads rows, by the names of their columns, as a model takes them."""
@@ -30,6 +35,12 @@ class RowReader:
     def __init__(self, about: dict, backend: Backend):
         self.about, self.backend, self.schema = about, backend, Schema.of(about["schema"])
         self.target = self.schema.target
+
+    def facts(self) -> dict[str, Any]:
+        """What a model card says of it."""
+        columns = {column.name: column.kind for column in self.schema.columns}
+        classes = {"labels": list(self.schema.labels)} if self.schema.labels else {}
+        return {"target": self.target, "columns": columns} | classes
 
     def read(self, raw: Any) -> Row:
         """From a JSON object, or name -> value; BadInput that names the column for what cannot be used."""

@@ -8,7 +8,7 @@ cells of each row as it came), `schema.json` and `manifest.json`.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bmtool import registry
+from bmtool.base.delimited import number
 from bmtool.base.files import read_json, sha256, write_json, write_text
 from bmtool.base.suggest import suggest
 from bmtool.config.table import TRAIN, TableData
@@ -24,7 +25,7 @@ from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.tables import checks
 from bmtool.tables.columns import Schema, describe
-from bmtool.tables.sources import EXAMPLES, number, rows
+from bmtool.tables.sources import EXAMPLES, rows
 
 FORMAT = 1
 SPLITS = ("train", "valid", "test")
@@ -57,9 +58,10 @@ def prepare(config: Any, console: Any, limit: int | None = None) -> dict:
         if (target / "manifest.json").is_file() and read_json(target / "manifest.json").get("fingerprint") == before:
             return read_json(target / "manifest.json")
         require_own(target, FILES)
-        tally = Tally()
-        kept = list(_kept(data, numeric, tally, limit))
-        schema, warnings = _schema(data, kept, numeric)
+        tally, known = Tally(), _known(data, numeric)
+        ignored = data.columns.ignore if known is None else known.ignored
+        kept = list(_kept(data, numeric, ignored, tally=tally, limit=limit))
+        schema, warnings = _schema(data, kept, numeric) if known is None else (known, [])
         manifest = _write(new, schema, kept, data=data, tally=tally)
         warnings += checks.warnings(schema, kept, [name for name in ("valid", "test") if getattr(data, name) == TRAIN])
         write_json(new / "manifest.json", manifest | {
@@ -71,7 +73,7 @@ def prepare(config: Any, console: Any, limit: int | None = None) -> dict:
     return read_json(target / "manifest.json")
 
 
-def _kept(data: TableData, numeric: bool, tally: Tally, limit: int | None) -> Iterator[Kept]:
+def _kept(data: TableData, numeric: bool, ignored: Sequence[str], *, tally: Tally, limit: int | None) -> Iterator[Kept]:
     """The rows of all sources that have a target, each with its split. DataError when a source has no such column."""
     for source, split in _sources(data):
         for row in islice(rows(source), limit):
@@ -88,7 +90,7 @@ def _kept(data: TableData, numeric: bool, tally: Tally, limit: int | None) -> It
             elif numeric and number(truth) is None:
                 tally.drop(f"a target that is no number ({data.target})", row.place, truth)
             else:
-                yield Kept(row.place, row.cells, split or _split(data, row.cells))
+                yield Kept(row.place, row.cells, split or _split(data, row.cells, ignored))
 
 
 def _sources(data: TableData) -> Iterator[tuple[str, str | None]]:
@@ -99,9 +101,9 @@ def _sources(data: TableData) -> Iterator[tuple[str, str | None]]:
             yield source, split
 
 
-def _split(data: TableData, cells: dict[str, str]) -> str:
+def _split(data: TableData, cells: dict[str, str], ignored: Sequence[str]) -> str:
     """By a hash of the columns that are learned from, so that copies stay together."""
-    left_out = {data.target, *data.columns.ignore}
+    left_out = {data.target, *ignored}
     content = json.dumps([(name, text) for name, text in sorted(cells.items()) if name not in left_out])
     place = int.from_bytes(hashlib.blake2b(content.encode(), digest_size=8).digest(), "little") / 2**64
     if place < data.valid_share:
@@ -124,6 +126,22 @@ def _schema(data: TableData, kept: list[Kept], numeric: bool) -> tuple[Schema, l
         **(_amount(data, truths) if numeric else _classes(data, truths)),
     )  # fmt: skip
     return schema, [said for _, said in described if said]
+
+
+def _known(data: TableData, numeric: bool) -> Schema | None:
+    """That of `columns_of`. DataError when there is none there, or it is of another target."""
+    if data.columns_of is None:
+        return None
+    place = Path(data.columns_of)
+    file = next((p for p in (place / "assets" / "schema.json", place / "schema.json") if p.is_file()), None)
+    if file is None:
+        raise DataError(f"data.columns_of: {place} is no run and no prepared table (no schema.json)")
+    schema = Schema.load(file.read_text("utf-8"))
+    if schema.target != data.target or numeric == bool(schema.labels):
+        raise DataError(
+            f"data.columns_of: {place} is about {schema.target!r}, and not as {data.target!r} is meant here"
+        )
+    return schema
 
 
 def _names(data: TableData, training: list[dict[str, str]]) -> list[str]:
@@ -165,7 +183,7 @@ def _guessed(schema: Schema, data: TableData) -> dict[str, list[str]]:
     """kind -> names of the columns whose kind was not said."""
     said, found = {*data.columns.numeric, *data.columns.categorical}, dict[str, list[str]]()
     for column in schema.columns:
-        if column.name not in said:
+        if column.name not in said and data.columns_of is None:
             found.setdefault("numbers" if column.kind == "number" else "categories", []).append(column.name)
     return found
 
@@ -213,8 +231,10 @@ def _counts(schema: Schema, target: np.ndarray, numbers: dict[str, np.ndarray]) 
     if schema.labels:
         for split, held in numbers.items():
             found[split]["classes"] = np.bincount(target[held].astype(int), minlength=len(schema.labels)).tolist()
-    if found["train"]["examples"] == 0 or min(found["train"].get("classes", [1])) == 0:
-        raise DataError("the rows that were dropped leave too little to train on: see data.columns and data.missing")
+    missing = [label for label, count in zip(schema.labels, found["train"].get("classes", [])) if count == 0]
+    if missing or not found["train"]["examples"]:
+        of = f" of {', '.join(missing[:5])}" if missing else ""
+        raise DataError(f"no row{of} is left to train on: all were dropped, or went to another split")
     return found
 
 

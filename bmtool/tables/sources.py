@@ -1,19 +1,14 @@
 """Rows of tables from where they lie: .csv (comma, semicolon or tab), .tsv, .jsonl, .parquet, and example sets of scikit-learn."""
 
-import csv
 import json
-import re
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bmtool.base import delimited
 from bmtool.base.suggest import suggest
 from bmtool.errors import ConfigError, DataError
-
-SEPARATORS = ",;\t"
-LARGEST = 3.4028234663852886e38  # that float32 holds
-RAGGED = "not as many cells as the header has names"
 
 
 class Row(NamedTuple):
@@ -55,52 +50,9 @@ def _file(path: Path) -> Iterator[Row]:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-# --- delimited text ---
-
-
 def _delimited(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        first = stream.readline()
-        stream.seek(0)
-        reader = csv.reader(stream, delimiter=_separator(path, first), strict=True)
-        try:
-            names = [name.strip() for name in next(reader, [])]
-            _require_names(path, names)
-            for cells in filter(None, reader):
-                place = f"{path}:{reader.line_num}"
-                if len(cells) == len(names):
-                    yield Row(place, dict(zip(names, (value.strip() for value in cells))))
-                else:
-                    yield Row(place, None, RAGGED)
-        except csv.Error as error:
-            raise DataError(f"{path}:{reader.line_num}: {error}") from error
-
-
-def _separator(path: Path, header: str) -> str:
-    """The one that stands most often between the names of the header."""
-    if path.suffix.lower() == ".tsv":
-        return "\t"
-    return max(SEPARATORS, key=re.sub(r'"[^"]*"', "", header).count)
-
-
-def _require_names(path: Path, names: list[str]) -> None:
-    if not names:
-        raise DataError(f"{path} is empty: its first line must name the columns")
-    if "" in names:
-        raise DataError(f"{path}:1: column {names.index('') + 1} has no name")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{path}:1: {', '.join(twice)} names more than one column")
-    if all(number(name) is not None for name in names):
-        raise DataError(f"{path}:1: the first line must name the columns, and it holds numbers")
-
-
-def number(text: str) -> float | None:
-    """A finite decimal number; None for anything else."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if abs(value) <= LARGEST and "_" not in text else None  # NaN fails too
+    for line, cells in delimited.rows(path):
+        yield Row(f"{path}:{line}", cells, "" if cells else delimited.RAGGED)
 
 
 # --- JSON lines, Parquet ---

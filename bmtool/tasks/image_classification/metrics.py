@@ -23,9 +23,8 @@ class Evaluation(labels.Evaluation):
         self._seen += 1
         if right:
             return
-        image = (
-            example.read if isinstance(example.read, np.ndarray) else example.read[0]
-        )  # as the first of several models has it
+        # Several models have each read an image in their own way: the first one's is shown.
+        image = example.read if isinstance(example.read, np.ndarray) else example.read[0]
         entry = (probability, -self._seen, f"{example.truth}: {given}", image)
         (heapq.heappush if len(self._worst) < WORST else heapq.heappushpop)(self._worst, entry)
 

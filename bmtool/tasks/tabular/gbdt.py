@@ -3,7 +3,7 @@
 A leaf is a node whose two branches lead to itself, so that every row walks as many steps as the deepest tree has.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,14 +115,28 @@ class Rows(NamedTuple):
     values: np.ndarray
     target: np.ndarray
     weight: np.ndarray | None = None
+    categories: Sequence[int] = ()  # places of the columns that hold categories
 
 
-def grow(
-    train: Rows, valid: np.ndarray, *, parameters: Mapping[str, Any], categories: list[int], rounds: int
-) -> Iterator[tuple[Any, np.ndarray]]:
-    """Add trees one round after the other, yielding the booster and its scores [N, S] for the rows `valid`.
+Judge = Callable[[np.ndarray], dict[str, float]]
 
-    Ends early where no split is left. ConfigError when LightGBM is not installed.
+
+class Grown(NamedTuple):
+    """After a round: the figures so far, and those of the best round."""
+
+    booster: Any
+    figures: dict[str, float]
+    best: dict[str, float]
+    kept: int  # rounds up to the best
+
+
+def grow(  # noqa: PLR0913
+    train: Rows, parameters: Mapping[str, Any], *, valid: np.ndarray, judge: Judge, rounds: int, patience: int
+) -> Iterator[Grown]:
+    """Add trees one round after the other to what fits the rows of `train`, and judge each by its scores [N, S] for the rows `valid`.
+
+    `judge` gives figures, of which the first must fall; ends after `patience` rounds without a lower one, or where no split is left.
+    ConfigError when LightGBM is not installed.
     """  # fmt: skip
     try:
         import lightgbm
@@ -130,12 +144,17 @@ def grow(
         raise ConfigError("model.kind: lightgbm needs a package of that name: pip install lightgbm") from error
     settings = {"verbosity": -1, "metric": "none", "deterministic": True, "force_row_wise": True, **parameters}
     made = lightgbm.Dataset(
-        train.values, train.target, weight=train.weight, categorical_feature=categories, params=settings
+        train.values, train.target, weight=train.weight, categorical_feature=train.categories, params=settings
     )
-    booster, scores = lightgbm.Booster(settings, made), 0.0
-    for count in range(rounds):
+    booster, scores, kept, best = lightgbm.Booster(settings, made), 0.0, 0, {}
+    for count in range(1, rounds + 1):
         if booster.update():
-            break
-        added = booster.predict(valid, raw_score=True, start_iteration=count, num_iteration=1)
+            return
+        added = booster.predict(valid, raw_score=True, start_iteration=count - 1, num_iteration=1)
         scores = scores + added.reshape(len(valid), -1)
-        yield booster, scores
+        figures = judge(scores)
+        if not best or next(iter(figures.values())) < next(iter(best.values())):
+            kept, best = count, figures
+        yield Grown(booster, figures, best, kept)
+        if count - kept >= patience:
+            return

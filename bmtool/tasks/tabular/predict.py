@@ -1,6 +1,7 @@
 """From rows to probabilities of classes, or to a number. numpy only: the same code on PyTorch and on an exported model."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +29,10 @@ class Classifier(RowReader):
         return np.exp(self.run(np.stack([row.values for row in rows])))
 
     def predict(self, rows: Sequence[Row], options: ClassOptions = ClassOptions()) -> list[Labels]:
-        return likeliest(self.labels, self.probabilities(rows), options, self.decision)
+        found = likeliest(self.labels, self.probabilities(rows), options, self.decision)
+        return [replace(value, notes=row.notes) for value, row in zip(found, rows)]
 
-    def explain(self, inputs: Sequence[tuple[str, Row]], path: Path) -> Path:
+    def draw(self, picture: str, inputs: Sequence[tuple[str, Row]], path: Path) -> Path:
         """What each column adds to the probability of the class that matters: the positive one, else the first row's likeliest."""
         shown = self.positive
         if shown is None:
@@ -52,9 +54,9 @@ class Regressor(RowReader):
         return self.run(np.stack([row.values for row in rows]))
 
     def predict(self, rows: Sequence[Row], options: NumberOptions = NumberOptions()) -> list[Number]:
-        return [Number(float(value), self.spread) for value in self.numbers(rows)]
+        return [Number(float(value), self.spread, row.notes) for value, row in zip(self.numbers(rows), rows)]
 
-    def explain(self, inputs: Sequence[tuple[str, Row]], path: Path) -> Path:
+    def draw(self, picture: str, inputs: Sequence[tuple[str, Row]], path: Path) -> Path:
         """What each column adds to the number."""
         return self.explain_by(self.run, inputs, self.target, path)
 

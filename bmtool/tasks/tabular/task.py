@@ -79,6 +79,10 @@ class _OnRows:
             decision = Decision(**json.loads((assets / "decision.json").read_text("utf-8")))
         return cls(config, schema, decision)
 
+    @property
+    def best(self) -> Best:
+        return Best("loss" if self.schema.labels else "rmse", "min")
+
     def assets(self) -> dict[str, str | bytes]:
         return {"schema.json": self.schema.dump()}
 
@@ -125,13 +129,13 @@ class Network(_OnRows, Trained):
     phases: ClassVar = {"model": ("backbone", "head")}
     unit: ClassVar = "rows"
     bound: ClassVar = ("backbone", "head")
+    numbered_by: ClassVar = "data.columns_of"
 
     def __init__(self, config: Config, schema: Schema, decision: Decision | None = None):
         super().__init__(config, schema, decision)
         backbone, classes = Backbone(schema, config.model), len(schema.labels)
         scores = classes if classes > 2 else 1
         self.modules = {"backbone": backbone, "head": nn.Linear(backbone.features, scores)}
-        self.best = Best("loss" if classes else "rmse", "min")
         self.weights: np.ndarray | None = None
 
     def batches(self, split: str, seed: int | None) -> TableBatches:
@@ -164,35 +168,25 @@ class Network(_OnRows, Trained):
         return Whole(list(self.modules.values()), unit)
 
 
-def _named(figures: dict[str, float]) -> dict[str, float]:
-    return {f"valid/{name}": value for name, value in figures.items()}
-
-
 class Boosted(_OnRows, Fitted):
     weights: np.ndarray | None = None
 
     def fit(self, say: Callable[[str], None]) -> Iterator[dict[str, float]]:
-        settings, best = self.config.model, Best("loss" if self.schema.labels else "rmse", "min")
         train, valid = (Table(self.config.data.prepared, split) for split in ("train", "valid"))
         weight = None if self.weights is None else self.weights[train.target]
-        grown = gbdt.grow(
-            gbdt.Rows(train.values, train.target, weight), valid.values, parameters=self._parameters(), rounds=settings.rounds,
-            categories=[place for place, column in enumerate(self.schema.columns) if column.kind == "category"],
-        )  # fmt: skip
-        kept, found, booster = 0, {best.metric: np.inf}, None
-        for count, (booster, scores) in enumerate(grown, start=1):  # noqa: B007
-            figures = self._figures(scores, valid.target)
-            if figures[best.metric] < found[best.metric]:
-                kept, found = count, figures
+        categories = [place for place, column in enumerate(self.schema.columns) if column.kind == "category"]
+        settings, grown, count = self.config.model, None, 0
+        for count, grown in enumerate(gbdt.grow(
+            gbdt.Rows(train.values, train.target, weight, categories), self._parameters(), valid=valid.values,
+            judge=lambda scores: self._figures(scores, valid.target), rounds=settings.rounds, patience=settings.patience,
+        ), start=1):  # fmt: skip
             if count % EVERY == 0:
-                yield _named(figures)
-            if count - kept >= settings.patience:
-                break
-        if booster is None or not kept:
+                yield grown.figures
+        if grown is None:
             raise DataError("no split of the training rows helps: lower model.leaf_rows, or give more rows")
-        say(f"kept {kept:,} of {count:,} rounds: there the {best.metric} of the validation rows is least")
-        self.load(gbdt.arrays(booster.dump_model(num_iteration=kept)))
-        yield _named(found)
+        say(f"kept {grown.kept:,} of {count:,} rounds: there the figure that decides is best on the validation rows")
+        self.load(gbdt.arrays(grown.booster.dump_model(num_iteration=grown.kept)))
+        yield grown.best
 
     def _parameters(self) -> dict[str, Any]:
         """Settings by LightGBM's names."""
@@ -211,10 +205,13 @@ class Boosted(_OnRows, Fitted):
         }  # fmt: skip
 
     def _figures(self, scores: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+        """Of the validation rows, the one that decides first."""
         meter, given = self.meter(), torch.from_numpy(scores)
         said = log_probabilities(given).exp() if self.schema.labels else given[:, 0]
         meter.add(said.numpy(), truth, np.ones((len(said), 1)))
-        return {name: float(values[0]) for name, values in meter.figures().items()}
+        figures = {f"valid/{name}": float(values[0]) for name, values in meter.figures().items()}
+        decides = f"valid/{self.best.metric}"
+        return {decides: figures[decides]} | figures
 
     def arrays(self) -> dict[str, np.ndarray]:
         return self._arrays

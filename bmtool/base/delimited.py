@@ -1,0 +1,58 @@
+"""Tables as text: cells apart by commas, semicolons or tabs, under a first line that names them."""
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from bmtool.errors import DataError
+
+SEPARATORS = ",;\t"
+LARGEST = 3.4028234663852886e38  # that float32 holds
+RAGGED = "not as many cells as the header has names"
+
+
+def rows(path: Path) -> Iterator[tuple[int, dict[str, str] | None]]:
+    """(line, cells by the names of their columns) of every row; None for one of another length than the header.
+
+    DataError when the file has no proper header or is not well quoted; OSError and UnicodeDecodeError are the caller's.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        first = stream.readline()
+        stream.seek(0)
+        reader = csv.reader(stream, delimiter=_separator(path, first), strict=True)
+        try:
+            names = [name.strip() for name in next(reader, [])]
+            _require_names(path, names)
+            for cells in filter(None, reader):
+                whole = len(cells) == len(names)
+                yield reader.line_num, dict(zip(names, (text.strip() for text in cells))) if whole else None
+        except csv.Error as error:
+            raise DataError(f"{path}:{reader.line_num}: {error}") from error
+
+
+def _separator(path: Path, header: str) -> str:
+    """The one that stands most often between the names of the header."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    return max(SEPARATORS, key=re.sub(r'"[^"]*"', "", header).count)
+
+
+def _require_names(path: Path, names: list[str]) -> None:
+    if not names:
+        raise DataError(f"{path} is empty: its first line must name the columns")
+    if "" in names:
+        raise DataError(f"{path}:1: column {names.index('') + 1} has no name")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{path}:1: {', '.join(twice)} names more than one column")
+    if all(number(name) is not None for name in names):
+        raise DataError(f"{path}:1: the first line must name the columns, and it holds numbers")
+
+
+def number(text: str) -> float | None:
+    """A finite decimal number; None for anything else."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if abs(value) <= LARGEST and "_" not in text else None  # NaN fails too
