@@ -47,6 +47,11 @@ class RowReader:
         values, unseen = self.schema.encode(record(raw))
         return Row(values, tuple(unseen))
 
+    def facts(self) -> dict[str, Any]:
+        """What a model card says of it."""
+        shown = {"target": self.target, "columns": [column.name for column in self.schema.columns]}
+        return shown | ({"labels": list(self.schema.labels)} if self.schema.labels else {})
+
     def run(self, values: np.ndarray) -> np.ndarray:
         """The output of the model for float32 [N, columns]; each row's own, whatever is beside it."""
         parts = [values[start : start + CHUNK] for start in range(0, max(1, len(values)), CHUNK)]
