@@ -95,11 +95,8 @@ def test_a_config_is_shipped_with_its_command_and_says_what_the_schema_says(case
     assert case.config.task == case.task
     assert isinstance(case.config, case.entry.load("config"))
     assert parse(case.config.model_dump()) == case.config
-    assert (
-        case.fitted
-        or case.config.train.steps == 8
-        and case.config.train.validate_every == 4
-        and case.config.train.threads == 1
+    assert case.fitted or (
+        case.config.train.steps == 8 and case.config.train.validate_every == 4 and case.config.train.threads == 1
     )
 
 
@@ -366,7 +363,8 @@ def test_a_moved_run_evaluates_and_its_figures_are_those_of_the_validation(case,
     with inside(tmp_path):
         measured = evaluate([run], split="valid", baseline=trained(case), output=str(tmp_path))
     found = {name: figure.value for name, figure in measured.figures.items()}
-    assert tuple(found) == tuple(case.entry.load("evaluation").names)
+    names = case.entry.load("evaluation").names
+    assert found and list(found) == [name for name in names if name in found]
     assert validation.keys() - found.keys() <= case.unlike.keys()
     for name in validation.keys() - case.unlike.keys():
         assert found[name] == pytest.approx(validation[name], rel=1e-5, abs=1e-5), name

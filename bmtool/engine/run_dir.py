@@ -68,7 +68,8 @@ class RunDir:
         if not found:
             looked = ", ".join(map(str, places))
             raise DataError(
-                f"the prepared data of {self.path} are gone (looked for {looked}): `bmtool prepare-data {self.path / 'config.yaml'}` makes them again"
+                f"the prepared data of {self.path} are gone (looked for {looked}): "
+                f"`bmtool prepare-data {self.path / 'config.yaml'}` makes them again"
             )
         return next((place for place in found if _data_hash(place) == self.info().get("data_hash")), found[0])
 
