@@ -29,7 +29,7 @@ class Entry:
     kit: str
     takes: Takes
     gives: Gives
-    own: Mapping[str, str] = field(default_factory=dict)
+    own: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def load(self, part: str) -> Any:
         """A part by its name in PARTS. LookupError where neither the task nor what it builds on has one."""

@@ -128,14 +128,22 @@ def _schema(data: TableData, kept: list[Kept], numeric: bool) -> tuple[Schema, l
     return schema, [said for _, said in described if said]
 
 
-def _known(data: TableData, numeric: bool) -> Schema | None:
-    """That of `columns_of`. DataError when there is none there, or it is of another target."""
+def _schema_file(data: TableData) -> Path | None:
+    """That of `columns_of`. DataError when there is none there."""
     if data.columns_of is None:
         return None
     place = Path(data.columns_of)
     file = next((p for p in (place / "assets" / "schema.json", place / "schema.json") if p.is_file()), None)
     if file is None:
         raise DataError(f"data.columns_of: {place} is no run and no prepared table (no schema.json)")
+    return file
+
+
+def _known(data: TableData, numeric: bool) -> Schema | None:
+    """That of `columns_of`. DataError when it is of another target."""
+    file = _schema_file(data)
+    if file is None:
+        return None
     schema = Schema.load(file.read_text("utf-8"))
     if schema.target != data.target or numeric == bool(schema.labels):
         raise DataError(
@@ -247,7 +255,8 @@ def _settings(data: TableData) -> dict:
 
 def _files(data: TableData) -> dict[str, str]:
     """The sources with the sha256 of their bytes. DataError when one is missing."""
-    return {source: _digest(source) for source, _ in _sources(data)}
+    named = [source for source, _ in _sources(data)] + ([str(file)] if (file := _schema_file(data)) else [])
+    return {source: _digest(source) for source in named}
 
 
 def _digest(source: str) -> str:
