@@ -251,6 +251,20 @@ def test_preparing_again(made, write, tmp_path):
     assert json.loads((place / "manifest.json").read_text("utf-8")) == first
 
 
+def test_columns_of_another_table(made, tmp_path):
+    made(MANY)
+    (tmp_path / "prepared").rename(tmp_path / "first")
+    first = str(tmp_path / "first")
+    _, place = made("b,a,y\nx0,3,yes\nnew,4,no\nx0,5,maybe\n", columns_of=first)
+    table = Table(place, "train")
+    assert table.schema == Table(first, "train").schema
+    assert table.values.tolist() == [[3.0, float(table.schema.columns[1].categories.index("x0") + 1)], [4.0, 0.0]]
+    with pytest.raises(DataError, match="of another target, or of another task: 'y'"):
+        made(MANY, columns_of=first, target="b")
+    with pytest.raises(DataError, match="no schema"):
+        made(MANY, columns_of=str(tmp_path))
+
+
 def test_nobody_elses_files_are_replaced(made, tmp_path):
     (tmp_path / "prepared").mkdir()
     (tmp_path / "prepared" / "thesis.txt").write_text("mine")

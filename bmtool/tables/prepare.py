@@ -146,9 +146,7 @@ def _known(data: TableData, numeric: bool) -> Schema | None:
         return None
     schema = Schema.load(file.read_text("utf-8"))
     if schema.target != data.target or numeric == bool(schema.labels):
-        raise DataError(
-            f"data.columns_of: {place} is about {schema.target!r}, and not as {data.target!r} is meant here"
-        )
+        raise DataError(f"data.columns_of: {file} is of another target, or of another task: {schema.target!r}")
     return schema
 
 
