@@ -1,6 +1,7 @@
 """Tables: reading, columns, preparing, what is said of bad data, batches, and what columns matter."""
 
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -101,6 +102,15 @@ def test_files_that_are_refused(text, words, write):
     with pytest.raises(DataError) as caught:
         list(rows(write(text)))
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("source, module, package", [
+    ("t.parquet", "pyarrow", "pyarrow"), ("diabetes", "sklearn", "scikit-learn"),
+])  # fmt: skip
+def test_packages_that_are_missing_are_named(source, module, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigError, match=f"pip install {package}"):
+        list(rows(source))
 
 
 def test_sources_that_are_not_there(tmp_path):
