@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import config_path, sets
+from conftest import config_path
 from PIL import Image
 from test_cli import fails
 

@@ -95,12 +95,8 @@ def test_a_config_is_shipped_with_its_command_and_says_what_the_schema_says(case
     assert case.config.task == case.task
     assert isinstance(case.config, case.entry.load("config"))
     assert parse(case.config.model_dump()) == case.config
-    assert (
-        case.fitted
-        or case.config.train.steps == 8
-        and case.config.train.validate_every == 4
-        and case.config.train.threads == 1
-    )
+    train = case.config.train
+    assert case.fitted or (train.steps, train.validate_every, train.threads) == (8, 4, 1)
 
 
 @every_case

@@ -95,7 +95,7 @@ def test_a_run_goes_on_with_the_data_it_began_with(images, capsys):
 def test_another_configuration_is_refused_before_data_are_touched(images):
     pretrain("config.yaml")
     before = prepared_hash(images / "prepared")
-    with pytest.raises(ConfigError, match="data.size: 8 -> 12"):
+    with pytest.raises(ConfigError, match=r"data\.size: 8 -> 12"):
         pretrain("config.yaml", ["data.size=12"])
     assert prepared_hash(images / "prepared") == before
 
@@ -106,7 +106,7 @@ def test_sources_that_are_gone(images, capsys):
     shutil.rmtree(images / "pictures")
     pretrain("config.yaml")
     assert "which was prepared with the same settings, is used" in capsys.readouterr().err
-    with pytest.raises(DataError, match="data.size: 8 -> 12.*cannot be prepared again"):
+    with pytest.raises(DataError, match=r"data\.size: 8 -> 12.*cannot be prepared again"):
         pretrain("config.yaml", ["run=other", "data.size=12"])
     assert (images / "prepared" / "manifest.json").is_file()
 
@@ -118,7 +118,7 @@ def test_of_several_processes_none_prepares(images, monkeypatch):
     monkeypatch.delenv("WORLD_SIZE")
     prepare_data("config.yaml")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(DataError, match="data.size: 8 -> 12.*bmtool prepare-data CONFIG"):
+    with pytest.raises(DataError, match=r"data\.size: 8 -> 12.*bmtool prepare-data CONFIG"):
         pretrain("config.yaml", ["data.size=12"])
 
 
@@ -139,7 +139,7 @@ def test_text_that_is_gone(text, tmp_path, capsys):
     (tmp_path / "text.txt").unlink()
     pretrain(config, text("run"))
     assert "is used" in capsys.readouterr().err
-    with pytest.raises(DataError, match=r"data.sources: .*other.txt is new.*cannot be prepared again"):
+    with pytest.raises(DataError, match=r"data\.sources: .*other\.txt added.*cannot be prepared again"):
         pretrain(config, text("other", f"data.sources=[{tmp_path / 'other.txt'}]"))
 
 

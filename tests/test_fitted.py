@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from class_means.task import Task
+from conftest import CONFIGS
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -83,6 +84,13 @@ def test_an_interrupted_fit_is_done_again_from_its_start(config, tmp_path, monke
     pretrain(config, [f"run={run}"])
     assert [event["step"] for event in events(run)] == [1, 2]
     assert "interrupted: it is done again from its start" in (run / "log.txt").read_text()
+
+
+def test_nothing_is_finetuned_from_a_fit(config, data, tmp_path):
+    run = pretrain(config, [f"run={tmp_path / 'run'}"])
+    digits = CONFIGS / "image-classification" / "digits.yaml"
+    with pytest.raises(ConfigError, match="was fitted: it holds no weights"):
+        finetune(digits, run, [f"run={tmp_path / 'tuned'}", f"data.prepared={tmp_path / 'data'}", "train.threads=1"])
 
 
 def test_what_makes_no_sense_for_a_fit_is_refused(config, tmp_path, monkeypatch):

@@ -58,7 +58,7 @@ def test_any_figure_may_decide(figure, choose_best, classifier, tmp_path):
 
 
 def test_a_figure_that_there_is_not_is_refused_with_those_there_are(classifier, tmp_path):
-    with pytest.raises(ConfigError, match="no figure 'macro_f'; did you mean 'macro_f1'.*accuracy, top5_accuracy"):
+    with pytest.raises(ConfigError, match=r"no figure 'macro_f'; did you mean 'macro_f1'.*accuracy, top5_accuracy"):
         pretrain(DIGITS, [*classifier, f"run={tmp_path / 'run'}", "train.best=macro_f"])
 
 
@@ -101,7 +101,7 @@ def test_a_phase_has_its_own_optimizer_settings(digits, tmp_path):
 
 
 def test_a_phase_that_there_is_not_is_refused_with_those_there_are(digits, tmp_path):
-    with pytest.raises(ConfigError, match="optim.phases.generatr.*did you mean 'generator'.*discriminator, generator"):
+    with pytest.raises(ConfigError, match=r"optim.phases.generatr.*did you mean 'generator'.*discriminator, generator"):
         pretrain(GAN, [*digits, f"run={tmp_path / 'run'}", "optim={phases: {generatr: {lr: 0.1}}}"])
     assert not (tmp_path / "run").exists()
 

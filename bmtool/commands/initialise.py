@@ -87,10 +87,10 @@ def _last_blocks(modules: dict[str, nn.Module], count: int) -> set[str]:
     """Names of the parameters of the last `count` blocks of the backbone."""
     if not count:
         return set()
-    blocks = modules["backbone"].blocks
+    blocks: list[nn.Module] = list(getattr(modules["backbone"], "blocks", []))
     if count > len(blocks):
         raise ConfigError(f"finetune.last_blocks: {count} asked for, the backbone has {len(blocks)}")
-    wanted = {id(p) for block in list(blocks)[-count:] for p in block.parameters()}
+    wanted = {id(p) for block in blocks[-count:] for p in block.parameters()}
     return {f"backbone.{key}" for key, p in modules["backbone"].named_parameters() if id(p) in wanted}
 
 

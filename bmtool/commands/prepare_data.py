@@ -57,13 +57,8 @@ def make_current(config: BaseConfig, run: RunDir) -> None:
     DataError with the command to run.
     """
     console = Console(speaks=distributed.rank() == 0)
-    changed = _changed(config, console)
+    changed = _changed(config, console, goes_on=run.began_with(config.data.prepared))
     if changed == []:
-        return
-    if changed and run.began_with(config.data.prepared):
-        console.say(
-            f"{', '.join(changed)}: {run.path} goes on with the data that it began with; for a run on the new data: --set run=DIR"
-        )
         return
     if distributed.world_size() > 1:
         why = f"is not what the configuration asks for ({', '.join(changed)})" if changed else "is not prepared yet"
@@ -73,10 +68,10 @@ def make_current(config: BaseConfig, run: RunDir) -> None:
     prepare(config)
 
 
-def _changed(config: BaseConfig, console: Console) -> list[str] | None:
-    """A line for each thing that is another than when the data were prepared; None when they were not.
+def _changed(config: BaseConfig, console: Console, *, goes_on: bool) -> list[str] | None:
+    """A line for each thing for which data must be made again; None when there are none yet.
 
-    DataError when they differ and cannot be made again, because their sources are gone.
+    What is used although it has changed, or cannot be compared, is said. DataError when it must be made again and cannot be.
     """
     entry, prepared = registry.find(config.task), Path(config.data.prepared)
     if not (prepared / "manifest.json").is_file():
@@ -85,14 +80,19 @@ def _changed(config: BaseConfig, console: Console) -> list[str] | None:
         return []
     changed = entry.load("changed")
     try:
-        return changed(config)
+        found: list[str] = changed(config)
     except DataError as gone:
-        if differing := changed(config, sources=False):
-            raise DataError(
-                f"{prepared} was prepared otherwise ({', '.join(differing)}) and cannot be prepared again: {gone}"
-            ) from gone
+        # The configuration of a run that goes on has been compared already.
+        if not goes_on and (differing := changed(config, sources=False)):
+            why = f"{prepared} was prepared otherwise ({', '.join(differing)}) and cannot be prepared again"
+            raise DataError(f"{why}: {gone}") from gone
         console.say(f"{gone}; {prepared}, which was prepared with the same settings, is used")
         return []
+    if found and goes_on:
+        told = f"{', '.join(found)}: {config.run} goes on with the data that it began with"
+        console.say(f"{told}; for a run on the new data: --set run=DIR")
+        return []
+    return found
 
 
 def fingerprint(prepared: Path) -> str:

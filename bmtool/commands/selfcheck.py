@@ -11,12 +11,13 @@ from pathlib import Path
 import torch
 from torch.utils._pytree import tree_leaves
 
+from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.files import sha256
 from bmtool.config.load import load
 from bmtool.engine.checkpoint import WEIGHTS
 from bmtool.engine.run_dir import RunDir
-from bmtool.errors import BmtoolError
+from bmtool.errors import BmtoolError, ConfigError
 
 STEPS, SAVE_EVERY = 6, 2
 VALIDATE_EVERY = 4
@@ -29,7 +30,9 @@ def resume(config: str, *, parent: str | None = None, overrides: list[str] | Non
 
     Raises BmtoolError (exit 1) when they differ: that is a bug.
     """
-    load(config, overrides)  # a config that is wrong is said so at once
+    loaded = load(config, overrides)  # a config that is wrong is said so at once
+    if registry.find(loaded.task).load("task").of(loaded).fitted:
+        raise ConfigError(f"this model of {loaded.task} is fitted: an interrupted fit is done again from its start")
     console = Console()
     with tempfile.TemporaryDirectory(prefix="bmtool-selfcheck-") as folder:
         whole, killed = Path(folder) / "whole", Path(folder) / "killed"
@@ -81,8 +84,9 @@ def _tells_time(key: str) -> bool:
 
 
 def _is_same(ours: object, theirs: object) -> bool:
-    both = isinstance(ours, torch.Tensor) and isinstance(theirs, torch.Tensor)
-    return torch.equal(ours, theirs) if both else ours == theirs
+    if isinstance(ours, torch.Tensor) and isinstance(theirs, torch.Tensor):
+        return torch.equal(ours, theirs)
+    return ours == theirs
 
 
 def _command(start: list[str], run: Path, overrides: list[str] | None, workers: int) -> list[str]:

@@ -46,7 +46,7 @@ def finetune(config: str | Path, parent: str | Path | None = None, overrides: li
 
 
 def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False) -> Path:
-    kind = registry.find(config.task).load("task").of(config)
+    kind = _kind(config)
     _require_sense(kind, config, finetunes)
     run, is_main = RunDir(config.run), distributed.rank() == 0
     device = choose(config.train)
@@ -64,6 +64,11 @@ def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False)
                 _inherit(start)
                 _learn(start, console, stop)
     return run.path
+
+
+def _kind(config: BaseConfig) -> type[Task]:
+    """The class of the task that a configuration is for."""
+    return registry.find(config.task).load("task").of(config)
 
 
 # --- before anything is done ---
@@ -138,6 +143,8 @@ def _inherit(start: _Start) -> None:
                 "finetuning starts from a run: name it with --from (this model holds no weights of its own)"
             )
         return
+    if _kind(parent.config()).fitted:
+        raise ConfigError(f"{parent.path} was fitted: it holds no weights to start from, name another run with --from")
     require_same_vocabulary(task, task.config, parent)
     if parent.info()["task"] == task.config.task:
         task.inherit(parent.assets)

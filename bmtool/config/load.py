@@ -149,7 +149,7 @@ def _validate(document: _Document) -> BaseConfig:
     try:
         config = schema.model_validate(document.data)
     except ValidationError as error:
-        problems += [_problem(schema, document, item) for item in error.errors()]
+        problems += [_problem(schema, document, dict(item)) for item in error.errors()]
     if problems:
         raise ConfigError(_listing(problems))
     return config

@@ -3,7 +3,7 @@
 Units are in the names: `*_steps` are optimizer steps, `*_tokens` are real (unpadded) model inputs.
 """
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -105,6 +105,10 @@ class Finetune(Section):
 
 
 class BaseConfig(Section):
+    if TYPE_CHECKING:  # sections that every task has its own of; `data.prepared` is where its prepared data lie
+        data: Any
+        model: Any
+
     task: str
     run: str  # the run directory
     seed: int = Field(1, ge=0)

@@ -52,22 +52,23 @@ class Checkpoints:
         write_json(working / MANIFEST, facts)
 
     def _put(self, working: Path, name: str) -> None:
-        """Rename what was written; a checkpoint that had the name steps aside in one step, too."""
-        self._remove(name)
+        """Rename what was written; a checkpoint that had the name steps aside before, and goes afterwards."""
+        old = self._set_aside(name)
         working.rename(self.directory / name)
         fsync(self.directory)
+        shutil.rmtree(old, ignore_errors=True)
 
     def _aside(self, name: str) -> Path:
-        """Where a checkpoint is written, or waits to be deleted: nobody takes it for one."""
+        """Where a checkpoint is written: nobody takes it for one."""
         return self.directory / f".{name}.tmp"
 
-    def _remove(self, name: str) -> None:
-        """Delete a checkpoint so that at no time half of it stands under its name."""
-        going = self.directory / f".{name}.old.tmp"
+    def _set_aside(self, name: str) -> Path:
+        """Rename a checkpoint that is to be deleted, so that at no time half of it stands under its name."""
+        going = self._aside(f"{name}.old")
         shutil.rmtree(going, ignore_errors=True)
         if (self.directory / name).exists():
             (self.directory / name).rename(going)
-            shutil.rmtree(going, ignore_errors=True)
+        return going
 
     def mark_best(self, name: str) -> None:
         write_text(self.directory / "best", name + "\n")
@@ -132,7 +133,7 @@ class Checkpoints:
         """Delete step checkpoints that are neither among the newest `keep_last` nor in `best`, and what a killed process left behind."""
         for name in self.names()[:-keep_last]:
             if name not in best:
-                self._remove(name)
+                self._set_aside(name)
         for left in self.directory.glob(".*.tmp"):
             shutil.rmtree(left, ignore_errors=True)
 

@@ -57,16 +57,17 @@ def sum_gradients(parameters: list[Tensor]) -> None:
     """Add every parameter's gradient up over all processes, in place. Missing gradients count as zero."""
     if world_size() == 1:
         return
-    dense = [p for p in parameters if p.grad is None or not p.grad.is_sparse]
-    sparse = [p for p in parameters if p.grad is not None and p.grad.is_sparse]
-    for p in dense:
+    for p in parameters:
         p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-    flat = torch.cat([p.grad.flatten() for p in dense])
-    dist.all_reduce(flat)
-    for p, summed in zip(dense, flat.split([p.numel() for p in dense])):
-        p.grad.copy_(summed.view_as(p))
-    for p in sparse:
-        p.grad = _sum_sparse(p.grad.coalesce())
+    dense = [p.grad for p in parameters if p.grad is not None and not p.grad.is_sparse]
+    if dense:
+        flat = torch.cat([gradient.flatten() for gradient in dense])
+        dist.all_reduce(flat)
+        for gradient, summed in zip(dense, flat.split([gradient.numel() for gradient in dense])):
+            gradient.copy_(summed.view_as(gradient))
+    for p in parameters:
+        if p.grad is not None and p.grad.is_sparse:
+            p.grad = _sum_sparse(p.grad.coalesce())
 
 
 def _sum_sparse(gradient: Tensor) -> Tensor:

@@ -1,12 +1,14 @@
 """Optimizers, learning-rate schedules, clipping and the moving average of the weights."""
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from bmtool.config.schema import OptimSettings, Schedule
+
+Scaled = tuple[float, Tensor]  # a factor on the learning rate, and the parameter that has it
 
 
 def sparse_parameters(modules: Iterable[nn.Module]) -> set[Tensor]:
@@ -28,14 +30,14 @@ class Optimizers:
     """The optimizers of one phase: for dense parameters, for tables with sparse rows, and for hidden matrices where Muon is wanted."""
 
     def __init__(
-        self, named: dict[str, Tensor], modules: Collection[nn.Module], settings: OptimSettings, lr_scale: dict[str, float]
+        self, named: Mapping[str, Tensor], modules: Collection[nn.Module], settings: OptimSettings, lr_scale: dict[str, float]
     ):  # fmt: skip
         """Updates the parameters `named`, which belong to `modules`."""
         self.settings = settings
         sparse = sparse_parameters(modules)
         hidden = hidden_matrices(modules) if settings.name == "muon" else set()
         self.parameters = [p for p in named.values() if p.requires_grad]
-        dense, tables, matrices = [], [], []
+        dense, tables, matrices = (list[Scaled]() for _ in range(3))
         for name, parameter in named.items():
             if parameter.requires_grad:
                 kind = tables if parameter in sparse else matrices if parameter in hidden else dense
@@ -97,7 +99,7 @@ def prefix_scale(name: str, lr_scale: dict[str, float]) -> float:
     return lr_scale[max(fitting, key=len)] if fitting else 1.0
 
 
-def _groups(scaled: list[tuple[float, Tensor]], lr: float, weight_decay: float) -> list[dict]:
+def _groups(scaled: list[Scaled], lr: float, weight_decay: float) -> list[dict]:
     groups: dict[tuple[float, float], dict] = {}
     for scale, parameter in scaled:
         decay = weight_decay if decays(parameter) else 0.0
@@ -109,7 +111,7 @@ def _groups(scaled: list[tuple[float, Tensor]], lr: float, weight_decay: float) 
 
 
 def _dense(groups: list[dict], settings: OptimSettings) -> torch.optim.Optimizer:
-    betas = tuple(settings.betas)
+    betas = settings.betas[0], settings.betas[1]
     match settings.name:
         case "adamw" | "muon":
             return torch.optim.AdamW(groups, betas=betas, fused=True)
@@ -138,7 +140,7 @@ def _sparse(groups: list[dict], settings: OptimSettings) -> torch.optim.Optimize
         case "adagrad":
             return torch.optim.Adagrad(groups)
         case _:
-            return torch.optim.SparseAdam(groups, betas=tuple(settings.betas))
+            return torch.optim.SparseAdam(groups, betas=(settings.betas[0], settings.betas[1]))
 
 
 def rate_factor(step: int, steps: int, schedule: Schedule) -> float:
@@ -186,9 +188,9 @@ class MovingAverage:
     large as the rest together and hardly move. Statistics of batch-norms (`buffers`) are averaged alike, since those of other
     weights would not fit."""
 
-    def __init__(self, named: dict[str, Tensor], buffers: dict[str, Tensor], sparse: set[Tensor], decay: float):
+    def __init__(self, named: Mapping[str, Tensor], buffers: Mapping[str, Tensor], sparse: set[Tensor], decay: float):
         self.decay = decay
-        self.live = {name: p for name, p in named.items() if p.requires_grad and p not in sparse}
+        self.live: dict[str, Tensor] = {name: p for name, p in named.items() if p.requires_grad and p not in sparse}
         self.live |= {name: b for name, b in buffers.items() if b.is_floating_point()}
         self.average = {name: p.detach().clone() for name, p in self.live.items()}
 

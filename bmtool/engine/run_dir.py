@@ -68,7 +68,8 @@ class RunDir:
         if not found:
             looked = ", ".join(map(str, places))
             raise DataError(
-                f"the prepared data of {self.path} are gone (looked for {looked}): `bmtool prepare-data {self.path / 'config.yaml'}` makes them again"
+                f"the prepared data of {self.path} are gone (looked for {looked}): "
+                f"`bmtool prepare-data {self.path / 'config.yaml'}` makes them again"
             )
         return next((place for place in found if _data_hash(place) == self.info().get("data_hash")), found[0])
 
@@ -83,7 +84,8 @@ class RunDir:
 
     def began_with(self, prepared: str | Path) -> bool:
         """Whether a run is here that was begun with these prepared data, as they are."""
-        return self.exists and self.info()["data_hash"] == _data_hash(Path(prepared))
+        is_prepared = (Path(prepared) / "manifest.json").is_file()
+        return is_prepared and self.exists and self.info()["data_hash"] == _data_hash(Path(prepared))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -111,7 +113,7 @@ class RunDir:
     def keep(self, files: dict[str, str | bytes]) -> None:
         """Write files into the assets."""
         for name, contents in files.items():
-            (write_text if isinstance(contents, str) else write_bytes)(self.assets / name, contents)
+            write_bytes(self.assets / name, contents.encode() if isinstance(contents, str) else contents)
 
     def require_same(self, config: BaseConfig, facts: dict | None = None) -> None:
         """ConfigError that lists what differs when another run than that of `config` (and of `facts`, once they are known) is here."""

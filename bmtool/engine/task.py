@@ -25,7 +25,7 @@ class Loss(NamedTuple):
     """A SUM over targets and how many there are. Means are formed once, by the trainer, over all micro-batches and ranks."""
 
     total: Tensor
-    count: int
+    count: int  # type: ignore[assignment]  # of targets; nobody asks a Loss how often it holds something
 
 
 class Best(NamedTuple):

@@ -142,7 +142,7 @@ class Trainer:
         optimizers = self.optimizers[phase]
         optimizers.set_rate(factor)
         optimizers.zero_grad()
-        total, count = 0.0, 0
+        total, count = 0.0, 0.0
         for batch in micro:
             with self.device.autocast():
                 loss = self.task.loss(phase, batch)

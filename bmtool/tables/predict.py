@@ -9,7 +9,7 @@ import numpy as np
 from bmtool.predict.backends import Backend
 from bmtool.predict.inputs import record
 from bmtool.tables import shapley
-from bmtool.tables.columns import Schema
+from bmtool.tables.columns import Column, Schema
 
 CHUNK = 4096  # rows of one run of the model
 
@@ -36,16 +36,15 @@ class RowReader:
         self.about, self.backend, self.schema = about, backend, Schema.of(about["schema"])
         self.target = self.schema.target
 
-    def facts(self) -> dict[str, Any]:
-        """What a model card says of it."""
-        columns = {column.name: column.kind for column in self.schema.columns}
-        classes = {"labels": list(self.schema.labels)} if self.schema.labels else {}
-        return {"target": self.target, "columns": columns} | classes
-
     def read(self, raw: Any) -> Row:
         """From a JSON object, or name -> value; BadInput that names the column for what cannot be used."""
         values, unseen = self.schema.encode(record(raw))
         return Row(values, tuple(unseen))
+
+    def facts(self) -> dict[str, Any]:
+        """What a model card says of it, and what a form that asks for a row is made from."""
+        classes = {"labels": list(self.schema.labels)} if self.schema.labels else {}
+        return {"target": self.target, "columns": [_described(column) for column in self.schema.columns]} | classes
 
     def run(self, values: np.ndarray) -> np.ndarray:
         """The output of the model for float32 [N, columns]; each row's own, whatever is beside it."""
@@ -84,3 +83,9 @@ def probes(schema: Schema, count: int) -> np.ndarray:
             values[:, place] = random.uniform(column.low, column.high, count)
             values[random.random(count) < 0.1, place] = np.nan
     return values
+
+
+def _described(column: Column) -> dict[str, Any]:
+    """A column for people: its categories, or the middle one of its numbers."""
+    more = {"example": column.median} if column.kind == "number" else {"categories": list(column.categories)}
+    return {"name": column.name, "kind": column.kind} | more

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
 from bmtool.base.files import sha256
@@ -63,7 +65,19 @@ def setting_changes(manifest: dict, data: TextData) -> list[str]:
     before = manifest.get("recipe")
     if before is None:
         return []
-    return [f"data.{line}" for line in _differences(before["data"], _settings(data))]
+    if (before["format"], before["code"]) != (FORMAT, CODE):
+        return ["it was prepared by another version of bmtool"]
+    names = [file["name"] for file in before["sources"]]
+    unread = [spec.path for spec in data.sources if not any(_covers(spec.path, name) for name in names)]
+    return [
+        *(f"data.{line}" for line in _differences(before["data"], _settings(data))),
+        *_named("data.sources", unread, "added", "added"),
+    ]
+
+
+def _covers(source: str, name: str) -> bool:
+    """Whether a source, which may be a file, a directory or a glob, can have given the file of this name."""
+    return name == source or fnmatch(name, source) or Path(source) in Path(name).parents
 
 
 def _settings(data: TextData) -> dict:

@@ -61,51 +61,43 @@ def _examples(manifest: dict, reason: str) -> list[str]:
 
 
 def _page(name: str, manifest: dict, figures: dict[str, dict]) -> Iterator[str]:
-    sources, splits = manifest["sources"], manifest["splits"]
-    yield from (
-        f"# {name}",
-        "",
-        f"Data hash `{manifest['data_hash'][:12]}`; everything in full in `manifest.json`.",
-        "",
-    )
-    yield from ("| split | examples | tokens |", "|---|--:|--:|")
-    yield from (f"| {split} | {counts['examples']:,} | {counts['tokens']:,} |" for split, counts in splits.items())
-    read, kept = (sum(source[key] for source in sources.values()) for key in ("read", "kept"))
-    characters = sum(source["characters"] for source in sources.values())
-    yield from (
-        "",
-        f"{read:,} lines ({characters:,} characters) read, {kept:,} sentences kept, in {manifest['seconds']:.0f} s.",
-    )
-    if manifest["named_twice"]:
-        yield from ("", f"Named twice, read once: {', '.join(manifest['named_twice'])}.")
+    yield from _summary(name, manifest)
     yield from _table("What was dropped", "reason", _total(manifest, "dropped"))
     yield from _table("What was kept and marked", "note", _total(manifest, "flagged"))
     yield from _table("Lines that cleaning changed", "step", _total(manifest, "changed"))
     yield from _vocabulary(manifest)
     yield from ("", "## Figures", "")
     yield from (f"![{figure['title']}]({name}.png)" for name, figure in figures.items())
-    yield from (
-        "",
-        "## Sources",
-        "",
-        "| source | domain | weight | lines | kept | dropped | train | valid | test | seconds |",
-    )
-    yield "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|"
-    for title, source in sources.items():
-        of = source["examples_of_split"]
-        numbers = [
-            source["read"],
-            source["kept"],
-            sum(source["dropped"].values()),
-            *(of.get(split, 0) for split in splits),
-        ]
-        cells = " | ".join(f"{number:,}" for number in numbers)
-        yield f"| {title} | {source['domain']} | {source['weight']:g} | {cells} | {source['seconds']:.1f} |"
+    yield from _sources(manifest)
     yield from ("", "## Examples", "")
     for reason in [key for what in ("dropped", "flagged", "changed") for key in _total(manifest, what)]:
         yield from (f"**{reason}**", "")
         yield from (f"- `{shown.replace('`', chr(39))}`" for shown in _examples(manifest, reason)[:10])
         yield ""
+
+
+def _summary(name: str, manifest: dict) -> Iterator[str]:
+    sources, splits = manifest["sources"].values(), manifest["splits"]
+    data_hash = manifest["data_hash"][:12]
+    yield from (f"# {name}", "", f"Data hash `{data_hash}`; everything in full in `manifest.json`.", "")
+    yield from ("| split | examples | tokens |", "|---|--:|--:|")
+    yield from (f"| {split} | {counts['examples']:,} | {counts['tokens']:,} |" for split, counts in splits.items())
+    read, kept, characters = (sum(source[key] for source in sources) for key in ("read", "kept", "characters"))
+    seconds = manifest["seconds"]
+    yield from ("", f"{read:,} lines ({characters:,} characters) read, {kept:,} sentences kept, in {seconds:.0f} s.")
+    if manifest["named_twice"]:
+        yield from ("", f"Named twice, read once: {', '.join(manifest['named_twice'])}.")
+
+
+def _sources(manifest: dict) -> Iterator[str]:
+    yield from ("", "## Sources", "")
+    yield "| source | domain | weight | lines | kept | dropped | train | valid | test | seconds |"
+    yield "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+    for title, source in manifest["sources"].items():
+        of = (source["examples_of_split"].get(split, 0) for split in manifest["splits"])
+        numbers = [source["read"], source["kept"], sum(source["dropped"].values()), *of]
+        cells = " | ".join(f"{number:,}" for number in numbers)
+        yield f"| {title} | {source['domain']} | {source['weight']:g} | {cells} | {source['seconds']:.1f} |"
 
 
 def _table(title: str, heading: str, counts: Counter) -> Iterator[str]:

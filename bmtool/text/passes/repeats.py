@@ -51,11 +51,11 @@ def repeats_pass(run: Run, pieces: list[Piece]) -> Repeats:
 def _conflicts(run: Run, pieces: list[Piece], same: list[np.ndarray]) -> list[np.ndarray]:
     """For each block the rows whose text occurred before in another record; `same` are those that repeat a whole record."""
     jobs = [
-        Job(run.place("texts", p.key, p.measured, rows.tobytes()), text_job, (p.directory, rows, p.measured))
+        Job(run.place("text-keys", p.key, p.measured, rows.tobytes()), text_job, (p.directory, rows, p.measured))
         for p, rows in zip(pieces, same)
     ]
     keyed = run.do("looking for texts with several targets", jobs)
-    results = _by_part(run, "texts-compared", keyed, duplicates.exact, ())
+    results = _by_part(run, "texts", keyed, duplicates.exact, ())
     return [duplicates.of_block(results, number)[0] for number in range(len(pieces))]
 
 
