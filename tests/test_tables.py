@@ -21,9 +21,10 @@ from bmtool.tables.batches import TableBatches
 from bmtool.tables.columns import OTHER, Schema, describe
 from bmtool.tables.examples import file
 from bmtool.tables.importance import permuted
-from bmtool.tables.prepare import SPLITS, Table, changed, prepare, require_same
+from bmtool.tables.prepare import changed, prepare, require_same
 from bmtool.tables.shapley import contributions
 from bmtool.tables.sources import rows
+from bmtool.tables.table import SPLITS, Table
 
 MANY = "a,b,y\n" + "".join(f"{n % 7},{'xyz'[n % 3]}{n % 5},{'no' if n % 2 else 'yes'}\n" for n in range(60))
 

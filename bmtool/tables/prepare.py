@@ -26,9 +26,8 @@ from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.tables import checks
 from bmtool.tables.columns import Schema, describe
 from bmtool.tables.sources import EXAMPLES, rows
+from bmtool.tables.table import FORMAT, SPLITS, read_manifest
 
-FORMAT = 1
-SPLITS = ("train", "valid", "test")
 FILES = frozenset({"values.npy", "target.npy", "rows.jsonl", "schema.json", "manifest.json", "report",
                    *(f"{split}.npy" for split in SPLITS)})  # fmt: skip
 
@@ -283,42 +282,6 @@ def changed(config: Any, *, sources: bool = True) -> list[str]:
 def _differing(manifest: dict, data: TableData) -> list[str]:
     before = manifest["settings"]
     return [f"data.{key}: {before.get(key)} -> {new}" for key, new in _settings(data).items() if before.get(key) != new]
-
-
-# --- reading ---
-
-
-class Table:
-    """One split of a prepared directory."""
-
-    def __init__(self, directory: str | Path, split: str):
-        self._path = Path(directory)
-        self.manifest = read_manifest(self._path)
-        self.schema = Schema.load((self._path / "schema.json").read_text("utf-8"))
-        self.numbers = np.load(self._path / f"{split}.npy")
-        self.values = np.load(self._path / "values.npy", mmap_mode="r")[self.numbers]  # float32 [N, columns]
-        target = np.load(self._path / "target.npy")[self.numbers]
-        self.target = target.astype(np.int64) if self.schema.labels else target  # [N]
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def rows(self) -> Iterator[tuple[str, dict[str, str]]]:
-        """(place, cells) of each row as it came."""
-        lines = (self._path / "rows.jsonl").read_text("utf-8").split("\n")
-        for place in self.numbers.tolist():
-            name, cells = json.loads(lines[place])
-            yield name, cells
-
-
-def read_manifest(path: Path) -> dict:
-    """DataError that names the command to run when `path` is not prepared."""
-    if not (path / "manifest.json").is_file():
-        raise DataError(f"{path} is not prepared yet: run `bmtool prepare-data CONFIG` first")
-    manifest = read_json(path / "manifest.json")
-    if manifest.get("kind") != "tables" or manifest.get("format") != FORMAT:
-        raise DataError(f"{path} was prepared by another version or task: run `bmtool prepare-data CONFIG` again")
-    return manifest
 
 
 def require_same(manifest: dict, data: TableData) -> None:

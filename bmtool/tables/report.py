@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bmtool.base.files import write_text
 from bmtool.tables.columns import Column, Schema
-from bmtool.tables.prepare import SPLITS, Table
+from bmtool.tables.table import SPLITS, Table
 
 SHOWN = 5  # names in a line
 PANELS = 24  # of the picture
