@@ -1,6 +1,7 @@
 """Tables: reading, columns, preparing, what is said of bad data, batches, and what columns matter."""
 
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,9 +21,10 @@ from bmtool.tables.batches import TableBatches
 from bmtool.tables.columns import OTHER, Schema, describe
 from bmtool.tables.examples import file
 from bmtool.tables.importance import permuted
-from bmtool.tables.prepare import SPLITS, Table, changed, prepare, require_same
+from bmtool.tables.prepare import changed, prepare, require_same
 from bmtool.tables.shapley import contributions
 from bmtool.tables.sources import rows
+from bmtool.tables.table import SPLITS, Table
 
 MANY = "a,b,y\n" + "".join(f"{n % 7},{'xyz'[n % 3]}{n % 5},{'no' if n % 2 else 'yes'}\n" for n in range(60))
 
@@ -101,6 +103,15 @@ def test_files_that_are_refused(text, words, write):
     with pytest.raises(DataError) as caught:
         list(rows(write(text)))
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("source, module, package", [
+    ("t.parquet", "pyarrow", "pyarrow"), ("diabetes", "sklearn", "scikit-learn"),
+])  # fmt: skip
+def test_packages_that_are_missing_are_named(source, module, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigError, match=f"pip install {package}"):
+        list(rows(source))
 
 
 def test_sources_that_are_not_there(tmp_path):
@@ -249,6 +260,20 @@ def test_preparing_again(made, write, tmp_path):
     with pytest.raises(DataError):
         made("a,y\n1,no\n")
     assert json.loads((place / "manifest.json").read_text("utf-8")) == first
+
+
+def test_columns_of_another_table(made, tmp_path):
+    made(MANY)
+    (tmp_path / "prepared").rename(tmp_path / "first")
+    first = str(tmp_path / "first")
+    _, place = made("b,a,y\nx0,3,yes\nnew,4,no\nx0,5,maybe\n", columns_of=first)
+    table = Table(place, "train")
+    assert table.schema == Table(first, "train").schema
+    assert table.values.tolist() == [[3.0, float(table.schema.columns[1].categories.index("x0") + 1)], [4.0, 0.0]]
+    with pytest.raises(DataError, match="of another target, or of another task: 'y'"):
+        made(MANY, columns_of=first, target="b")
+    with pytest.raises(DataError, match="no schema"):
+        made(MANY, columns_of=str(tmp_path))
 
 
 def test_nobody_elses_files_are_replaced(made, tmp_path):

@@ -18,7 +18,7 @@ from bmtool.measure.decision import CostMeter, Decision, cheapest
 from bmtool.measure.labels import LabelMeter
 from bmtool.measure.meter import is_lower_better
 from bmtool.predict.labels import likeliest
-from bmtool.tables.prepare import Table
+from bmtool.tables.table import Table
 from bmtool.tasks.tabular import gbdt
 from bmtool.tasks.tabular.task import Boosted, Network
 

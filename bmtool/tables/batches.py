@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from bmtool.data.batching import Permutation
-from bmtool.tables.prepare import Table, require_same
+from bmtool.tables.prepare import require_same
+from bmtool.tables.table import Table
 
 
 @dataclass

@@ -9,8 +9,8 @@ from bmtool.config.table import TableData
 from bmtool.data.tally import Tally
 from bmtool.errors import ConfigError, DataError
 from bmtool.predict.examples import Example
-from bmtool.tables.prepare import Table
 from bmtool.tables.sources import rows
+from bmtool.tables.table import Table
 
 UNITS = ("row",)
 

@@ -14,7 +14,6 @@ from bmtool.tables.columns import Column
 
 ROWS = 4  # that are explained in one picture
 BARS = 20  # of one picture
-PANELS = 24
 
 
 def contributions(rows: Mapping[str, np.ndarray], names: Sequence[str], label: str, path: Path) -> None:
@@ -24,7 +23,7 @@ def contributions(rows: Mapping[str, np.ndarray], names: Sequence[str], label: s
     for (title, values), area in zip(rows.items(), panels[:, 0]):
         _bars(area, values, names)
         area.set_title(title, fontsize=9)
-    panels[-1, 0].set_xlabel(label, fontsize=8)
+    panels[-1, 0].set_xlabel(label + _left_out(names), fontsize=8)
     _save(canvas, path)
 
 
@@ -32,8 +31,12 @@ def importance(values: np.ndarray, spread: np.ndarray, names: Sequence[str], *, 
     """How much each column matters [columns], with its deviation over shuffles."""
     canvas, area = plt.subplots(figsize=(7, 1 + 0.25 * min(BARS, len(names))), layout="constrained")
     _bars(area, values, names, spread)
-    area.set_xlabel(label, fontsize=8)
+    area.set_xlabel(label + _left_out(names), fontsize=8)
     _save(canvas, path)
+
+
+def _left_out(names: Sequence[str]) -> str:
+    return f"; the {BARS} largest of {len(names)} columns" if len(names) > BARS else ""
 
 
 def _bars(area: plt.Axes, values: np.ndarray, names: Sequence[str], spread: np.ndarray | None = None) -> None:
@@ -47,14 +50,13 @@ def _bars(area: plt.Axes, values: np.ndarray, names: Sequence[str], spread: np.n
 
 
 def columns(values: np.ndarray, held: Sequence[Column], path: Path) -> None:
-    """A histogram of each column of the training rows [rows, columns]; of many columns the first."""
-    shown = held[:PANELS]
-    across = min(4, len(shown))
-    down = -(-len(shown) // across)
+    """A histogram of each of the first columns of the training rows [rows, columns]."""
+    across = min(4, len(held))
+    down = -(-len(held) // across)
     canvas, panels = plt.subplots(down, across, figsize=(3 * across, 2 * down), layout="constrained", squeeze=False)
-    for area in panels.flat[len(shown) :]:
+    for area in panels.flat[len(held) :]:
         area.axis("off")
-    for place, (column, area) in enumerate(zip(shown, panels.flat)):
+    for place, (column, area) in enumerate(zip(held, panels.flat)):
         area.set_title(column.name, fontsize=8)
         area.tick_params(labelsize=6)
         if column.kind == "category":

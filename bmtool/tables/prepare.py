@@ -26,9 +26,8 @@ from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.tables import checks
 from bmtool.tables.columns import Schema, describe
 from bmtool.tables.sources import EXAMPLES, rows
+from bmtool.tables.table import FORMAT, SPLITS, read_manifest
 
-FORMAT = 1
-SPLITS = ("train", "valid", "test")
 FILES = frozenset({"values.npy", "target.npy", "rows.jsonl", "schema.json", "manifest.json", "report",
                    *(f"{split}.npy" for split in SPLITS)})  # fmt: skip
 
@@ -128,19 +127,25 @@ def _schema(data: TableData, kept: list[Kept], numeric: bool) -> tuple[Schema, l
     return schema, [said for _, said in described if said]
 
 
-def _known(data: TableData, numeric: bool) -> Schema | None:
-    """That of `columns_of`. DataError when there is none there, or it is of another target."""
+def _schema_file(data: TableData) -> Path | None:
+    """That of `columns_of`. DataError when there is none there."""
     if data.columns_of is None:
         return None
     place = Path(data.columns_of)
     file = next((p for p in (place / "assets" / "schema.json", place / "schema.json") if p.is_file()), None)
     if file is None:
         raise DataError(f"data.columns_of: {place} is no run and no prepared table (no schema.json)")
+    return file
+
+
+def _known(data: TableData, numeric: bool) -> Schema | None:
+    """That of `columns_of`. DataError when it is of another target."""
+    file = _schema_file(data)
+    if file is None:
+        return None
     schema = Schema.load(file.read_text("utf-8"))
     if schema.target != data.target or numeric == bool(schema.labels):
-        raise DataError(
-            f"data.columns_of: {place} is about {schema.target!r}, and not as {data.target!r} is meant here"
-        )
+        raise DataError(f"data.columns_of: {file} is of another target, or of another task: {schema.target!r}")
     return schema
 
 
@@ -247,7 +252,8 @@ def _settings(data: TableData) -> dict:
 
 def _files(data: TableData) -> dict[str, str]:
     """The sources with the sha256 of their bytes. DataError when one is missing."""
-    return {source: _digest(source) for source, _ in _sources(data)}
+    named = [source for source, _ in _sources(data)] + ([str(file)] if (file := _schema_file(data)) else [])
+    return {source: _digest(source) for source in named}
 
 
 def _digest(source: str) -> str:
@@ -276,42 +282,6 @@ def changed(config: Any, *, sources: bool = True) -> list[str]:
 def _differing(manifest: dict, data: TableData) -> list[str]:
     before = manifest["settings"]
     return [f"data.{key}: {before.get(key)} -> {new}" for key, new in _settings(data).items() if before.get(key) != new]
-
-
-# --- reading ---
-
-
-class Table:
-    """One split of a prepared directory."""
-
-    def __init__(self, directory: str | Path, split: str):
-        self._path = Path(directory)
-        self.manifest = read_manifest(self._path)
-        self.schema = Schema.load((self._path / "schema.json").read_text("utf-8"))
-        self.numbers = np.load(self._path / f"{split}.npy")
-        self.values = np.load(self._path / "values.npy", mmap_mode="r")[self.numbers]  # float32 [N, columns]
-        target = np.load(self._path / "target.npy")[self.numbers]
-        self.target = target.astype(np.int64) if self.schema.labels else target  # [N]
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def rows(self) -> Iterator[tuple[str, dict[str, str]]]:
-        """(place, cells) of each row as it came."""
-        lines = (self._path / "rows.jsonl").read_text("utf-8").split("\n")
-        for place in self.numbers.tolist():
-            name, cells = json.loads(lines[place])
-            yield name, cells
-
-
-def read_manifest(path: Path) -> dict:
-    """DataError that names the command to run when `path` is not prepared."""
-    if not (path / "manifest.json").is_file():
-        raise DataError(f"{path} is not prepared yet: run `bmtool prepare-data CONFIG` first")
-    manifest = read_json(path / "manifest.json")
-    if manifest.get("kind") != "tables" or manifest.get("format") != FORMAT:
-        raise DataError(f"{path} was prepared by another version or task: run `bmtool prepare-data CONFIG` again")
-    return manifest
 
 
 def require_same(manifest: dict, data: TableData) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from bmtool.base.files import write_text
 from bmtool.tables.columns import Column, Schema
-from bmtool.tables.prepare import SPLITS, Table
+from bmtool.tables.table import SPLITS, Table
 
 SHOWN = 5  # names in a line
+PANELS = 24  # of the picture
 
 
 def lines(manifest: dict) -> Iterator[str]:
@@ -32,7 +33,7 @@ def write(directory: Path, manifest: dict) -> Path:
     folder = directory / "report"
     folder.mkdir(exist_ok=True)
     table = Table(directory, "train")
-    plots.columns(table.values, table.schema.columns, folder / "columns.png")
+    plots.columns(table.values, table.schema.columns[:PANELS], folder / "columns.png")
     page = folder / "report.md"
     write_text(page, "\n".join(_page(directory.name, manifest, table.schema)) + "\n")
     return page
@@ -56,7 +57,8 @@ def _page(name: str, manifest: dict, schema: Schema) -> Iterator[str]:
     for reason, examples in manifest["examples"].items():
         yield from ("", f"## {reason}", "")
         yield from (f"- {shown}" for shown in examples)
-    yield from ("", "![columns](columns.png)")
+    shown = min(PANELS, len(schema.columns))
+    yield from ("", f"## {shown} of {len(schema.columns)} columns as histograms", "", "![columns](columns.png)")
 
 
 def _cells(column: Column) -> tuple[str, str, str, str]:

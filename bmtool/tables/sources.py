@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bmtool.base import delimited
+from bmtool.base.needs import needs
 from bmtool.base.suggest import suggest
 from bmtool.errors import ConfigError, DataError
 
@@ -76,11 +77,9 @@ def _parsed(place: str, line: str) -> Row:
 
 
 def _parquet(path: Path) -> Iterator[Row]:
-    try:
+    with needs("pyarrow", f"{path} takes pyarrow"):
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
-    except ImportError as error:
-        raise ConfigError(f"{path} needs pyarrow: pip install pyarrow") from error
     try:
         with ParquetFile(path) as file:
             count = 0
@@ -105,10 +104,8 @@ EXAMPLES = {"breast-cancer": ("load_breast_cancer", "diagnosis"), "diabetes": ("
 
 def _examples(name: str) -> Iterator[Row]:
     """A table that comes with scikit-learn, in the units it was measured in."""
-    try:
+    with needs("scikit-learn", f"data.source: {name} comes with scikit-learn"):
         from sklearn import datasets
-    except ImportError as error:
-        raise ConfigError(f"{name} comes with scikit-learn: pip install scikit-learn") from error
     loader, target = EXAMPLES[name]
     found = getattr(datasets, loader)(**({"scaled": False} if name == "diabetes" else {}))
     labels = getattr(found, "target_names", None)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bmtool.errors import ConfigError
+from bmtool.base.needs import needs
 
 
 class _Nodes:
@@ -138,10 +138,8 @@ def grow(  # noqa: PLR0913
     `judge` gives figures, of which the first must fall; ends after `patience` rounds without a lower one, or where no split is left.
     ConfigError when LightGBM is not installed.
     """  # fmt: skip
-    try:
+    with needs("lightgbm", "model.kind: lightgbm takes a package of that name"):
         import lightgbm
-    except ImportError as error:
-        raise ConfigError("model.kind: lightgbm needs a package of that name: pip install lightgbm") from error
     settings = {"verbosity": -1, "metric": "none", "deterministic": True, "force_row_wise": True, **parameters}
     made = lightgbm.Dataset(
         train.values, train.target, weight=train.weight, categorical_feature=train.categories, params=settings

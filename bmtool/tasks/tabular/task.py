@@ -24,7 +24,7 @@ from bmtool.predict.backends import TorchBackend
 from bmtool.tables.batches import Batch, TableBatches, batches
 from bmtool.tables.columns import Schema
 from bmtool.tables.predict import Row, probes
-from bmtool.tables.prepare import Table
+from bmtool.tables.table import Table
 from bmtool.tasks.tabular import gbdt
 from bmtool.tasks.tabular.config import Config
 from bmtool.tasks.tabular.model import Backbone, Whole, log_probabilities
