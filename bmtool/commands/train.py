@@ -46,7 +46,7 @@ def finetune(config: str | Path, parent: str | Path | None = None, overrides: li
 
 
 def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False) -> Path:
-    kind = _kind(config)
+    kind: Any = _kind(config)
     _require_sense(kind, config, finetunes)
     run, is_main = RunDir(config.run), distributed.rank() == 0
     device = choose(config.train)
