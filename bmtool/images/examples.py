@@ -46,6 +46,11 @@ def _original(data: ImageData, images: Images) -> Iterator[Any]:
         yield found[name].content
 
 
+def key(example: Example) -> Any:
+    """What tells an image in splits of any preparation: where it came from."""
+    return example.name, example.truth
+
+
 def file(path: Path, unit: str | None, tally: Tally, reads: list[Any]) -> Iterator[Example]:
     """Images from class folders or a .csv of path,label."""
     if unit is not None:
