@@ -23,7 +23,8 @@ from typing import Any, Protocol
 
 from bmtool.base.cores import cores
 from bmtool.base.files import read_json, write_json
-from bmtool.errors import BmtoolError, ConfigError, ResourceError
+from bmtool.base.needs import needs
+from bmtool.errors import BmtoolError, ResourceError
 
 FACTS = "facts.json"  # written last: a result without it, or with files of another size, is no result
 WAITING = 2  # jobs a worker that may be submitted ahead; bounds the memory that their arguments take
@@ -157,11 +158,9 @@ class Ray:
     WINDOW = 64  # jobs handed over at a time; bounds the memory that their arguments take
 
     def __init__(self, workers: int = 0):
-        try:
+        with needs("'ray[data]'", "data.engine: ray takes Ray Data"):
             import ray
             import ray.data
-        except ImportError as error:
-            raise ConfigError("data.engine: ray needs Ray: pip install 'bmtool[ray]'") from error
         self._ray, self._workers = ray, workers
         self._ours = not ray.is_initialized()
 
