@@ -1,5 +1,6 @@
 """What a server answers with: a loaded model behind the calls of the command line."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +18,14 @@ class Served:
     loaded: Loaded
 
     @classmethod
-    def load(cls, path: str, warn: Any) -> "Served":
+    def load(cls, path: str, warn: Callable[[str], None]) -> "Served":
         """A BmtoolError for a file that is no model."""
         return cls(load_model(path, warn))
 
     def about(self) -> dict:
         """The model card: task, what it takes and gives, classes or vocabulary, what was measured."""
         loaded, info = self.loaded, self.loaded.info
-        value = {"model": loaded.name.rpartition("/")[2] or loaded.name, "task": loaded.task}
+        value: dict[str, Any] = {"model": loaded.name.rpartition("/")[2] or loaded.name, "task": loaded.task}
         value |= {"takes": loaded.entry.takes, "gives": loaded.entry.gives}
         value |= {key: info[key] for key in ABOUT if key in info}
         value |= loaded.predictor.facts()
