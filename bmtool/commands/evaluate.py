@@ -91,7 +91,8 @@ def _say_what_to_know(console: Console, source: Source, found: _Found) -> None:
         console.warn(f"{name} is not compared: {why}")
     for warning in found.warnings:
         console.warn(warning)
-    if source.data is None and (changed := source.measuring[0].run.changed_data()):
+    run = source.measuring[0].run
+    if source.data is None and run is not None and (changed := run.changed_data()):
         console.warn(changed)
 
 

@@ -8,11 +8,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bmtool.base.needs import needs
 from bmtool.commands.lines import warn
 from bmtool.errors import ConfigError, Interrupted, ResourceError
+
+if TYPE_CHECKING:
+    import uvicorn
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 DRAIN_SECONDS = 30
@@ -66,7 +69,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _server(config: Any) -> Any:
+def _server(config: "uvicorn.Config") -> "uvicorn.Server":
     import uvicorn
 
     class Server(uvicorn.Server):

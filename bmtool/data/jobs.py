@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from bmtool.base.cores import cores
 from bmtool.base.files import read_json, write_json
@@ -40,7 +40,7 @@ class Job:
     arguments: tuple
 
 
-def digest(*parts: Any) -> str:
+def digest(*parts: object) -> str:
     """A name for what a result depends on: bytes, or anything that can be JSON."""
     hashed = hashlib.sha256()
     for part in parts:

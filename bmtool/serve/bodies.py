@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.config import JsonDict
 
+from bmtool.config.options import Options
 from bmtool.registry import Entry
 from bmtool.serve.problems import ProblemError
 from bmtool.serve.settings import Settings
@@ -30,7 +31,7 @@ _EXAMPLES: JsonDict = {
 class Asked(NamedTuple):
     inputs: list
     single: bool  # one input was sent, not a list
-    options: Any
+    options: Options
 
 
 @cache
@@ -75,7 +76,7 @@ def _invalid(entry: Entry, error: ValidationError) -> Exception:
     return RequestValidationError([e | {"loc": ("body", *e["loc"])} for e in error.errors()])
 
 
-def _options(entry: Entry, given: dict[str, Any], settings: Settings) -> Any:
+def _options(entry: Entry, given: dict[str, Any], settings: Settings) -> Options:
     for name, value in given.items():
         if name == "n_best" and value > settings.n_best:
             raise ProblemError(422, f"n_best: at most {settings.n_best}")

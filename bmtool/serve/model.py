@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bmtool.commands.loading import DEFAULT, PRETRAINED, Loaded, load_model
+from bmtool.config.options import Options
 from bmtool.errors import BadInput
 from bmtool.predict.inputs import KEY
 
@@ -34,7 +35,7 @@ class Served:
             value["card"] = (PRETRAINED / loaded.task / "MODEL_CARD.md").read_text("utf-8")
         return value
 
-    def run(self, options: Any, inputs: list) -> list:
+    def run(self, options: Options, inputs: list) -> list:
         """A record for each input, in the batcher's thread; a BadInput stands for itself."""
         read = [self._read(raw) for raw in inputs]
         good = [number for number, item in enumerate(read) if not isinstance(item, BadInput)]

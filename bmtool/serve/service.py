@@ -8,6 +8,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from bmtool.config.options import Options
 from bmtool.errors import BadInput, BmtoolError, ConfigError
 from bmtool.registry import Entry, find
 from bmtool.serve.batcher import Batcher, Busy
@@ -69,12 +70,12 @@ class Service:
         await self.batcher.close()
         self.model.close()
 
-    def _run(self, options: Any, inputs: list) -> list:
+    def _run(self, options: Options, inputs: list) -> list:
         """In the batcher's thread."""
         with self._in_use:
             return self.model.run(options, inputs)
 
-    async def ask(self, inputs: list, options: Any) -> list:
+    async def ask(self, inputs: list, options: Options) -> list:
         """Answers of the model in use now. 503 when too much waits or the model starts again, 504 when it takes too long."""
         try:
             return await asyncio.wait_for(self.batcher.ask(inputs, options), self.settings.answer_seconds)
