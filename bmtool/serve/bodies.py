@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.config import JsonDict
 
-from bmtool.config.options import Options
+from bmtool.predict.contract import Options
 from bmtool.registry import Entry
 from bmtool.serve.problems import ProblemError
 from bmtool.serve.settings import Settings

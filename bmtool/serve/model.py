@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bmtool.commands.loading import DEFAULT, PRETRAINED, Loaded, load_model
-from bmtool.config.options import Options
 from bmtool.errors import BadInput
+from bmtool.predict.contract import Options
 from bmtool.predict.inputs import KEY
 
 ABOUT = ("run", "checkpoint", "data_hash", "bmtool", "int8")

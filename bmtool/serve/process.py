@@ -11,8 +11,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from bmtool.commands.lines import warn
-from bmtool.config.options import Options
 from bmtool.errors import BmtoolError, ResourceError
+from bmtool.predict.contract import Options
 from bmtool.serve.model import Served
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from bmtool.config.options import Options
 from bmtool.errors import BadInput, BmtoolError, ConfigError
+from bmtool.predict.contract import Options
 from bmtool.registry import Entry, find
 from bmtool.serve.batcher import Batcher, Busy
 from bmtool.serve.bodies import Asked
