@@ -137,10 +137,8 @@ def test_loss_on_one_batch_falls_by_half(case, prepared, settings):
 def test_accumulated_gradient_is_that_of_all_targets_together(case, prepared, settings):
     """Batches of different numbers of targets: the mean is over the targets of all, not of means."""
     prepared(case)
-    plain = [
-        "optim.name=sgd",
-        "optim.lr=1.0",
-    ]  # a step is the gradient: Adam would blow up the rounding of one that is zero
+    # A step is the gradient: Adam would blow up the rounding of one that is zero.
+    plain = ["optim.name=sgd", "optim.lr=1.0"]
     config = load(case.path, settings(case, "x", *plain, *case.deterministic))
     whole, parts = make_trainer(config), make_trainer(config)
     batches = [whole.task.batches("train", 1)[position] for position in range(3)]
@@ -263,9 +261,8 @@ def test_shell_python_and_http_give_the_same_records(case, exported, invoke):
     assert len(said) == len(case.asked)
     served = asyncio.run(ask(exported(case), case))
     for ours, theirs in zip(said, served):
-        assert ours == theirs | {
-            key: ours[key] for key in ("file", "row") if key in ours
-        }  # what was sent is not sent back
+        # What was sent is not sent back.
+        assert ours == theirs | {key: ours[key] for key in ("file", "row") if key in ours}
 
 
 async def ask(path: Path, case) -> list[dict]:

@@ -697,11 +697,6 @@ def test_what_is_missing_is_named_with_the_command_that_installs_it():
         raise ValueError("other")
 
 
-def test_no_hint_names_the_package_index_s_bmtool():
-    for path in [*Path("bmtool/images").glob("*.py"), *Path("configs").glob("*image*/*.yaml"), Path("docs/images.md")]:
-        assert "bmtool[" not in path.read_text("utf-8"), path
-
-
 def test_digits_prepare_to_what_they_always_were(tmp_path):
     """The hash that runs of earlier versions recorded."""
     manifest = prepare_data(DIGITS, [f"data.prepared={tmp_path / 'p'}"])

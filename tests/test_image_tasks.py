@@ -318,9 +318,8 @@ def test_distances_between_sets_of_images():
     for values in (a, b):
         held.append(Moments(3, 1))
         held[-1].add(values, np.ones((4000, 1)))
-    assert frechet(*held)[0] == pytest.approx(
-        3 * (2**2 + (2 - 1) ** 2), rel=0.1
-    )  # (difference of means)^2 + (of deviations)^2, 3 times
+    # (difference of means)^2 + (of deviations)^2, 3 times
+    assert frechet(*held)[0] == pytest.approx(3 * (2**2 + (2 - 1) ** 2), rel=0.1)
     assert frechet(held[0], held[0])[0] == pytest.approx(0, abs=1e-6)
     assert abs(kernel_distance(a[:500], a[500:1000])) < 0.3 < kernel_distance(a[:500], b[:500])
     images = random_.random((50, 4, 4, 1))

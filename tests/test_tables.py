@@ -205,9 +205,8 @@ def test_settings_that_do_not_go_together(data, words):
 
 
 def test_what_should_be_looked_at_is_said(made):
-    body = "".join(
-        f"{n},{'ab'[n % 2]},k,{n % 2},{n % 7 / 10}\n" for n in range(40)
-    )  # a number of rows, a copy, a constant
+    # a number of rows, a copy, a constant
+    body = "".join(f"{n},{'ab'[n % 2]},k,{n % 2},{n % 7 / 10}\n" for n in range(40))
     manifest, _ = made("id,copy,same,y,x\n" + body)
     said = "\n".join(manifest["warnings"])
     for words in ("'id' is different in every row", "'copy' tells 'y' all by itself", "'same' is always 'k'"):

@@ -3,18 +3,14 @@
 from functools import cache
 from typing import Any
 
-from bmtool.errors import ConfigError
+from bmtool.base.needs import needs
 
 
 @cache
 def _opencc(direction: str) -> Any:
     """The converter, `t2s` or `s2t`; loaded once."""
-    try:
+    with needs("opencc", "changing between traditional and simplified characters takes OpenCC"):
         import opencc
-    except ImportError as error:
-        raise ConfigError(
-            "changing between traditional and simplified characters needs OpenCC: pip install opencc"
-        ) from error
     return opencc.OpenCC(direction)
 
 

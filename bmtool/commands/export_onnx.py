@@ -1,9 +1,9 @@
 """`export-onnx`: a run's best weights as one file that needs onnxruntime and numpy only."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bmtool import registry
 from bmtool.base.console import Console
@@ -12,7 +12,12 @@ from bmtool.commands.loading import restore
 from bmtool.commands.measuring import measure
 from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, DataError
+from bmtool.predict.contract import Evaluation, Predictor
 from bmtool.predict.examples import Example
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from bmtool.engine.run_dir import RunDir
+    from bmtool.engine.task import Task
 
 SAMPLES = 500  # that int8 is judged on
 
@@ -44,11 +49,11 @@ def export_onnx(
     return path
 
 
-def _figures(kind: Any, predictor: Any, examples: Sequence[Example]) -> dict[str, float]:
+def _figures(kind: Callable[..., Evaluation], predictor: Predictor, examples: Sequence[Example]) -> dict[str, float]:
     return {name: float(values[0]) for name, values in measure(kind, predictor, examples).resamples.items()}
 
 
-def _metadata(run: Any, checkpoint: str, console: Console) -> dict[str, Any]:
+def _metadata(run: "RunDir", checkpoint: str, console: Console) -> dict[str, Any]:
     info, evaluation = run.info(), run.evaluations / "test.json"
     return {
         "task": info["task"], "run": run.path.resolve().name, "checkpoint": checkpoint, "data_hash": info["data_hash"],
@@ -58,7 +63,7 @@ def _metadata(run: Any, checkpoint: str, console: Console) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _samples(run: Any, entry: registry.Entry, task: Any, samples: str | None) -> list[Example]:
+def _samples(run: "RunDir", entry: registry.Entry, task: "Task", samples: str | None) -> list[Example]:
     """Examples with what is right, that a model can be measured on."""
     kit, reads, tally = entry.load("examples"), [task.predictor()], Tally()
     if samples is not None:
@@ -77,7 +82,7 @@ def _samples(run: Any, entry: registry.Entry, task: Any, samples: str | None) ->
     return found
 
 
-def _inputs(predictor: Any, entry: registry.Entry, examples: Sequence[Example]) -> list[Any]:
+def _inputs(predictor: Predictor, entry: registry.Entry, examples: Sequence[Example]) -> list[Any]:
     """What ranges of activations are taken from."""
     if entry.takes == "number":
         return predictor.probes(len(examples))

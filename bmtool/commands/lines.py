@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from bmtool.errors import DataError
 
@@ -35,7 +35,7 @@ def standard_input() -> TextIO:
     return sys.stdin
 
 
-def _lines(stream: TextIO, name: str) -> Iterator[str]:
+def _lines(stream: BinaryIO, name: str) -> Iterator[str]:
     """Decoded lines. Bytes that are not UTF-8 become U+FFFD and a line is cut after MAX_LINE bytes, each with a note, so that a line
     in stays a line out."""
     number = 0

@@ -3,11 +3,16 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bmtool
 from bmtool import registry
+from bmtool.config.options import Options
 from bmtool.errors import ConfigError, DataError
+
+if TYPE_CHECKING:  # a model file is loaded without torch
+    from bmtool.engine.run_dir import RunDir
+    from bmtool.engine.task import Task
 
 DEFAULT = "default"  # names the model that comes with bmtool
 PRETRAINED = Path(bmtool.__file__).parent / "pretrained"
@@ -22,7 +27,7 @@ class Loaded:
     task: str
     predictor: Any  # a contract.Predictor, and more where the task's entry says so
     info: dict
-    run: Any = None
+    run: "RunDir | None" = None
     members: tuple["Loaded", ...] = ()  # the others of several models that answer as one
 
 
@@ -78,7 +83,7 @@ def load_several(paths: Sequence[str | Path], warn: Callable[[str], None], weigh
     return first
 
 
-def restore(path: str | Path, warn: Callable[[str], None]) -> tuple[Any, Any, str]:
+def restore(path: str | Path, warn: Callable[[str], None]) -> tuple["RunDir", "Task", str]:
     """Run directory, task with its best weights, and the checkpoint's name."""
     from bmtool.engine.device import choose
     from bmtool.engine.run_dir import RunDir
@@ -93,7 +98,7 @@ def restore(path: str | Path, warn: Callable[[str], None]) -> tuple[Any, Any, st
     return run, task, name
 
 
-def options_of(loaded: Loaded, given: dict[str, Any]) -> Any:
+def options_of(loaded: Loaded, given: dict[str, Any]) -> Options:
     """The typed options of a model. ConfigError that names those it has for one that it has not, or a value out of bounds."""
     from pydantic import ValidationError
 

@@ -1,13 +1,14 @@
 """`predict`: what a model says of files, lines, rows or numbers, whatever its task."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from bmtool.base.console import Console
 from bmtool.commands.loading import Loaded, load_model, options_of
+from bmtool.config.options import Options
 from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.predict.inputs import KEY, Named, named
 from bmtool.predict.values import Value
@@ -54,7 +55,9 @@ def _require_pictures(loaded: Loaded, wanted: dict[str, str]) -> None:
             raise ConfigError(f"--{name}: models of {loaded.task} have no such picture")
 
 
-def answers(loaded: Loaded, inputs: Iterator[Named], options: Any, bad: Any) -> Iterator[tuple[str, Any, Value]]:
+def answers(
+    loaded: Loaded, inputs: Iterator[Named], options: Options, bad: Callable[[Named, str], None]
+) -> Iterator[tuple[str, Any, Value]]:
     """(name, input as it was read, value) of every input that can be read; `bad` hears of the others, and why."""
     while chunk := list(islice(inputs, CHUNK)):
         good = []

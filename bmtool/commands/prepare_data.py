@@ -5,7 +5,7 @@ import json
 import tempfile
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 from bmtool import registry
 from bmtool.base.console import Console
@@ -19,7 +19,7 @@ from bmtool.errors import DataError
 DRY_LINES = 10_000
 
 
-def _report(manifest: dict) -> Any:
+def _report(manifest: dict) -> ModuleType:
     """What prints and draws a manifest of this kind."""
     return import_module(f"bmtool.{manifest.get('kind', 'text')}.report")
 

@@ -8,13 +8,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from bmtool.base.needs import needs
 from bmtool.commands.lines import warn
 from bmtool.errors import ConfigError, Interrupted, ResourceError
 
+if TYPE_CHECKING:
+    import uvicorn
+
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 DRAIN_SECONDS = 30
+PACKAGES = "fastapi uvicorn prometheus-client python-multipart"
 
 
 def serve(  # noqa: PLR0913
@@ -25,17 +30,13 @@ def serve(  # noqa: PLR0913
 
     ConfigError when others than this machine could reach a server without a key; ResourceError when the port is taken.
     """
-    try:
+    with needs(PACKAGES, "serving takes packages of its own"):
         import uvicorn
 
         from bmtool.serve.app import create
         from bmtool.serve.connections import Connection
         from bmtool.serve.process import ModelProcess
         from bmtool.serve.settings import Settings
-    except ImportError as error:
-        raise ConfigError(
-            f"serving needs its packages ({error.name} is missing): pip install 'bmtool[serve]'"
-        ) from error
     if host not in LOOPBACK and not api_key and not is_open:
         raise ConfigError(
             f"--host {host} lets other machines in: give an --api-key (or BMTOOL_API_KEY), or --open to let everyone in"
@@ -68,7 +69,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _server(config: Any) -> Any:
+def _server(config: "uvicorn.Config") -> "uvicorn.Server":
     import uvicorn
 
     class Server(uvicorn.Server):

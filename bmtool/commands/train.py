@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -74,9 +75,9 @@ def _kind(config: BaseConfig) -> type[Task]:
 # --- before anything is done ---
 
 
-def _require_sense(kind: Any, config: BaseConfig, finetunes: bool) -> None:
+def _require_sense(kind: type[Task], config: BaseConfig, finetunes: bool) -> None:
     """ConfigError for what this kind of task cannot do, or has no use for."""
-    if not kind.fitted:
+    if issubclass(kind, Trained):
         _require_phases(kind, config)
         return
     if finetunes:
@@ -221,7 +222,7 @@ def _noted_signals() -> Iterator[list[int]]:
     """A list that receives SIGINT and SIGTERM; the loop looks at it between steps. A second SIGINT stops at once."""
     received: list[int] = []
 
-    def note(number: int, _frame: Any) -> None:
+    def note(number: int, _frame: FrameType | None) -> None:
         if received and number == signal.SIGINT:
             raise KeyboardInterrupt
         received.append(number)
@@ -234,7 +235,7 @@ def _noted_signals() -> Iterator[list[int]]:
 def _ended_by_signals() -> Iterator[None]:
     """A fit has no steps between which to stop: SIGINT and SIGTERM end it where it is, with Interrupted."""
 
-    def end(_number: int, _frame: Any) -> None:
+    def end(_number: int, _frame: FrameType | None) -> None:
         raise Interrupted("stopped by a signal: nothing is saved of half a fit, the same command does it again")
 
     with _handled(end):
@@ -242,7 +243,7 @@ def _ended_by_signals() -> Iterator[None]:
 
 
 @contextmanager
-def _handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -8,6 +8,7 @@ from typing import Any
 from bmtool.commands.lines import chunks, standard_input, warn
 from bmtool.commands.loading import Loaded, load_model, options_of
 from bmtool.commands.predict import record
+from bmtool.config.options import Options
 from bmtool.errors import BadInput, ConfigError
 from bmtool.predict.values import Text
 
@@ -48,7 +49,7 @@ def translate(  # noqa: PLR0913
                 warn(f"{name}:{number}: no pinyin, kept as it is: {_listing(list(value.unread))}")
 
 
-def _answered(loaded: Loaded, lines: list[str], options: Any) -> list[Text]:
+def _answered(loaded: Loaded, lines: list[str], options: Options) -> list[Text]:
     """A line that cannot be read is an empty one, with a note, so that a line in stays a line out."""
     read = []
     for line in lines:

@@ -12,34 +12,50 @@ class ImageData(Section):
     # files; a folder of images/ and masks/, or of images/ and targets/
     source: str
     prepared: str
-    root: str = "data/torchvision"  # where mnist, fashion-mnist and cifar10 lie, or are put
-    download: bool = False  # let torchvision fetch them when they are not there
-    size: int = Field(32, ge=4, le=1024)  # pixels a side
+    # where mnist, fashion-mnist and cifar10 lie, or are put
+    root: str = "data/torchvision"
+    # let torchvision fetch them when they are not there
+    download: bool = False
+    # pixels a side
+    size: int = Field(32, ge=4, le=1024)
     # of images that are no squares: their middle square, or the whole with its aspect kept and grey beside it
     fit: Literal["square", "pad"] = "square"
     channels: Literal[1, 3] = 3
-    valid_share: float = Field(0.1, ge=0, lt=1)  # of what the source does not split itself, by a hash of the pixels
+    # both of what the source does not split itself, by a hash of the pixels
+    valid_share: float = Field(0.1, ge=0, lt=1)
     test_share: float = Field(0.1, ge=0, lt=1)
-    per_class: int | None = Field(None, ge=1)  # train on so many images of each class only
-    labels: str | None = None  # take the classes, and their order, from this run or prepared directory
+    # train on so many images of each class only
+    per_class: int | None = Field(None, ge=1)
+    # take the classes, and their order, from this run or prepared directory
+    labels: str | None = None
 
 
 class Augment(Section):
     """Of training images only; with torchvision.transforms.v2."""
 
-    crop: int = Field(0, ge=0)  # pixels of mirrored border around the image, from which a window of its size is taken
-    resized_crop: float = Field(1.0, gt=0, le=1)  # smallest share of the area that is cut out and scaled up; 1: off
-    flip: float = Field(0.0, ge=0, le=1)  # probability of a left-right flip
-    rotation: float = Field(0.0, ge=0, le=180)  # degrees, either way
-    colour: float = Field(0.0, ge=0, le=1)  # brightness, contrast and saturation, as a share either way
-    trivial: bool = False  # TrivialAugment (Mueller and Hutter 2021)
-    erase: float = Field(0.0, ge=0, le=1)  # probability of RandomErasing (Zhong et al. 2020)
-    mixup: float = Field(0.0, ge=0)  # alpha (Zhang et al. 2018); 0: off
-    cutmix: float = Field(0.0, ge=0)  # alpha (Yun et al. 2019); with mixup, one of both is drawn for each batch
+    # pixels of mirrored border around the image, from which a window of its size is taken
+    crop: int = Field(0, ge=0)
+    # smallest share of the area that is cut out and scaled up; 1: off
+    resized_crop: float = Field(1.0, gt=0, le=1)
+    # probability of a left-right flip
+    flip: float = Field(0.0, ge=0, le=1)
+    # degrees, either way
+    rotation: float = Field(0.0, ge=0, le=180)
+    # brightness, contrast and saturation, as a share either way
+    colour: float = Field(0.0, ge=0, le=1)
+    # TrivialAugment (Mueller and Hutter 2021)
+    trivial: bool = False
+    # probability of RandomErasing (Zhong et al. 2020)
+    erase: float = Field(0.0, ge=0, le=1)
+    # alpha (Zhang et al. 2018); 0: off
+    mixup: float = Field(0.0, ge=0)
+    # alpha (Yun et al. 2019); with mixup, one of both is drawn for each batch
+    cutmix: float = Field(0.0, ge=0)
 
 
 class ImageTrain(Train):
-    batch_size: int = Field(128, ge=1)  # images of one micro-batch on one process
+    # images of one micro-batch on one process
+    batch_size: int = Field(128, ge=1)
 
 
 class Mlp(Section):
@@ -49,7 +65,8 @@ class Mlp(Section):
     widths: list[int] = Field([256], min_length=1)
     dropout: float = Field(0.0, ge=0, lt=1)
     activation: Literal["relu", "leaky_relu"] = "relu"
-    spectral_norm: bool = False  # Miyato et al. 2018
+    # Miyato et al. 2018
+    spectral_norm: bool = False
 
 
 class Cnn(Section):
@@ -57,12 +74,16 @@ class Cnn(Section):
 
     kind: Literal["cnn"]
     channels: list[int] = Field([32, 64, 128], min_length=1)
-    convolutions: int = Field(2, ge=1)  # in each stage
-    down: Literal["pool", "stride"] = "pool"  # how a stage halves: by max-pooling, or in its last convolution
+    # in each stage
+    convolutions: int = Field(2, ge=1)
+    # how a stage halves: by max-pooling, or in its last convolution
+    down: Literal["pool", "stride"] = "pool"
     batch_norm: bool = True
-    dropout: float = Field(0.0, ge=0, lt=1)  # of what the head sees
+    # of what the head sees
+    dropout: float = Field(0.0, ge=0, lt=1)
     activation: Literal["relu", "leaky_relu"] = "relu"
-    spectral_norm: bool = False  # Miyato et al. 2018
+    # Miyato et al. 2018
+    spectral_norm: bool = False
 
 
 class Torchvision(Section):
@@ -70,8 +91,10 @@ class Torchvision(Section):
 
     kind: Literal["torchvision"]
     name: str = "resnet18"
-    weights: str | None = None  # a file: a torchvision state dict, .pth or .safetensors
-    small_stem: bool = False  # ResNet: first convolution 3x3 without stride and pooling, for images under 64 pixels
+    # a file: a torchvision state dict, .pth or .safetensors
+    weights: str | None = None
+    # ResNet: first convolution 3x3 without stride and pooling, for images under 64 pixels
+    small_stem: bool = False
     dropout: float = Field(0.0, ge=0, lt=1)
 
 

@@ -34,7 +34,8 @@ class _Document:
 
     data: dict
     places: dict[Path_, str]
-    problems: list[tuple[str, str, str]]  # place, key, message
+    # place, key, message of each
+    problems: list[tuple[str, str, str]]
 
     def place(self, path: Path_) -> str:
         while path and path not in self.places:

@@ -18,12 +18,18 @@ class OptimSettings(Section):
     # muon: hidden matrices; adamw for the rest
     name: Literal["adamw", "adam", "sgd", "adagrad", "rmsprop", "muon"] = "adamw"
     lr: float = Field(1e-3, gt=0)
-    betas: list[float] = Field([0.9, 0.98], min_length=2, max_length=2)  # adam, adamw and what muon leaves to it
-    momentum: float = Field(0.0, ge=0, lt=1)  # sgd and rmsprop
-    weight_decay: float = Field(0.0, ge=0)  # not on biases, norms and embedding tables with sparse rows
-    l1: float = Field(0.0, ge=0)  # on the same parameters as weight_decay
-    sparse_lr: float | None = Field(None, gt=0)  # tables with sparse rows; null: the same as lr
-    clip_norm: float = Field(1.0, ge=0)  # 0 switches clipping off
+    # adam, adamw and what muon leaves to it
+    betas: list[float] = Field([0.9, 0.98], min_length=2, max_length=2)
+    # sgd and rmsprop
+    momentum: float = Field(0.0, ge=0, lt=1)
+    # not on biases, norms and embedding tables with sparse rows
+    weight_decay: float = Field(0.0, ge=0)
+    # on the same parameters as weight_decay
+    l1: float = Field(0.0, ge=0)
+    # tables with sparse rows; null: the same as lr
+    sparse_lr: float | None = Field(None, gt=0)
+    # 0 switches clipping off
+    clip_norm: float = Field(1.0, ge=0)
 
 
 class Optim(OptimSettings):
@@ -51,33 +57,45 @@ class Optim(OptimSettings):
 class Schedule(Section):
     name: Literal["constant", "linear", "cosine", "exponential", "step", "inverse_sqrt", "plateau", "wsd"] = "cosine"
     warmup_steps: int = Field(0, ge=0)
-    final: float = Field(0.01, ge=0, le=1)  # linear, cosine, exponential, wsd: the last rate as a share of lr
+    # linear, cosine, exponential, wsd: the last rate as a share of lr
+    final: float = Field(0.01, ge=0, le=1)
     # wsd (warmup, stable, decay): the last steps, over which the rate falls linearly
     decay_steps: int = Field(1000, ge=1)
-    step_every: int = Field(1000, ge=1)  # step: multiply by `factor` every so many steps
-    factor: float = Field(0.5, gt=0, lt=1)  # step and plateau
-    plateau_patience: int = Field(2, ge=1)  # plateau: validations without a better figure before a reduction
+    # step: multiply by `factor` every so many steps
+    step_every: int = Field(1000, ge=1)
+    # step and plateau
+    factor: float = Field(0.5, gt=0, lt=1)
+    # plateau: validations without a better figure before a reduction
+    plateau_patience: int = Field(2, ge=1)
 
 
 class Train(Section):
     steps: int = Field(1000, ge=1)
-    stop_after: int | None = Field(None, ge=1)  # stop at this step (several sittings); the schedule counts to `steps`
-    accumulate: int = Field(1, ge=1)  # micro-batches a step
+    # stop at this step (several sittings); the schedule counts to `steps`
+    stop_after: int | None = Field(None, ge=1)
+    # micro-batches a step
+    accumulate: int = Field(1, ge=1)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    threads: int = Field(0, ge=0)  # 0: all cores
-    workers: int = Field(0, ge=0)  # processes that build batches; any number gives the same weights
+    # 0: all cores
+    threads: int = Field(0, ge=0)
+    # processes that build batches; any number gives the same weights
+    workers: int = Field(0, ge=0)
     deterministic: bool = False
     compile: bool = False
-    ema: float = Field(0.0, ge=0, lt=1)  # decay of the moving average of the weights; 0 switches it off
-    best: str | None = None  # the validation figure that decides which checkpoint is best; null: the task's own
+    # decay of the moving average of the weights; 0 switches it off
+    ema: float = Field(0.0, ge=0, lt=1)
+    # the validation figure that decides which checkpoint is best; null: the task's own
+    best: str | None = None
     validate_every: int = Field(500, ge=1)
     save_every: int = Field(500, ge=1)
     log_every: int = Field(50, ge=1)
-    patience: int = Field(0, ge=0)  # early stopping after so many validations without a better figure; 0: never
+    # early stopping after so many validations without a better figure; 0: never
+    patience: int = Field(0, ge=0)
     keep_last: int = Field(2, ge=1)
     keep_best: int = Field(1, ge=1)
-    average_best: int = Field(0, ge=0)  # average this many of the best checkpoints at the end, keep it if it is better
+    # average this many of the best checkpoints at the end, keep it if it is better
+    average_best: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _enough_checkpoints(self):
@@ -87,9 +105,12 @@ class Train(Section):
 
 
 class Finetune(Section):
-    train: Literal["all", "head"] | list[str] = "all"  # everything, the head, or parameters whose names start so
-    last_blocks: int | None = Field(None, ge=1)  # with train: head, also the last N blocks of the backbone
-    lr_scale: dict[str, float] = {}  # parameter-name prefix -> factor on the learning rate
+    # everything, the head, or parameters whose names start so
+    train: Literal["all", "head"] | list[str] = "all"
+    # with train: head, also the last N blocks of the backbone
+    last_blocks: int | None = Field(None, ge=1)
+    # parameter-name prefix -> factor on the learning rate
+    lr_scale: dict[str, float] = {}
     # Each block further from the head learns at this share of the rate of the one above.
     layer_decay: float = Field(1.0, gt=0, le=1)
     # Steps after which one more block, from the head down, begins to learn.
@@ -110,7 +131,8 @@ class BaseConfig(Section):
         model: Any
 
     task: str
-    run: str  # the run directory
+    # the run directory
+    run: str
     seed: int = Field(1, ge=0)
     train: Train = Train()
     optim: Optim = Optim()

@@ -4,7 +4,8 @@ from pydantic import Field, model_validator
 
 from bmtool.config.schema import Section, Train
 
-TRAIN = "train"  # as `valid` or `test`: the training rows themselves
+# as `valid` or `test`: the training rows themselves
+TRAIN = "train"
 
 
 class Columns(Section):
@@ -58,4 +59,5 @@ class TableData(Section):
 
 
 class TableTrain(Train):
-    batch_size: int = Field(64, ge=1)  # rows of one micro-batch on one process
+    # rows of one micro-batch on one process
+    batch_size: int = Field(64, ge=1)

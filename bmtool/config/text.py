@@ -18,16 +18,22 @@ def _renamed(section: Any, names: dict[str, str]) -> Any:
 
 
 class SourceSpec(Section):
-    path: str  # a file, a directory or a glob; "-" is standard input
-    domain: str = ""  # what the report groups by; empty: the file's name
-    weight: float = Field(1.0, gt=0, le=100)  # how often each training sentence is written; 0.5 keeps every second one
-    cap: int | None = Field(None, ge=1)  # sentences at most from each file: a fixed random choice
-    columns: list[str] = Field([])  # of csv, tsv, jsonl, parquet; empty: the task's own columns, else "text"
-    target: list[str] = Field(
-        []
-    )  # of the columns, those that are kept as they are; empty: those that the task calls so
-    measured: str = ""  # of the columns, the one that filters measure; empty: the last that is no target
-    encoding: str = "utf-8"  # of text files; gb18030 reads GBK and GB 2312
+    # a file, a directory or a glob; "-" is standard input
+    path: str
+    # what the report groups by; empty: the file's name
+    domain: str = ""
+    # how often each training sentence is written; 0.5 keeps every second one
+    weight: float = Field(1.0, gt=0, le=100)
+    # sentences at most from each file: a fixed random choice
+    cap: int | None = Field(None, ge=1)
+    # of csv, tsv, jsonl, parquet; empty: the task's own columns, else "text"
+    columns: list[str] = Field([])
+    # of the columns, those that are kept as they are; empty: those that the task calls so
+    target: list[str] = Field([])
+    # of the columns, the one that filters measure; empty: the last that is no target
+    measured: str = ""
+    # of text files; gb18030 reads GBK and GB 2312
+    encoding: str = "utf-8"
 
     @field_validator("encoding")
     @classmethod
@@ -66,23 +72,32 @@ Source = Annotated[SourceSpec, BeforeValidator(_as_source)]
 class Clean(Section):
     """Steps in the order they are taken. Every one is counted, by line changed or sentence dropped."""
 
-    html: bool = True  # tags and entities
-    markdown: bool = True  # headings, bullets, emphasis, links, code marks
-    nfkc: bool = True  # compatibility forms (full-width letters and digits ...); Chinese punctuation stays full-width
-    invisible: bool = True  # control, zero-width and other characters that cannot be seen
-    simplify: bool = False  # traditional to simplified characters; needs `pip install 'bmtool[text]'`
-    mask: bool = False  # URLs, e-mail addresses, phone and identity-card numbers become <URL> <EMAIL> <PHONE> <ID>
-    boilerplate: bool = True  # drop short lines such as "copyright", "share", "scan the code"
-    sentences: bool = True  # cut lines into sentences; of letters other than hanzi by the rules for any language
-    letters: Literal["hanzi", "latin", "any"] = (
-        "hanzi"  # what min_letters and min_letters_share count; any: of any script
-    )
-    min_letters: int = Field(2, ge=0)  # of a sentence; was called min_hanzi
-    max_characters: int = Field(1000, ge=1)  # of a sentence
-    min_letters_share: float = Field(
-        0.3, ge=0, le=1
-    )  # of a sentence's characters, white space aside; was min_hanzi_share
-    max_repeats: int = Field(8, ge=0)  # of one character in a row; 0: any number
+    # tags and entities
+    html: bool = True
+    # headings, bullets, emphasis, links, code marks
+    markdown: bool = True
+    # compatibility forms (full-width letters and digits ...); Chinese punctuation stays full-width
+    nfkc: bool = True
+    # control, zero-width and other characters that cannot be seen
+    invisible: bool = True
+    # traditional to simplified characters; needs `pip install opencc`
+    simplify: bool = False
+    # URLs, e-mail addresses, phone and identity-card numbers become <URL> <EMAIL> <PHONE> <ID>
+    mask: bool = False
+    # drop short lines such as "copyright", "share", "scan the code"
+    boilerplate: bool = True
+    # cut lines into sentences; of letters other than hanzi by the rules for any language
+    sentences: bool = True
+    # what min_letters and min_letters_share count; any: of any script
+    letters: Literal["hanzi", "latin", "any"] = "hanzi"
+    # of a sentence; was called min_hanzi
+    min_letters: int = Field(2, ge=0)
+    # of a sentence
+    max_characters: int = Field(1000, ge=1)
+    # of a sentence's characters, white space aside; was min_hanzi_share
+    min_letters_share: float = Field(0.3, ge=0, le=1)
+    # of one character in a row; 0: any number
+    max_repeats: int = Field(8, ge=0)
 
     @model_validator(mode="before")
     @classmethod
@@ -92,12 +107,13 @@ class Clean(Section):
 
 class Duplicates(Section):
     exact: bool = True
-    near: bool = False  # MinHash over n-grams of hanzi or words (Broder 1997); needs `pip install 'bmtool[text]'`
-    threshold: float = Field(0.8, gt=0, le=1)  # near: Jaccard similarity of the two sets of n-grams
+    # MinHash over n-grams of hanzi or words (Broder 1997); needs `pip install rensa`
+    near: bool = False
+    # near: Jaccard similarity of the two sets of n-grams
+    threshold: float = Field(0.8, gt=0, le=1)
     ngram: int = Field(3, ge=1, le=10)
-    min_units: int = Field(
-        10, ge=1
-    )  # near: hanzi or words; shorter sentences are left to `exact`; was called min_hanzi
+    # near: hanzi or words; shorter sentences are left to `exact`; was called min_hanzi
+    min_units: int = Field(10, ge=1)
 
     @model_validator(mode="before")
     @classmethod
@@ -106,23 +122,28 @@ class Duplicates(Section):
 
 
 class TextTrain(Train):
-    batch_tokens: int = Field(4096, ge=1)  # of one micro-batch on one process
+    # of one micro-batch on one process
+    batch_tokens: int = Field(4096, ge=1)
 
 
 class TextData(Section):
     sources: list[Source] = Field(min_length=1)
-    prepared: str  # directory that prepare-data writes and training reads
-    protected: list[str] = Field(
-        []
-    )  # evaluation files: nothing that shares 20 hanzi or 10 words in a row with them is kept
+    # directory that prepare-data writes and training reads
+    prepared: str
+    # evaluation files: nothing that shares 20 hanzi or 10 words in a row with them is kept
+    protected: list[str] = Field([])
     clean: Clean = Clean()
     duplicates: Duplicates = Duplicates()
-    split_by: Literal["sentence", "line", "file"] = "sentence"  # what stays together; chosen by a hash of it
+    # what stays together; chosen by a hash of it
+    split_by: Literal["sentence", "line", "file"] = "sentence"
     valid_share: float = Field(0.05, ge=0, lt=0.5)
     test_share: float = Field(0.05, ge=0, lt=0.5)
-    workers: int = Field(0, ge=0)  # processes; 0: one a core. Any number gives the same bytes
-    engine: Literal["processes", "ray"] = "processes"  # ray: a cluster; needs `pip install 'bmtool[ray]'`
-    cache: bool = True  # keep the steps between, so that a changed source or setting redoes only what depends on it
+    # processes; 0: one a core. Any number gives the same bytes
+    workers: int = Field(0, ge=0)
+    # ray: a cluster; needs `pip install 'ray[data]'`
+    engine: Literal["processes", "ray"] = "processes"
+    # keep the steps between, so that a changed source or setting redoes only what depends on it
+    cache: bool = True
 
 
 # Keys on which the prepared bytes do not depend.

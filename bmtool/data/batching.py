@@ -57,7 +57,9 @@ class Order:
     """
 
     def __init__(self, labels: np.ndarray, batch_size: int, seed: int | None, balance: str = "none"):
-        self.seed, self._batch, self._size = seed, batch_size, len(labels)
+        # The stored order draws nothing.
+        self.seed = seed or 0
+        self._batch, self._size = batch_size, len(labels)
         self._choose = self._stored if seed is None else getattr(self, f"_{balance}")
         if balance != "none":
             self._by_class = np.argsort(labels, kind="stable")

@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from bmtool.base.cores import cores
 from bmtool.base.files import read_json, write_json
-from bmtool.errors import BmtoolError, ConfigError, ResourceError
+from bmtool.base.needs import needs
+from bmtool.errors import BmtoolError, ResourceError
 
 FACTS = "facts.json"  # written last: a result without it, or with files of another size, is no result
 WAITING = 2  # jobs a worker that may be submitted ahead; bounds the memory that their arguments take
@@ -39,7 +40,7 @@ class Job:
     arguments: tuple
 
 
-def digest(*parts: Any) -> str:
+def digest(*parts: object) -> str:
     """A name for what a result depends on: bytes, or anything that can be JSON."""
     hashed = hashlib.sha256()
     for part in parts:
@@ -157,11 +158,9 @@ class Ray:
     WINDOW = 64  # jobs handed over at a time; bounds the memory that their arguments take
 
     def __init__(self, workers: int = 0):
-        try:
+        with needs("'ray[data]'", "data.engine: ray takes Ray Data"):
             import ray
             import ray.data
-        except ImportError as error:
-            raise ConfigError("data.engine: ray needs Ray: pip install 'bmtool[ray]'") from error
         self._ray, self._workers = ray, workers
         self._ours = not ray.is_initialized()
 

@@ -180,7 +180,8 @@ class _Recorder:
     """A back end that keeps what went into graphs and what came out."""
 
     def __init__(self, inner: Backend):
-        self.inner, self.kept = inner, {}
+        self.inner = inner
+        self.kept: dict[str, list[np.ndarray]] = {}
 
     def run(self, graph: str, feeds: Arrays) -> Arrays:
         found = self.inner.run(graph, feeds)
@@ -202,7 +203,8 @@ def _recorded(task: Task, graphs: Sequence[Graph], samples: Sequence[Any]) -> di
     if not samples:
         raise DataError("int8 takes the ranges of activations from samples, and there is none")
     predictor = task.predictor()
-    predictor.backend = recorder = _Recorder(TorchBackend(graphs))
+    recorder = _Recorder(TorchBackend(graphs))
+    predictor.backend = recorder  # type: ignore[attr-defined]  # where there are graphs, it runs them with this
     predictor.predict(list(samples[:CALIBRATION]))
     return {name: np.concatenate(values) for name, values in recorder.kept.items()}
 

@@ -42,6 +42,7 @@ def trace(
             )  # fmt: skip
     finally:
         loud.setLevel(level)
+    assert program is not None  # with `dynamo` it returns one
     model = program.model_proto
     for value in model.graph.input:
         _name_axes(value, dynamic[value.name])

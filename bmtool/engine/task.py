@@ -53,7 +53,7 @@ class Batch(Protocol):
     size: int  # examples
     tokens: int  # real (unpadded) inputs, in `Task.unit`, for throughput
 
-    def to(self, device: Any) -> "Batch": ...
+    def to(self, device: torch.device) -> "Batch": ...
 
 
 class Batches(Protocol):

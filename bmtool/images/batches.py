@@ -64,7 +64,7 @@ class PixelBatches:
 
     def __getitem__(self, position: int) -> Batch:
         examples = self._order[position]
-        pixels, key = self._images.pixels(examples), (self._order.seed or 0, position)
+        pixels, key = self._images.pixels(examples), (self._order.seed, position)
         if self._images.kind != "label":
             return self._with_targets(pixels, examples, key)
         labels = torch.from_numpy(self._images.labels[examples].astype(np.int64))

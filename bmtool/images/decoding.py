@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from bmtool.base.console import Console
 from bmtool.base.cores import cores
 from bmtool.config.image import ImageData
 from bmtool.data.tally import Tally
@@ -51,7 +52,7 @@ class Draft:
     classes: Ragged | None = None
 
 
-def store(folder: Path, draft: Draft, console: Any) -> None:
+def store(folder: Path, draft: Draft, console: Console) -> None:
     """Write pixels and targets of every item; one that cannot be used keeps its place, in zeros."""
     shape = (len(draft.listed), draft.data.size, draft.data.size, draft.data.channels)
     windows = np.zeros((len(draft.listed), 4), np.float32)
@@ -80,7 +81,7 @@ def _note(draft: Draft, item: Item, read: Read | str) -> None:
     draft.split_of.append(SPLITS.index(item.split or _split(digest, draft)) if usable else -1)
 
 
-def _read_all(draft: Draft, console: Any) -> Iterator[Read | str]:
+def _read_all(draft: Draft, console: Console) -> Iterator[Read | str]:
     """Every item in order, or why it cannot be used; files are decoded by as many threads as there are cores."""
     number_of = {label: number for number, label in enumerate(draft.labels)}
 

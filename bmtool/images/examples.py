@@ -1,8 +1,7 @@
 """Images to measure on: of a prepared split, or of folders and tables, each as it came and with the name of its class."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,12 +10,13 @@ from bmtool.data.tally import Tally
 from bmtool.errors import ConfigError, DataError
 from bmtool.images.prepare import Images
 from bmtool.images.sources import Item, items
+from bmtool.predict.contract import Predictor
 from bmtool.predict.examples import Example
 
 UNITS = ("image",)
 
 
-def split(data: ImageData, prepared: Path, name: str, reads: list[Any]) -> Iterator[Example]:
+def split(data: ImageData, prepared: Path, name: str, reads: Sequence[Predictor]) -> Iterator[Example]:
     """The images of a split in stored order; where a model of `reads` takes another size than is stored, as their source has them."""
     images = Images(prepared, name)
     labels = [*images.manifest["labels"], None]
@@ -26,7 +26,7 @@ def split(data: ImageData, prepared: Path, name: str, reads: list[Any]) -> Itera
         yield Example(title, pixels, labels[int(images.labels[number])])
 
 
-def _shape(predictor: Any) -> tuple[int, int, int] | None:
+def _shape(predictor: Predictor) -> tuple[int, int, int] | None:
     return (predictor.size, predictor.size, predictor.channels) if hasattr(predictor, "size") else None
 
 
@@ -34,7 +34,7 @@ def _stored(images: Images) -> Iterator[np.ndarray]:
     return (images.pixels(np.array([number]))[0] for number in range(len(images)))
 
 
-def _original(data: ImageData, images: Images) -> Iterator[Any]:
+def _original(data: ImageData, images: Images) -> Iterator[Path | np.ndarray]:
     """What each image was prepared from. DataError when the source has gone."""
     found = {item.name: item for item in items(data)}
     for name in images.names():
@@ -46,12 +46,12 @@ def _original(data: ImageData, images: Images) -> Iterator[Any]:
         yield found[name].content
 
 
-def key(example: Example) -> Any:
+def key(example: Example) -> tuple:
     """What tells an image in splits of any preparation: where it came from."""
     return example.name, example.truth
 
 
-def file(path: Path, unit: str | None, tally: Tally, reads: list[Any]) -> Iterator[Example]:
+def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor]) -> Iterator[Example]:
     """Images from class folders or a .csv of path,label."""
     if unit is not None:
         raise ConfigError("--unit is for text")

@@ -8,12 +8,13 @@ looked like, for `fingerprint.changes`), the numbers of the images of each split
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from bmtool.base.console import Console
 from bmtool.base.files import read_json, write_json
 from bmtool.config.image import ImageData
+from bmtool.config.schema import BaseConfig
 from bmtool.data.replacing import making, put, require_own
 from bmtool.errors import DataError
 from bmtool.images import pictures
@@ -37,7 +38,7 @@ FILES = frozenset({
 # --- prepare-data ---
 
 
-def prepare(config: Any, console: Any, limit: int | None = None) -> dict:
+def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> dict:
     """Write the prepared images that `config.data` describes and return their manifest.
 
     Damaged images and repeated ones are dropped and counted. A directory that holds the same already is left as it is. One that
@@ -67,7 +68,7 @@ def _same(target: Path, fingerprint: str) -> dict | None:
     return manifest if is_readable(manifest) and manifest.get("fingerprint") == fingerprint else None
 
 
-def changed(config: Any, *, sources: bool = True) -> list[str]:
+def changed(config: BaseConfig, *, sources: bool = True) -> list[str]:
     """What of the prepared images is another than `config.data` asks for; see `registry.PARTS`."""
     manifest = read_json(Path(config.data.prepared) / "manifest.json")
     return changes(manifest, config.data) if sources else setting_changes(manifest, config.data)

@@ -4,10 +4,10 @@ import hashlib
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from bmtool.base.console import Console
 from bmtool.base.files import write_json, write_text
 from bmtool.config.image import ImageData
 from bmtool.errors import ConfigError, DataError
@@ -19,7 +19,7 @@ _CHUNK = 256
 _TARGETS = {"boxes": "boxes", "mask": "mask", "paired": "image"}  # field of an Item -> kind of target
 
 
-def make(folder: Path, data: ImageData, listed: list[Item], *, labels: list[str], console: Any) -> dict:
+def make(folder: Path, data: ImageData, listed: list[Item], *, labels: list[str], console: Console) -> dict:
     """Write all files of a prepared directory but its manifest, which is returned. DataError when too little is left to train on."""
     began = time.perf_counter()
     draft = Draft(data, listed, _kind(data, listed), labels, {item.split for item in listed})

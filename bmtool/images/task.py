@@ -8,8 +8,8 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bmtool.engine.task import Graph, Identity, Trained
-from bmtool.images.batches import PixelBatches, batches
+from bmtool.engine.task import Batches, Graph, Identity, Trained
+from bmtool.images.batches import batches
 from bmtool.images.prepare import Images
 
 
@@ -53,7 +53,7 @@ class ImageTask(Trained):
     def prepared(self, images: Images) -> None:
         """Hears of the training images of a fresh task."""
 
-    def batches(self, split: str, seed: int | None) -> PixelBatches:
+    def batches(self, split: str, seed: int | None) -> Batches:
         return batches(self.config, split, seed)
 
     def about(self) -> dict[str, Any]:

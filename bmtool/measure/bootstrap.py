@@ -40,7 +40,7 @@ class Counts:
             self.total = np.concatenate([self.total, np.zeros_like(self.total)])
         used, place = np.unique(rows, return_inverse=True)
         here = np.zeros((len(used), len(weight)), np.float32)
-        np.add.at(here, (place, [example for _, example in classes]), 1.0)
+        np.add.at(here, (place, np.array([example for _, example in classes])), 1.0)
         self.total[used] += here @ weight
 
     def rows(self, names: list[str]) -> np.ndarray:

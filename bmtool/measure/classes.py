@@ -6,9 +6,8 @@ import numpy as np
 
 from bmtool.measure.bootstrap import RESAMPLES, Counts, ratio
 
-Pair = tuple[
-    str | None, str | None, int
-]  # true class, class given, example within the block; None where one side has nothing
+# True class, class given, example within the block; None where one side has nothing.
+Pair = tuple[str | None, str | None, int]
 
 
 class Classes:

@@ -2,6 +2,7 @@
 
 import operator
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 from bmtool.base.suggest import suggest
@@ -24,11 +25,10 @@ class Bound:
 
 def parse(text: str) -> Bound:
     """ConfigError unless `text` reads METRIC<=NUMBER (or >=, <, >)."""
-    match = _FORM.fullmatch(text)
-    try:
-        return Bound(match[1], match[2], float(match[3]))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f'--require {text!r}: write it as METRIC<=NUMBER, for instance "cer<=0.08"') from error
+    if match := _FORM.fullmatch(text):
+        with suppress(ValueError):
+            return Bound(match[1], match[2], float(match[3]))
+    raise ConfigError(f'--require {text!r}: write it as METRIC<=NUMBER, for instance "cer<=0.08"')
 
 
 def check_names(bounds: list[Bound], known: list[str]) -> None:

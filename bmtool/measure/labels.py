@@ -1,6 +1,7 @@
 """Measuring what gives classes: images, texts, rows of tables. One pass; in memory stay sums, and the probabilities that areas need."""
 
 from collections.abc import Iterable
+from functools import reduce
 from typing import ClassVar
 
 import numpy as np
@@ -58,7 +59,8 @@ class LabelMeter:
 
     def join(self, states: Iterable[list[np.ndarray]]) -> None:
         totals, bins, counts, truth, said = zip(*states)
-        self._totals.total, self._calibration.total, self._counts = (sum(part) for part in (totals, bins, counts))
+        self._totals.total, self._calibration.total = reduce(np.add, totals), reduce(np.add, bins)
+        self._counts = reduce(np.add, counts)
         self._truth, self._said = list(truth), list(said)
 
     def _joined(self) -> tuple[np.ndarray, np.ndarray]:

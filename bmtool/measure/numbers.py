@@ -1,6 +1,7 @@
 """Measuring what gives one number: regression."""
 
 from collections.abc import Iterable
+from functools import reduce
 from pathlib import Path
 from typing import ClassVar
 
@@ -35,7 +36,7 @@ class NumberMeter:
 
     def join(self, states: Iterable[list[np.ndarray]]) -> None:
         totals, examples = zip(*states)
-        self._totals.total, self.examples = sum(totals), int(sum(examples)[0])
+        self._totals.total, self.examples = reduce(np.add, totals), sum(int(held[0]) for held in examples)
 
     def figures(self) -> dict[str, np.ndarray]:
         count, absolute, squared, total, squares = self._totals.total.T

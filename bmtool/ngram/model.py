@@ -12,10 +12,8 @@ import numpy as np
 from bmtool.ngram.estimate import SYMBOL_BITS, SYMBOLS, Estimate, suffix
 from bmtool.ngram.table import Table, build
 
-_BITS, _LEFT_BITS = (
-    6,
-    8,
-)  # of a value: below the highest order one of the six says that longer n-grams begin with this one
+# Of a value: below the highest order one of the six says that longer n-grams begin with this one.
+_BITS, _LEFT_BITS = 6, 8
 
 
 @dataclass(frozen=True)

@@ -81,9 +81,8 @@ def _peel(places: np.ndarray, size: int) -> list[tuple[np.ndarray, np.ndarray]] 
     """Rounds of (keys, a cell of each that no key of this or a later round uses); None when some keys block each other."""
     degree = np.bincount(places.ravel(), minlength=size)
     keys = np.arange(places.shape[1])
-    total = sum(np.bincount(row, keys, minlength=size) for row in places).astype(
-        np.int64
-    )  # of the keys that use a cell
+    # Of the keys that use a cell.
+    total = sum(np.bincount(row, keys, minlength=size) for row in places).astype(np.int64)
     rounds, peeled = [], 0
     lonely = np.flatnonzero(degree == 1)
     while len(lonely):

@@ -134,9 +134,8 @@ def _archive(files: Mapping[str, bytes], offset: int) -> bytes:
         for name, contents in files.items():
             padding = -(offset + out.tell() + 30 + len(name.encode()) + 4) % _ALIGN
             entry = zipfile.ZipInfo(name)
-            entry.extra = struct.pack("<HH", 0xB70E, padding) + bytes(
-                padding
-            )  # stands before the bytes and in the directory
+            # Stands before the bytes and in the directory.
+            entry.extra = struct.pack("<HH", 0xB70E, padding) + bytes(padding)
             archive.writestr(entry, contents)
             padded += 2 * padding
         archive.comment = bytes(2 * _ALIGN * len(files) - padded)

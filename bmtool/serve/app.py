@@ -66,7 +66,7 @@ def _policy(page: str) -> str:
     """Nothing but the page's own script and style, known by their hashes, and its own server."""
 
     def known(tag: str) -> str:
-        inside = re.search(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)[1]
+        inside = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)[0]
         return f"'sha256-{base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()}'"
 
     return (
@@ -136,7 +136,7 @@ async def _streamed(service: Service, lines: list[str]) -> AsyncIterator[str]:
             bodies.require_lines(chunk, service.settings)
             found = await service.ask(chunk, options)
         except ProblemError as error:
-            said = {"line": start + 1, "problem": json.loads(error.answer.body)}
+            said = {"line": start + 1, "problem": json.loads(bytes(error.answer.body))}
             yield json.dumps(said, ensure_ascii=False) + "\n"
             return
         for answer in found:

@@ -8,18 +8,22 @@ from typing import Any, NamedTuple
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.config import JsonDict
 
+from bmtool.predict.contract import Options
 from bmtool.registry import Entry
 from bmtool.serve.problems import ProblemError
 from bmtool.serve.settings import Settings
 
 WORDS = {"text": "lines", "image": "images", "record": "rows", "number": "numbers"}
-_KINDS: dict[str, Any] = {"text": str, "image": str, "record": dict[str, Any], "number": int}
+_KINDS = {
+    "text": str | list[str], "image": str | list[str], "record": dict[str, Any] | list[dict[str, Any]], "number": int | list[int],
+}  # fmt: skip
 _HELP = {
     "text": "A line, or several.", "image": "Image files in base64.", "record": "A row as names and values, or several.",
     "number": "A number that chooses the noise, or several.",
 }  # fmt: skip
-_EXAMPLES: dict[str, Any] = {
+_EXAMPLES: JsonDict = {
     "text": "jintian tianqi henhao", "image": "iVBORw0KGgo...", "record": {"age": 42, "city": "Wuhan"}, "number": 1,
 }  # fmt: skip
 
@@ -27,16 +31,15 @@ _EXAMPLES: dict[str, Any] = {
 class Asked(NamedTuple):
     inputs: list
     single: bool  # one input was sent, not a list
-    options: Any
+    options: Options
 
 
 @cache
 def body(entry: Entry) -> type[BaseModel]:
     """The schema of a request to this kind of model."""
-    kind = _KINDS[entry.takes]
-    inputs = (kind | list[kind], Field(description=_HELP[entry.takes]))
+    inputs = (_KINDS[entry.takes], Field(description=_HELP[entry.takes]))
     fields: Any = {entry.takes: inputs} | {name: (f.annotation, f) for name, f in shared(entry).items()}
-    example = {"examples": [{entry.takes: _EXAMPLES[entry.takes]}]}
+    example: JsonDict = {"examples": [{entry.takes: _EXAMPLES[entry.takes]}]}
     config = ConfigDict(extra="forbid", populate_by_name=True, json_schema_extra=example)
     return create_model("Request", __config__=config, **fields)
 
@@ -62,9 +65,8 @@ async def read(request: Request, entry: Entry, settings: Settings) -> Asked:
     _require_few(inputs, entry, settings)
     if entry.takes == "image":
         inputs = [_decoded(image, number) for number, image in enumerate(inputs, 1)]
-    return Asked(
-        inputs, not isinstance(given, list), _options(entry, value.model_dump(exclude={entry.takes}), settings)
-    )
+    options = _options(entry, value.model_dump(include=set(shared(entry))), settings)
+    return Asked(inputs, not isinstance(given, list), options)
 
 
 def _invalid(entry: Entry, error: ValidationError) -> Exception:
@@ -74,7 +76,7 @@ def _invalid(entry: Entry, error: ValidationError) -> Exception:
     return RequestValidationError([e | {"loc": ("body", *e["loc"])} for e in error.errors()])
 
 
-def _options(entry: Entry, given: dict[str, Any], settings: Settings) -> Any:
+def _options(entry: Entry, given: dict[str, Any], settings: Settings) -> Options:
     for name, value in given.items():
         if name == "n_best" and value > settings.n_best:
             raise ProblemError(422, f"n_best: at most {settings.n_best}")

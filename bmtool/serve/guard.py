@@ -7,8 +7,9 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bmtool.serve.problems import problem
 from bmtool.serve.process import log_bug
@@ -17,8 +18,6 @@ from bmtool.serve.settings import Settings
 log = logging.getLogger("bmtool.serve")
 _ID = re.compile(r"[\w.-]{1,64}")
 OPEN_PATHS = ("/health", "/ready", "/", "/favicon.ico")  # need no key
-
-Send = Callable[[dict], Awaitable[None]]
 
 
 class _Refused(Exception):
@@ -29,11 +28,13 @@ class _Refused(Exception):
 class Guard:
     """Wraps an application. Nothing of a request's body is ever logged."""
 
-    def __init__(self, app: Any, settings: Settings, headers: dict[str, str], seen: Callable[[str, int, float], None]):
+    def __init__(
+        self, app: ASGIApp, settings: Settings, headers: dict[str, str], seen: Callable[[str, int, float], None]
+    ):
         self.app, self.settings, self.seen = app, settings, seen
         self.headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
-    async def __call__(self, scope: dict, receive: Any, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -42,13 +43,14 @@ class Guard:
         request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
         status = 500
 
-        async def answer(message: dict) -> None:
+        async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 added = [*self.headers, (b"x-request-id", request_id.encode())]
                 names = {name for name, _ in added}
-                message = message | {"headers": [h for h in message["headers"] if h[0].lower() not in names] + added}
+                kept = [header for header in message["headers"] if header[0].lower() not in names]
+                message = {**message, "headers": kept + added}
             await send(message)
 
         try:
@@ -80,7 +82,7 @@ class Guard:
                 401, "Unauthorized", "send the server's key as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
             )
 
-    async def _body(self, headers: dict[bytes, bytes], receive: Any) -> bytes:
+    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         """All of it, unless it is too long or too slow."""
         limit = self.settings.body_bytes
         declared = headers.get(b"content-length", b"0")
@@ -105,11 +107,11 @@ class Guard:
         return b"".join(parts)
 
 
-def _replay(body: bytes, receive: Any) -> Callable[[], Awaitable[dict]]:
+def _replay(body: bytes, receive: Receive) -> Receive:
     """The body once, then whatever comes."""
     sent = False
 
-    async def again() -> dict:
+    async def again() -> Message:
         nonlocal sent
         if sent:
             return await receive()

@@ -1,10 +1,12 @@
 """What a server answers with: a loaded model behind the calls of the command line."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from bmtool.commands.loading import DEFAULT, PRETRAINED, Loaded, load_model
 from bmtool.errors import BadInput
+from bmtool.predict.contract import Options
 from bmtool.predict.inputs import KEY
 
 ABOUT = ("run", "checkpoint", "data_hash", "bmtool", "int8")
@@ -17,14 +19,14 @@ class Served:
     loaded: Loaded
 
     @classmethod
-    def load(cls, path: str, warn: Any) -> "Served":
+    def load(cls, path: str, warn: Callable[[str], None]) -> "Served":
         """A BmtoolError for a file that is no model."""
         return cls(load_model(path, warn))
 
     def about(self) -> dict:
         """The model card: task, what it takes and gives, classes or vocabulary, what was measured."""
         loaded, info = self.loaded, self.loaded.info
-        value = {"model": loaded.name.rpartition("/")[2] or loaded.name, "task": loaded.task}
+        value: dict[str, Any] = {"model": loaded.name.rpartition("/")[2] or loaded.name, "task": loaded.task}
         value |= {"takes": loaded.entry.takes, "gives": loaded.entry.gives}
         value |= {key: info[key] for key in ABOUT if key in info}
         value |= loaded.predictor.facts()
@@ -33,7 +35,7 @@ class Served:
             value["card"] = (PRETRAINED / loaded.task / "MODEL_CARD.md").read_text("utf-8")
         return value
 
-    def run(self, options: Any, inputs: list) -> list:
+    def run(self, options: Options, inputs: list) -> list:
         """A record for each input, in the batcher's thread; a BadInput stands for itself."""
         read = [self._read(raw) for raw in inputs]
         good = [number for number, item in enumerate(read) if not isinstance(item, BadInput)]

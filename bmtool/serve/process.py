@@ -12,6 +12,7 @@ from typing import Any
 
 from bmtool.commands.lines import warn
 from bmtool.errors import BmtoolError, ResourceError
+from bmtool.predict.contract import Options
 from bmtool.serve.model import Served
 
 
@@ -39,7 +40,7 @@ class ModelProcess:
             self.close()
             raise
 
-    def run(self, options: Any, inputs: list) -> list:
+    def run(self, options: Options, inputs: list) -> list:
         """What `Served.run` answers, or raises. `Gone` when there is no process any more."""
         try:
             self._pipe.send((options, inputs))
@@ -92,7 +93,7 @@ def _serve(path: str, pipe: Connection) -> None:
             pipe.send(_answer(served, *pipe.recv()))
 
 
-def _answer(served: Served, options: Any, inputs: list) -> list | Exception:
+def _answer(served: Served, options: Options, inputs: list) -> list | Exception:
     try:
         return served.run(options, inputs)
     except BmtoolError as error:

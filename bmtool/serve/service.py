@@ -9,6 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from bmtool.errors import BadInput, BmtoolError, ConfigError
+from bmtool.predict.contract import Options
 from bmtool.registry import Entry, find
 from bmtool.serve.batcher import Batcher, Busy
 from bmtool.serve.bodies import Asked
@@ -32,9 +33,11 @@ PATHS = {
 class Service:
     """The model in use, its batcher and its counters."""
 
+    batcher: Batcher  # from `start` on
+
     def __init__(self, path: str, model: ModelProcess, settings: Settings, warn: Callable[[str], None]):
         self.path, self.model, self.settings, self.warn = path, model, settings, warn
-        self.ready, self.batcher = False, None
+        self.ready = False
         self._in_use = threading.Lock()  # of `model`: held while it runs
         self.registry = CollectorRegistry()
         self.requests = Counter("bmtool_requests", "Requests answered.", ["path", "status"], registry=self.registry)
@@ -45,8 +48,7 @@ class Service:
             buckets=(1, 2, 4, 8, 16, 32, 64),
             registry=self.registry,
         )
-        waiting = Gauge("bmtool_queue", "Inputs that wait for the model.", registry=self.registry)
-        waiting.set_function(lambda: self.batcher.waiting if self.batcher else 0)
+        self.waiting = Gauge("bmtool_queue", "Inputs that wait for the model.", registry=self.registry)
         self._reloading = asyncio.Lock()
         self._background: set[asyncio.Task] = set()
 
@@ -57,6 +59,7 @@ class Service:
     def start(self) -> None:
         s = self.settings
         self.batcher = Batcher(self._run, batch=s.batch, wait_ms=s.wait_ms, queue=s.queue, watch=self.sizes.observe)
+        self.waiting.set_function(lambda: self.batcher.waiting)
         self.ready = True
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
 
@@ -67,12 +70,12 @@ class Service:
         await self.batcher.close()
         self.model.close()
 
-    def _run(self, options: Any, inputs: list) -> list:
+    def _run(self, options: Options, inputs: list) -> list:
         """In the batcher's thread."""
         with self._in_use:
             return self.model.run(options, inputs)
 
-    async def ask(self, inputs: list, options: Any) -> list:
+    async def ask(self, inputs: list, options: Options) -> list:
         """Answers of the model in use now. 503 when too much waits or the model starts again, 504 when it takes too long."""
         try:
             return await asyncio.wait_for(self.batcher.ask(inputs, options), self.settings.answer_seconds)

@@ -1,12 +1,12 @@
 """Batches of rows by position."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from bmtool.config.schema import BaseConfig
 from bmtool.data.batching import Permutation
 from bmtool.tables.prepare import require_same
 from bmtool.tables.table import Table
@@ -25,7 +25,7 @@ class Batch:
 
     tokens = size
 
-    def to(self, device: Any) -> "Batch":
+    def to(self, device: torch.device) -> "Batch":
         return Batch(self.values.to(device), self.target.to(device))
 
 
@@ -48,7 +48,7 @@ class TableBatches:
         return Batch(self._values[chosen], self._target[chosen])
 
 
-def batches(config: Any, split: str, seed: int | None) -> TableBatches:
+def batches(config: BaseConfig, split: str, seed: int | None) -> TableBatches:
     """The batches of a task on tables."""
     table = Table(config.data.prepared, split)
     require_same(table.manifest, config.data)

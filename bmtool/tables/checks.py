@@ -1,16 +1,19 @@
 """What a table should be looked at for before anything is learned from it."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bmtool.base.delimited import number
 from bmtool.tables.columns import Schema
 
+if TYPE_CHECKING:
+    from bmtool.tables.prepare import Kept
+
 FEW = 20  # rows below which values that are all different say nothing
 
 
-def warnings(schema: Schema, kept: Sequence[Any], learned: Sequence[str]) -> list[str]:
-    """Of rows (`prepare.Kept`) by their columns and splits; `learned` are the splits that are the training rows themselves."""
+def warnings(schema: Schema, kept: Sequence["Kept"], learned: Sequence[str]) -> list[str]:
+    """Of rows by their columns and splits; `learned` are the splits that are the training rows themselves."""
     training = [row.cells for row in kept if row.split == "train"]
     truths = [cells[schema.target] for cells in training]
     found = [f"{split} is the training rows themselves: figures show what was learned by heart" for split in learned]
@@ -40,7 +43,7 @@ def _same_partition(cells: list[str], truths: list[str]) -> bool:
     return pairs == len(set(cells)) == len(set(truths)) < len(cells)
 
 
-def _repeated(schema: Schema, kept: Sequence[Any]) -> Iterator[str]:
+def _repeated(schema: Schema, kept: Sequence["Kept"]) -> Iterator[str]:
     """Rows with the same columns in several splits, which files of their own can have."""
     seen: dict[str, set[tuple[str, ...]]] = {}
     for row in kept:

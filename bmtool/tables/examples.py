@@ -1,13 +1,13 @@
 """Rows to measure on: of a prepared split, or of a file, each as it came and with the class or number that is right."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from bmtool.base.delimited import number
 from bmtool.config.table import TableData
 from bmtool.data.tally import Tally
 from bmtool.errors import ConfigError, DataError
+from bmtool.predict.contract import Predictor
 from bmtool.predict.examples import Example
 from bmtool.tables.sources import rows
 from bmtool.tables.table import Table
@@ -15,19 +15,19 @@ from bmtool.tables.table import Table
 UNITS = ("row",)
 
 
-def split(data: TableData, prepared: Path, name: str, reads: list[Any]) -> Iterator[Example]:
+def split(data: TableData, prepared: Path, name: str, reads: Sequence[Predictor]) -> Iterator[Example]:
     """The rows of a split in stored order."""
     table = Table(prepared, name)
     for place, cells in table.rows():
         yield Example(place, cells, truth(cells[table.schema.target], bool(table.schema.labels)))
 
 
-def key(example: Example) -> Any:
+def key(example: Example) -> tuple:
     """What tells a row in splits of any preparation: where it came from."""
     return example.name, example.truth
 
 
-def file(path: Path, unit: str | None, tally: Tally, reads: list[Any]) -> Iterator[Example]:
+def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor]) -> Iterator[Example]:
     """The rows of a table that has the target as one of its columns. DataError when it has none."""
     if unit is not None:
         raise ConfigError("--unit is for text")

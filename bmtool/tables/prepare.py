@@ -11,14 +11,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from bmtool import registry
+from bmtool.base.console import Console
 from bmtool.base.delimited import number
 from bmtool.base.files import read_json, sha256, write_json, write_text
 from bmtool.base.suggest import suggest
+from bmtool.config.schema import BaseConfig
 from bmtool.config.table import TRAIN, TableData
 from bmtool.data.replacing import making, put, require_own
 from bmtool.data.tally import Tally
@@ -43,7 +45,7 @@ class Kept(NamedTuple):
 # --- prepare-data ---
 
 
-def prepare(config: Any, console: Any, limit: int | None = None) -> dict:
+def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> dict:
     """Write the prepared table that `config.data` describes and return its manifest.
 
     Rows that cannot be used are dropped and counted. A directory that holds the same already is left as it is; one that holds something
@@ -270,7 +272,7 @@ def fingerprint(data: TableData) -> str:
     return hashlib.sha256(json.dumps([FORMAT, _settings(data), _files(data)], sort_keys=True).encode()).hexdigest()
 
 
-def changed(config: Any, *, sources: bool = True) -> list[str]:
+def changed(config: BaseConfig, *, sources: bool = True) -> list[str]:
     """What of the prepared table is another than `config.data` asks for; see `registry.PARTS`."""
     data: TableData = config.data
     manifest = read_manifest(Path(data.prepared))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bmtool.base.needs import needs
 from bmtool.config.text import Duplicates
 from bmtool.errors import DataError
 from bmtool.text.keys import ROW_BITS, mix, read_part
@@ -66,10 +67,8 @@ def bands(threshold: float) -> tuple[int, int]:
 
 def band_keys(texts: list[str], rows: np.ndarray, settings: Duplicates) -> tuple[np.ndarray, np.ndarray]:
     """Band keys (uint64) of the given rows and the row of each; texts with fewer than `min_units` units have none."""
-    try:
+    with needs("rensa", "data.duplicates.near takes rensa", error=DataError):
         from rensa import RMinHash
-    except ImportError as error:
-        raise DataError("data.duplicates.near needs rensa: pip install 'bmtool[text]'") from error
     found = units(texts)
     wanted = np.zeros(len(texts), bool)
     wanted[rows] = True

@@ -9,8 +9,8 @@ A task brings its own encoding of sentences (`TextTask`); everything else is the
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
+from bmtool.base.console import Console
 from bmtool.base.files import lock, read_json, write_json
 from bmtool.config.text import TextData
 from bmtool.data.jobs import ENGINES, facts
@@ -33,7 +33,7 @@ __all__ = ["changes", "fingerprint", "prepare"]
 SAID = 5  # changes that are named when there are many
 
 
-def prepare(data: TextData, task: TextTask, console: Any, limit: int | None = None) -> dict:
+def prepare(data: TextData, task: TextTask, console: Console, limit: int | None = None) -> dict:
     """Write the prepared data set that `data` describes and return its manifest; `limit` reads so many lines of each file only.
 
     The same sources and settings give the same bytes. Data that is prepared already is left as it is; prepared data of other
@@ -59,7 +59,7 @@ def prepare(data: TextData, task: TextTask, console: Any, limit: int | None = No
     return manifest
 
 
-def _already(target: Path, recipe: dict | None, console: Any) -> dict | None:
+def _already(target: Path, recipe: dict | None, console: Console) -> dict | None:
     """The manifest of prepared data that need not be made again; says why when it has to be."""
     if not (target / "manifest.json").is_file():
         if target.exists() and any(target.iterdir()):

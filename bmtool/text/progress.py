@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
+from bmtool.base.console import Console
 from bmtool.base.units import duration
 from bmtool.data.jobs import Job
 
@@ -13,7 +13,7 @@ class Steps:
 
     SECONDS, LIVE_SECONDS = 10.0, 0.5
 
-    def __init__(self, console: Any, label: str, total: int):
+    def __init__(self, console: Console, label: str, total: int):
         self.console, self.label, self.total = console, label, total
         self.started = self._said = time.monotonic()
         self.reached = self._characters = 0

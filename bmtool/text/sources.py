@@ -15,6 +15,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
+from bmtool.base.needs import needs
 from bmtool.data.tally import Tally
 from bmtool.errors import DataError
 from bmtool.text.archives import BROKEN, OPEN, suffix_of_stdin
@@ -209,11 +210,9 @@ def _csv_lines(file: File, stream: BinaryIO, tally: Tally) -> Iterator[bytes]:
 
 
 def _parquet_lines(file: File, raw: BinaryIO, tally: Tally) -> Iterator[bytes]:
-    try:
+    with needs("pyarrow", f"{file.name}: reading parquet takes pyarrow", error=DataError):
         import pyarrow
         from pyarrow import parquet
-    except ImportError as error:
-        raise DataError(f"{file.name}: reading parquet needs pyarrow: pip install 'bmtool[text]'") from error
     number = 0
     try:
         table = parquet.ParquetFile(raw)

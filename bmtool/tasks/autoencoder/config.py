@@ -15,11 +15,13 @@ class Options(options.Options):
 
 class Config(BaseConfig):
     data: ImageData
-    model: Annotated[Mlp | Cnn, Field(discriminator="kind")]  # the encoder; the decoder is its mirror image
-    code: int = Field(32, ge=1)  # numbers an image is squeezed into
+    # the encoder; the decoder is its mirror image
+    model: Annotated[Mlp | Cnn, Field(discriminator="kind")]
+    # numbers an image is squeezed into
+    code: int = Field(32, ge=1)
     train: ImageTrain = ImageTrain()
     augment: Augment = Augment()
-    loss: Literal["mse", "bce"] = "mse"  # squared error, or cross-entropy of each pixel as a probability
-    noise: float = Field(
-        0.0, ge=0
-    )  # deviation of what is added to the pixels that the encoder sees (Vincent et al. 2008)
+    # squared error, or cross-entropy of each pixel as a probability
+    loss: Literal["mse", "bce"] = "mse"
+    # deviation of what is added to the pixels that the encoder sees (Vincent et al. 2008)
+    noise: float = Field(0.0, ge=0)

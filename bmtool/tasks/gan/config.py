@@ -15,10 +15,11 @@ class Options(options.Options):
 
 class Config(BaseConfig):
     data: ImageData
-    model: Annotated[Mlp | Cnn, Field(discriminator="kind")]  # the discriminator; the generator is its mirror image
-    noise: int = Field(64, ge=1)  # numbers that an image is made from
-    features: str | None = (
-        None  # an exported image classifier (.onnx): distances are measured on its features, else on coarse pixels
-    )
+    # the discriminator; the generator is its mirror image
+    model: Annotated[Mlp | Cnn, Field(discriminator="kind")]
+    # numbers that an image is made from
+    noise: int = Field(64, ge=1)
+    # an exported image classifier (.onnx): distances are measured on its features, else on coarse pixels
+    features: str | None = None
     train: ImageTrain = ImageTrain()
     augment: Augment = Augment()

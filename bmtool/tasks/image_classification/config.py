@@ -15,8 +15,10 @@ class Options(options.Top):
 
 class Loss(Section):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    class_weights: bool = False  # weigh each class by the inverse of its frequency
-    focal: float = Field(0.0, ge=0)  # gamma of the focal loss (Lin et al. 2017); 0: cross-entropy
+    # weigh each class by the inverse of its frequency
+    class_weights: bool = False
+    # gamma of the focal loss (Lin et al. 2017); 0: cross-entropy
+    focal: float = Field(0.0, ge=0)
 
 
 class Config(BaseConfig):
@@ -28,9 +30,8 @@ class Config(BaseConfig):
     # over: draw rare classes more often; under: take as many of each class as the rarest has; smote: new feature vectors between
     # neighbours of a class (Chawla et al. 2002), for a head on a fixed backbone
     balance: Literal["none", "over", "under", "smote"] = "none"
-    views: Literal["one", "flip", "shifts"] = (
-        "one"  # test-time augmentation: mean over the image and its mirror image, or 5 shifts
-    )
+    # test-time augmentation: mean over the image and its mirror image, or 5 shifts
+    views: Literal["one", "flip", "shifts"] = "one"
 
     @model_validator(mode="after")
     def _consistent(self):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bmtool.config.image import Augment
-from bmtool.engine.task import Allowed, Best, Graph, Loss
+from bmtool.engine.task import Allowed, Batches, Best, Graph, Loss
 from bmtool.errors import ConfigError
 from bmtool.images import backbones, pictures
 from bmtool.images.batches import Batch, batches
@@ -47,7 +47,7 @@ class Task(ImageTask):
 
     # -- batches --------------------------------------------------------------------------------------------------------
 
-    def batches(self, split: str, seed: int | None) -> Any:
+    def batches(self, split: str, seed: int | None) -> Batches:
         if split == "train" and seed is not None and on_features(self.config):
             settings = {"batch_size": self.config.train.batch_size, "seed": seed, "balance": self.config.balance}
             return FeatureBatches(self.modules["backbone"], self._images, **settings)

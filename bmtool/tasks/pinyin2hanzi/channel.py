@@ -40,9 +40,8 @@ class Channel:
         count = vocabulary.pair_count + 0.05
         total = np.bincount(vocabulary.pair_target, vocabulary.pair_count, minlength=vocabulary.targets) + 1.0
         self.vocabulary = vocabulary
-        self.log_p = np.append(
-            np.log(count / total[vocabulary.pair_target]), 0.0
-        )  # float64 [pairs + 1]; the last for no pair
+        # float64 [pairs + 1]; the last for no pair
+        self.log_p = np.append(np.log(count / total[vocabulary.pair_target]), 0.0)
         self.symbol = np.append(vocabulary.pair_target - SPECIALS + 1, BOUNDARY)
         share = (tones + 0.01) / (tones[:, 1:].sum(axis=1, keepdims=True) + 0.05)
         self.tone = np.zeros((vocabulary.pairs + 1, 6))

@@ -28,24 +28,28 @@ class Options(options.Options):
 
 
 class Data(TextData):
-    max_length: int = Field(64, ge=8, le=512)  # model inputs (hanzi, punctuation marks, words) in one example
-    min_count: int = Field(1, ge=1)  # a hanzi seen less often in the training split is left out of the vocabulary
-    charset: Literal["gb2312", "seen"] = "gb2312"  # gb2312 adds its 6,763 hanzi to those that were seen
-    vocabulary: str | None = None  # take the vocabulary of this run or prepared directory: what finetuning needs
-    readings: str | None = None  # your own reading dictionary: a line each of word, tab, pinyin
-    variant_share: float = Field(0.1, ge=0, le=1)  # of 这, 那, 谁 ... in training text, labelled as zhei, nei, shei ...
-    drop_uncertain: bool = (
-        False  # drop sentences with a hanzi of several readings that no phrase settles; false: count them
-    )
+    # model inputs (hanzi, punctuation marks, words) in one example
+    max_length: int = Field(64, ge=8, le=512)
+    # a hanzi seen less often in the training split is left out of the vocabulary
+    min_count: int = Field(1, ge=1)
+    # gb2312 adds its 6,763 hanzi to those that were seen
+    charset: Literal["gb2312", "seen"] = "gb2312"
+    # take the vocabulary of this run or prepared directory: what finetuning needs
+    vocabulary: str | None = None
+    # your own reading dictionary: a line each of word, tab, pinyin
+    readings: str | None = None
+    # of 这, 那, 谁 ... in training text, labelled as zhei, nei, shei ...
+    variant_share: float = Field(0.1, ge=0, le=1)
+    # drop sentences with a hanzi of several readings that no phrase settles; false: count them
+    drop_uncertain: bool = False
 
 
 class Ngram(Section):
     """A Kneser-Ney model of hanzi, counted over the training split, which the decoder adds to the tagger's opinion."""
 
     order: int = Field(4, ge=1, le=4)
-    entries: int = Field(
-        2_000_000, ge=0
-    )  # n-grams of two and more hanzi that are kept, the most useful ones; 2.5 bytes each
+    # n-grams of two and more hanzi that are kept, the most useful ones; 2.5 bytes each
+    entries: int = Field(2_000_000, ge=0)
 
 
 class Tagger(Section):
@@ -57,25 +61,26 @@ class Tagger(Section):
     heads: int = Field(4, ge=1)
     feedforward: int = Field(1024, ge=8)
     dropout: float = Field(0.0, ge=0, lt=1)
-    ngram_rows: int = Field(0, ge=0)  # rows of each of the syllable-bigram and -trigram tables; 0 leaves them out
+    # rows of each of the syllable-bigram and -trigram tables; 0 leaves them out
+    ngram_rows: int = Field(0, ge=0)
     ngram_width: int = Field(64, ge=1)
     ngram: Ngram = Ngram()
-    show: float = Field(
-        0.65, ge=0, le=1
-    )  # share of training sentences that show part of their hanzi as if known already
-    confuse: float = Field(
-        0.1, ge=0, le=1
-    )  # share of the hanzi shown that are wrong: another candidate of the syllable
+    # share of training sentences that show part of their hanzi as if known already
+    show: float = Field(0.65, ge=0, le=1)
+    # share of the hanzi shown that are wrong: another candidate of the syllable
+    confuse: float = Field(0.1, ge=0, le=1)
 
 
 class Decode(Section):
     beam: int = Field(50, ge=1, le=500)
-    network_weight: float = Field(
-        0.3, ge=0
-    )  # tagger: of the network's log-probabilities beside those of the n-gram model
-    temperature: float = Field(1.0, gt=0)  # tagger: scores are divided by it before they become probabilities
-    constrained: bool = True  # rnn, transformer: one hanzi a syllable, out of its candidates; false: free generation
-    length_penalty: float = Field(0.0, ge=0)  # free generation: exponent on the length (Wu et al. 2016)
+    # tagger: of the network's log-probabilities beside those of the n-gram model
+    network_weight: float = Field(0.3, ge=0)
+    # tagger: scores are divided by it before they become probabilities
+    temperature: float = Field(1.0, gt=0)
+    # rnn, transformer: one hanzi a syllable, out of its candidates; false: free generation
+    constrained: bool = True
+    # free generation: exponent on the length (Wu et al. 2016)
+    length_penalty: float = Field(0.0, ge=0)
 
 
 class Config(BaseConfig):

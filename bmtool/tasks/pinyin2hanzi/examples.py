@@ -1,32 +1,33 @@
 """Text to measure on: of a prepared split, or of files of sentences or pairs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bmtool.data.tally import Tally
 from bmtool.errors import ConfigError, DataError
+from bmtool.predict.contract import Predictor
 from bmtool.predict.examples import Example
 from bmtool.tasks.pinyin2hanzi import prepare
+from bmtool.tasks.pinyin2hanzi.config import Data
 
 UNITS = ("sentence", "run")
 RUN_LENGTHS = range(2, 41)
 
 
-def split(data: Any, prepared: Path, name: str, reads: list[Any]) -> Iterator[Example]:
+def split(data: Data, prepared: Path, name: str, reads: Sequence[Predictor]) -> Iterator[Example]:
     """The examples of a split of prepared data that hold hanzi."""
     for number, (source, code_points) in enumerate(prepare.split_texts(str(prepared), name)):
         yield _example(f"{name}:{number}", source, code_points)
 
 
-def key(example: Example) -> Any:
+def key(example: Example) -> tuple:
     """What tells a sentence in splits of any preparation: its text."""
     return tuple(example.truth)
 
 
-def file(path: Path, unit: str | None, tally: Tally, reads: list[Any]) -> Iterator[Example]:
+def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor]) -> Iterator[Example]:
     """Sentences of a text or pair file, cut where a model of `reads` could not take them whole; or its runs of 2 to 40 hanzi."""
     if not path.is_file():
         raise DataError(f"no such file: {path}")

@@ -9,10 +9,11 @@ import functools
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
+from bmtool.base.console import Console
 from bmtool.base.files import read_json, write_text
 from bmtool.chinese import variants
 from bmtool.chinese.hanzi import hanzi_mask
@@ -66,65 +67,87 @@ def tokens(text: Text) -> tuple[np.ndarray, np.ndarray]:
     return at, first[at]
 
 
+class _Tokens(NamedTuple):
+    """The tokens of some sentences, one after the other; [tokens] each but `bounds`."""
+
+    at: np.ndarray  # int64: the place in the text
+    row: np.ndarray  # int64: the sentence
+    is_hanzi: np.ndarray
+    source: np.ndarray  # uint16: the input number, 0 of a hanzi without a reading
+    hanzi: np.ndarray  # uint16: the code point, 0 under a copy
+    tone: np.ndarray  # uint8: 1 to 5, 0 where unknown, plus GUESSED
+    guessed: np.ndarray
+    bounds: np.ndarray  # int64 [sentences + 1]: where each sentence begins and ends
+
+
 def encode(  # noqa: PLR0913
-    sentences: list[str],
-    keys: np.ndarray,
-    training: np.ndarray,
-    *,
-    entries: tuple,
-    max_length: int,
-    variant_share: float,
-    drop_uncertain: bool,
-) -> Encoded:
+    sentences: list[str], keys: np.ndarray, training: np.ndarray, *,
+    entries: tuple, max_length: int, variant_share: float, drop_uncertain: bool,
+) -> Encoded:  # fmt: skip
     """Sentences, or pairs of pinyin and hanzi with a tab between them, as numbers. See `TextTask`."""
     if not sentences:
-        empty = np.empty(0, np.int64)
-        return Encoded(
-            {"source": np.empty(0, np.uint16), "hanzi": np.empty(0, np.uint16), "tone": np.empty(0, np.uint8)},
-            empty,
-            empty,
-            empty,
-        )
+        nothing = np.empty(0, np.int64)
+        kinds = zip(FIELDS, (np.uint16, np.uint16, np.uint8))
+        return Encoded({name: np.empty(0, kind) for name, kind in kinds}, nothing, nothing, nothing)
     pairs = {row: sentence.split("\t") for row, sentence in enumerate(sentences) if "\t" in sentence}
     text = Text([pairs[row][-1] if row in pairs else sentence for row, sentence in enumerate(sentences)])
+    read = _read(text, len(sentences), entries)
+    if variant_share:
+        _vary(read, text, keys, training, variant_share)
+    dropped = _typed(read, pairs)
+    for number in np.unique(read.row[read.source == 0]).tolist():
+        dropped.setdefault(number, "hanzi without a reading")
+    uncertain = [
+        (number, UNCERTAIN)
+        for number in np.unique(read.row[read.guessed]).tolist()
+        if number not in pairs and number not in dropped
+    ]
+    if drop_uncertain:
+        dropped |= dict(uncertain)
+        uncertain = []
+    starts, lengths, rows = _examples(read.bounds, read.is_hanzi, max_length, set(dropped))
+    fields = {"source": read.source, "hanzi": read.hanzi, "tone": read.tone}
+    return Encoded(fields, starts, lengths, rows, sorted(dropped.items()), uncertain)
+
+
+def _read(text: Text, sentences: int, entries: tuple) -> _Tokens:
+    """The tokens of hanzi text, read by the dictionary and `entries` besides."""
     reader = labeller(entries)
     read = reader.read(text.codes)
-    at, source = tokens(text)
-    row = text.row(at)
-    codes = text.codes[at]
+    at, copies = tokens(text)
+    row, codes = text.row(at), text.codes[at]
     is_hanzi = hanzi_mask(codes)
     toned = read.toned[at]
     syllable = reader.toneless[toned]
-    source = np.where(is_hanzi, np.where(syllable > 0, len(COPY_CLASSES) + syllable, 0), source).astype(np.uint16)
-    hanzi = np.where(is_hanzi, codes, 0).astype(np.uint16)
+    source = np.where(is_hanzi, np.where(syllable > 0, len(COPY_CLASSES) + syllable, 0), copies).astype(np.uint16)
     guessed = read.guessed[at] & is_hanzi
     tone = np.where(is_hanzi, reader.tone[toned] + GUESSED * guessed, 0).astype(np.uint8)
-    if variant_share:
-        here = variants.candidates(hanzi)
-        here = here[training[row[here]]]
-        place = at[here] - text.starts[row[here]]
-        chance = mix(keys[row[here]] + place.astype(np.uint64), 21) / 2.0**64
-        source[here] = variants.vary(hanzi[here], source[here], INPUT_ID, chance, variant_share)
-    bounds = np.searchsorted(row, np.arange(len(sentences) + 1))
-    reasons: dict[int, str] = {}
+    bounds = np.searchsorted(row, np.arange(sentences + 1))
+    hanzi = np.where(is_hanzi, codes, 0).astype(np.uint16)
+    return _Tokens(at, row, is_hanzi, source, hanzi, tone, guessed, bounds)
+
+
+def _vary(read: _Tokens, text: Text, keys: np.ndarray, training: np.ndarray, share: float) -> None:
+    """Other ways to say 这, 那, 谁 ... at a share of their places in training sentences, chosen by the sentence's key and the place."""
+    here = variants.candidates(read.hanzi)
+    here = here[training[read.row[here]]]
+    rows = read.row[here]
+    place = read.at[here] - text.starts[rows]
+    chance = mix(keys[rows] + place.astype(np.uint64), 21) / 2.0**64
+    read.source[here] = variants.vary(read.hanzi[here], read.source[here], INPUT_ID, chance, share)
+
+
+def _typed(read: _Tokens, pairs: dict[int, list[str]]) -> dict[int, str]:
+    """Put the pinyin of pairs in the place of what was read, without tones; the pairs where it does not fit, and why."""
+    reasons = {}
     for number, cells in pairs.items():
-        here = slice(bounds[number], bounds[number + 1])
-        aligned = _align(cells[0], source[here], is_hanzi[here])
+        here = slice(read.bounds[number], read.bounds[number + 1])
+        aligned = _align(cells[0], read.source[here], read.is_hanzi[here])
         if isinstance(aligned, str):
             reasons[number] = aligned
         else:
-            source[here], tone[here] = aligned, 0
-    for number in np.unique(row[source == 0]).tolist():
-        reasons.setdefault(number, "hanzi without a reading")
-    uncertain = [number for number in np.unique(row[guessed]).tolist() if number not in pairs and number not in reasons]
-    if drop_uncertain:
-        reasons |= dict.fromkeys(uncertain, UNCERTAIN)
-        uncertain = []
-    starts, lengths, rows = _examples(bounds, is_hanzi, max_length, set(reasons))
-    fields = {"source": source, "hanzi": hanzi, "tone": tone}
-    return Encoded(
-        fields, starts, lengths, rows, sorted(reasons.items()), [(number, UNCERTAIN) for number in uncertain]
-    )
+            read.source[here], read.tone[here] = aligned, 0
+    return reasons
 
 
 def _align(pinyin: str, source: np.ndarray, is_hanzi: np.ndarray) -> np.ndarray | str:
@@ -183,7 +206,7 @@ def count(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 # --- prepare-data ---
 
 
-def prepare(config: Config, console: Any, limit: int | None = None) -> dict:
+def prepare(config: Config, console: Console, limit: int | None = None) -> dict:
     """Write the prepared data set that `config.data` describes and return its manifest; see `text.prepare`."""
     return prepare_text(config.data, text_task(config.data), console, limit)
 

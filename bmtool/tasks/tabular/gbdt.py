@@ -17,10 +17,10 @@ class _Nodes:
     """Nodes of all trees, one after the other, filled from what LightGBM tells of a tree."""
 
     def __init__(self) -> None:
-        self.rows: list[
-            tuple
-        ] = []  # feature, threshold, left, right, missing goes left, missing is a value, member, value
-        self.members: list[list[int]] = [[]]  # categories that go left; the first is for nodes on numbers
+        # feature, threshold, left, right, missing goes left, missing is a value, member, value
+        self.rows: list[tuple] = []
+        # categories that go left; the first is for nodes on numbers
+        self.members: list[list[int]] = [[]]
 
     def add(self, node: Mapping[str, Any]) -> int:
         """The number of a node that is added with all below it."""

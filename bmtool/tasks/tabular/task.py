@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -47,6 +47,9 @@ class Task(task.Task):
         return cls.of(config).open(config, assets)
 
 
+T = TypeVar("T", bound="_OnRows")
+
+
 class _OnRows:
     """What both share: the columns, the classes or the number, the decision by costs."""
 
@@ -60,7 +63,7 @@ class _OnRows:
             raise ConfigError(f"decide: costs are of two classes, and {schema.target!r} has {len(schema.labels)}")
 
     @classmethod
-    def fresh(cls, config: Config) -> Any:
+    def fresh(cls: type[T], config: Config) -> T:
         table = Table(config.data.prepared, "train")
         made = cls(config, table.schema)
         vocabulary = hashlib.sha256(table.schema.vocabulary().encode()).hexdigest()
@@ -69,7 +72,7 @@ class _OnRows:
         return made
 
     @classmethod
-    def open(cls, config: Config, assets: Path) -> Any:
+    def open(cls: type[T], config: Config, assets: Path) -> T:
         schema, decision = Schema.load((assets / "schema.json").read_text("utf-8")), None
         if config.decide is not None:
             if not (assets / "decision.json").is_file():

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -75,7 +74,7 @@ def _near(run: Run, pieces: list[Piece], apart: list[np.ndarray]) -> list[Path]:
     return _by_part(run, "near", signed, duplicates.near, (stored, settings))
 
 
-def _by_part(run: Run, step: str, directories: list[Path], work: Callable, more: tuple[Any, ...]) -> list[Path]:
+def _by_part(run: Run, step: str, directories: list[Path], work: Callable, more: tuple[object, ...]) -> list[Path]:
     """Results of one job for each part of the range of keys."""
     count = sum(int(facts(directory)["keys"]) for directory in directories)
     names = [directory.name for directory in directories]

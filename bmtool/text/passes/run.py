@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from bmtool.base.console import Console
 from bmtool.config.text import TextData
 from bmtool.data.jobs import Engine, Job, digest
 from bmtool.data.tally import EXAMPLE_LENGTH, EXAMPLES_KEPT
@@ -27,12 +27,12 @@ class Run:
     data: TextData
     task: TextTask
     engine: Engine
-    console: Any
+    console: Console
     cache: Path
     limit: int | None
     used: set[Path] = field(default_factory=set)
 
-    def place(self, step: str, *depends: Any) -> Path:
+    def place(self, step: str, *depends: object) -> Path:
         """Where the result of a job lies, by all that it depends on."""
         place = self.cache / step / digest(CODE, *depends)
         self.used.add(place)

@@ -12,7 +12,8 @@ class Transformer(Section):
 
     kind: Literal["transformer"]
     width: int = Field(256, ge=8)
-    layers: int = Field(3, ge=1)  # of the encoder, and as many of the decoder
+    # of the encoder, and as many of the decoder
+    layers: int = Field(3, ge=1)
     heads: int = Field(4, ge=1)
     feedforward: int = Field(1024, ge=8)
     dropout: float = Field(0.1, ge=0, lt=1)
