@@ -554,6 +554,13 @@ def test_a_mismatch_is_not_written(kind, trained, invoke, tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_byte_that_changed_in_the_tables_of_an_export_is_found(exported, invoke, tmp_path):
+    whole = Path(exported("tagger")).read_bytes()
+    at = Packed(Path(exported("tagger"))).start + 2000
+    (tmp_path / "model.onnx").write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    fails(invoke("translate", "--model", tmp_path / "model.onnx", "ni hao"), 4, "damaged", "export it again")
+
+
 def test_int8_is_smaller_and_its_loss_is_bounded(trained, exported, invoke, monkeypatch):
     run = trained("tagger")
     assert invoke("export-onnx", run, "--int8").exit_code == 0

@@ -48,7 +48,7 @@ def finetune(config: str | Path, parent: str | Path | None = None, overrides: li
 
 def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False) -> Path:
     kind: Any = _kind(config)
-    _require_sense(kind, config, finetunes)
+    _require_sense(kind, config, parent, finetunes)
     run, is_main = RunDir(config.run), distributed.rank() == 0
     device = choose(config.train)
     run.require_same(config)
@@ -75,10 +75,12 @@ def _kind(config: BaseConfig) -> type[Task]:
 # --- before anything is done ---
 
 
-def _require_sense(kind: type[Task], config: BaseConfig, finetunes: bool) -> None:
-    """ConfigError for what this kind of task cannot do, or has no use for."""
+def _require_sense(kind: type[Task], config: BaseConfig, parent: RunDir | None, finetunes: bool) -> None:
+    """ConfigError for what this kind of task cannot do, has no use for, or lacks."""
     if issubclass(kind, Trained):
         _require_phases(kind, config)
+        if finetunes:
+            _require_weights(kind, config, parent)
         return
     if finetunes:
         raise ConfigError(
@@ -90,6 +92,14 @@ def _require_sense(kind: type[Task], config: BaseConfig, finetunes: bool) -> Non
         raise ConfigError(
             f"{', '.join(idle)}: of no effect on models of {config.task}, which are fitted; leave them out"
         )
+
+
+def _require_weights(kind: type[Trained], config: BaseConfig, parent: RunDir | None) -> None:
+    """ConfigError when finetuning has nothing to start from."""
+    if parent is None and not kind.is_pretrained(config):
+        raise ConfigError("finetuning starts from a run: name it with --from (this model holds no weights of its own)")
+    if parent is not None and _kind(parent.config()).fitted:
+        raise ConfigError(f"{parent.path} was fitted: it holds no weights to start from, name another run with --from")
 
 
 def _require_phases(kind: type[Trained], config: BaseConfig) -> None:
@@ -136,16 +146,10 @@ class _Start:
 
 
 def _inherit(start: _Start) -> None:
-    """What a task takes from its parent but weights. ConfigError with the way out when it counts its inputs otherwise, or is missing."""
+    """What a task takes from its parent but weights. ConfigError with the way out when it counts its inputs otherwise."""
     task, parent = start.task, start.parent
     if parent is None:
-        if start.finetunes and not task.pretrained:
-            raise ConfigError(
-                "finetuning starts from a run: name it with --from (this model holds no weights of its own)"
-            )
         return
-    if _kind(parent.config()).fitted:
-        raise ConfigError(f"{parent.path} was fitted: it holds no weights to start from, name another run with --from")
     require_same_vocabulary(task, task.config, parent)
     if parent.info()["task"] == task.config.task:
         task.inherit(parent.assets)

@@ -145,9 +145,12 @@ class Trained(Task):
     bound: ClassVar[tuple[str, ...]] = ()
     # The key with which `prepare-data` numbers words, categories and classes as a parent run does.
     numbered_by: ClassVar[str] = "data.vocabulary"
-    # Whether the modules start with weights of elsewhere, so that finetuning needs no parent run.
-    pretrained: bool = False
     core_parameters: int | None = None  # weights of the dense core, where they say more than all do
+
+    @classmethod
+    def is_pretrained(cls, config: Any) -> bool:
+        """Whether the modules start with weights of elsewhere, so that finetuning needs no parent run."""
+        return False
 
     def batches(self, split: str, seed: int | None) -> Batches:
         """Batches of a split; `seed=None` for a fixed order (validation)."""

@@ -16,6 +16,11 @@ KEPT = 20_000_000  # probabilities that stay in memory; of more there is no area
 TOP = 5
 
 
+def positive_number(labels: list[str], positive: int | None) -> int | None:
+    """The class that average precision is of: of two classes the second, unless another is named; None: the mean over all."""
+    return 1 if positive is None and len(labels) == 2 else positive
+
+
 class LabelMeter:
     """`said` are probabilities [B, classes], `truth` class numbers [B].
 
@@ -31,7 +36,7 @@ class LabelMeter:
         self, labels: list[str], columns: int = 1, *, positive: int | None = None, decision: Decision | None = None
     ):
         self.labels, self.columns, self.decision = labels, columns, decision
-        self.positive = 1 if positive is None and len(labels) == 2 else positive
+        self.positive = positive_number(labels, positive)
         self._totals = Totals(4, columns)  # examples, right, right among TOP, nats
         self._calibration = Totals(calibration.WIDTH, columns)
         self._counts = np.zeros((3, len(labels), columns))  # true, given, given rightly

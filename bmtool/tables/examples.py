@@ -18,6 +18,10 @@ UNITS = ("row",)
 def split(data: TableData, prepared: Path, name: str, reads: Sequence[Predictor]) -> Iterator[Example]:
     """The rows of a split in stored order."""
     table = Table(prepared, name)
+    for target in {one.target for one in reads} - {table.schema.target}:
+        raise DataError(
+            f"{prepared} holds {table.schema.target!r} to be learned, and a model is of {target!r}: prepare its data again"
+        )
     for place, cells in table.rows():
         yield Example(place, cells, truth(cells[table.schema.target], bool(table.schema.labels)))
 
