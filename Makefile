@@ -1,5 +1,6 @@
 # make demo    set-up, then the whole pipeline on the embedded sample (under 5 minutes on 2 cores after the installs)
 # make demo-images  the same for images: pretrain without labels, finetune, evaluate, export, predict
+# make demo-tabular  the same for rows of tables: a network, boosted trees, whether one is better, export, predict
 # make serve   set-up, then the model that comes with bmtool at http://127.0.0.1:8000/
 # make test    set-up, then the test suite (under 4 minutes)
 PYTHON ?= python3
@@ -12,7 +13,7 @@ LAST := zhejianshi zuotian shei ye mei xiangdao, jiuxiang tianshang diao xialai 
 QUESTION := nin hao, qing wen wo de ding dan shen me shi hou fa huo?
 
 # make pretrained TEXT=...   the model that comes with bmtool, from your text (hours)
-.PHONY: setup demo demo-images serve pretrained test test-all lint benchmark clean-demo
+.PHONY: setup demo demo-images demo-tabular serve pretrained test test-all lint benchmark clean-demo
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -76,6 +77,24 @@ demo-images: setup
 	@echo "reconstructions  $(IMAGES)/autoencoder/plots/reconstructions.png"
 	@echo "mistakes         $(IMAGES)/classifier/eval/test.mistakes.png"
 	@echo "explanations     $(IMAGES)/why.png"
+
+TABULAR := runs/demo-tabular
+CANCER := configs/tabular/breast-cancer
+demo-tabular: setup
+	@rm -rf $(TABULAR)
+	@echo; echo "== 1. prepare-data: 569 rows of 30 numbers that come with scikit-learn, and the diagnosis to be learned"
+	$(BIN)/bmtool prepare-data $(CANCER).yaml
+	@echo; echo "== 2. pretrain: a network"
+	$(BIN)/bmtool pretrain $(CANCER).yaml --set run=$(TABULAR)/network
+	@echo; echo "== 3. pretrain: boosted trees, which a network has to be better than"
+	$(BIN)/bmtool pretrain $(CANCER)-boosting.yaml --set run=$(TABULAR)/trees
+	@echo; echo "== 4. evaluate: is the network better, and what does a mistake cost?"
+	$(BIN)/bmtool evaluate $(TABULAR)/network --baseline $(TABULAR)/trees --require "auc>=0.95"
+	@echo; echo "== 5. export-onnx: compared with PyTorch before it is kept"
+	$(BIN)/bmtool export-onnx $(TABULAR)/network
+	$(BIN)/bmtool export-onnx $(TABULAR)/trees
+	@echo; echo "== done"
+	@echo "what each column matters  $(TABULAR)/network/eval/test.importance.png"
 
 serve: setup
 	$(BIN)/bmtool serve

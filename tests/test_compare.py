@@ -13,6 +13,7 @@ from bmtool.api import Model
 from bmtool.commands.evaluate import evaluate
 from bmtool.commands.loading import load_model
 from bmtool.commands.train import pretrain
+from bmtool.images.prepare import Images
 from bmtool.predict.labels import Ensemble
 
 MLP = "image-classification-mlp"
@@ -116,6 +117,18 @@ def test_each_model_reads_the_images_at_its_own_size(abc, learned, photos, tmp_p
     evaluate([abc], baseline=small, output=str(tmp_path))  # on a split, from the images as they came
     together = evaluate([abc, small], output=str(tmp_path / "mean"))
     assert together.examples == evaluate([abc], output=str(tmp_path / "one")).examples
+
+
+def test_what_a_baseline_has_seen_is_counted(abc, learned, photos, invoke, tmp_path):
+    """Images of other sizes are dealt to other splits."""
+    small = learned("abc", "small", "data.size=4")
+    mine, theirs = (photos / "prepared" / name for name in ("abc", "small"))
+    seen = set(Images(mine, "test").names()) & set(Images(theirs, "train").names())
+    said = f"{small} was trained on other splits: {len(seen)} of these {len(Images(mine, 'test'))} examples"
+    assert seen
+    assert said in invoke("evaluate", abc, "--baseline", small, "--output", tmp_path).stderr
+    assert said in invoke("evaluate", abc, small, "--output", tmp_path).stderr
+    assert "was trained on" not in invoke("evaluate", abc, "--baseline", abc, "--output", tmp_path).stderr
 
 
 def test_when_the_images_have_gone_models_of_other_sizes_are_refused(learned, photos, invoke, tmp_path):

@@ -41,7 +41,7 @@ def test_make_targets_exist():
 @pytest.mark.slow
 def test_every_command_works(tmp_path):
     """`make demo` and `make test` are run by CI itself; set-up is what made this environment."""
-    for part in ("configs", "data/pinyin2hanzi", "data/images"):
+    for part in ("configs", "data/pinyin2hanzi", "data/images", "data/tabular"):
         shutil.copytree(ROOT / part, tmp_path / part)
     (tmp_path / "my/text").mkdir(parents=True)
     sample = b"".join(path.read_bytes() for path in sorted((ROOT / "data/pinyin2hanzi/sentences").glob("*.txt")))

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from bmtool.base.console import Console
 from bmtool.base.files import write_json, write_text
+from bmtool.commands import seen
 from bmtool.commands.loading import Loaded, load_model, load_several
 from bmtool.commands.measuring import Source, feed
 from bmtool.errors import DataError
@@ -91,9 +92,10 @@ def _say_what_to_know(console: Console, source: Source, found: _Found) -> None:
         console.warn(f"{name} is not compared: {why}")
     for warning in found.warnings:
         console.warn(warning)
-    run = source.measuring[0].run
-    if source.data is None and run is not None and (changed := run.changed_data()):
-        console.warn(changed)
+    if source.data is None:
+        first, *others = source.measuring
+        for warning in seen.warnings(first, [*first.members, *others], source.split):
+            console.warn(warning)
 
 
 def _folder(loaded: Loaded, model: str | Path, output: str | None) -> Path:

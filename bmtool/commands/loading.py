@@ -28,6 +28,7 @@ class Loaded:
     predictor: Any  # a contract.Predictor, and more where the task's entry says so
     info: dict
     run: "RunDir | None" = None
+    members: tuple["Loaded", ...] = ()  # the others of several models that answer as one
 
 
 def load_model(path: str | Path, warn: Callable[[str], None], task: str | None = None) -> Loaded:
@@ -78,7 +79,7 @@ def load_several(paths: Sequence[str | Path], warn: Callable[[str], None], weigh
     first.predictor = first.entry.load("combine")(
         [one.predictor for one in loaded], list(weights) or [1.0] * len(loaded)
     )
-    first.name = " + ".join(map(str, paths))
+    first.name, first.members = " + ".join(map(str, paths)), tuple(loaded[1:])
     return first
 
 

@@ -26,7 +26,7 @@ class Source:
 
     def __init__(self, measuring: Sequence[Loaded], split: str, data: str | None, unit: str | None):
         """Examples of the split of the first model's prepared data, or of the files at `data`."""
-        self.measuring, self.data, self.tally = measuring, data, Tally()
+        self.measuring, self.split, self.data, self.tally = measuring, split, data, Tally()
         kind = measuring[0].entry.load("evaluation")
         self.evaluations: list[Evaluation] = [kind(one.predictor, 1 + RESAMPLES) for one in measuring]
         self._examples = self._opened(split, unit)

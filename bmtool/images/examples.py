@@ -46,6 +46,11 @@ def _original(data: ImageData, images: Images) -> Iterator[Path | np.ndarray]:
         yield found[name].content
 
 
+def key(example: Example) -> tuple:
+    """What tells an image in splits of any preparation: where it came from."""
+    return example.name, example.truth
+
+
 def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor]) -> Iterator[Example]:
     """Images from class folders or a .csv of path,label."""
     if unit is not None:

@@ -22,6 +22,11 @@ def split(data: TableData, prepared: Path, name: str, reads: Sequence[Predictor]
         yield Example(place, cells, truth(cells[table.schema.target], bool(table.schema.labels)))
 
 
+def key(example: Example) -> tuple:
+    """What tells a row in splits of any preparation: where it came from."""
+    return example.name, example.truth
+
+
 def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor]) -> Iterator[Example]:
     """The rows of a table that has the target as one of its columns. DataError when it has none."""
     if unit is not None:

@@ -22,6 +22,11 @@ def split(data: Data, prepared: Path, name: str, reads: Sequence[Predictor]) -> 
         yield _example(f"{name}:{number}", source, code_points)
 
 
+def key(example: Example) -> tuple:
+    """What tells a sentence in splits of any preparation: its text."""
+    return tuple(example.truth)
+
+
 def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor]) -> Iterator[Example]:
     """Sentences of a text or pair file, cut where a model of `reads` could not take them whole; or its runs of 2 to 40 hanzi."""
     if not path.is_file():

@@ -1,0 +1,54 @@
+"""Whether models that are compared on a split of one were trained on some of it."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from bmtool.base.files import read_json
+from bmtool.commands.loading import Loaded
+from bmtool.errors import DataError
+from bmtool.registry import Entry
+
+if TYPE_CHECKING:
+    from bmtool.engine.run_dir import RunDir
+
+LIMIT = 1_000_000  # training examples that are looked through
+
+
+def warnings(first: Loaded, others: list[Loaded], split: str) -> Iterator[str]:
+    """What to say of `first`, whose split is measured, and of each other model, which may have been trained on examples of that split."""
+    if first.run is None:
+        return
+    if changed := first.run.changed_data():
+        yield f"{changed}: its {split} split may hold what the run was trained on, so that figures are too good"
+    for other in others:
+        if other.info.get("data_hash") != first.info["data_hash"] and (
+            said := _of(other, first.entry, first.run, split)
+        ):
+            yield said
+
+
+def _of(other: Loaded, entry: Entry, run: "RunDir", split: str) -> str:
+    unknown = f"{other.name} was trained on other data, perhaps on some of these examples, which cannot be told"
+    if other.run is None:
+        return f"{unknown} from an exported model"
+    try:
+        prepared = other.run.prepared()
+    except DataError:
+        return f"{unknown}: its prepared data are gone"
+    if other.run.changed_data():
+        return f"{unknown}: {prepared} has changed since"
+    if read_json(prepared / "manifest.json")["splits"]["train"]["examples"] > LIMIT:
+        return f"{unknown} quickly: it has more than {LIMIT:,} training examples"
+    measured = _keys(entry, run, split)
+    seen = measured & _keys(other.entry, other.run, "train")
+    if not seen:
+        return ""
+    return (
+        f"{other.name} was trained on other splits: {len(seen):,} of these {len(measured):,} examples were among its training "
+        "examples, so that it looks better than it is; prepare both alike, or measure on new examples with --data"
+    )
+
+
+def _keys(entry: Entry, run: "RunDir", split: str) -> set[Any]:
+    kit = entry.load("examples")
+    return {kit.key(example) for example in kit.split(run.config().data, run.prepared(), split, [])}
