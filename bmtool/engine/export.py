@@ -36,7 +36,7 @@ Judge = Callable[[Predictor], dict[str, float]]  # a predictor -> the figures of
 
 def write(  # noqa: PLR0913
     task: Task, path: Path, open_: Open, *, metadata: dict, samples: Sequence[Any] | None = None, judge: Judge | None = None
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, float]:  # fmt: skip
     """Write `path` (and the files of parts beside it) and return the report of the comparison.
 
     With `samples`, which are inputs as the predictor has read them, weights are rounded to int8; `judge` measures then. Raises
@@ -126,7 +126,7 @@ def _kept_if_good(path: Path) -> Iterator[Path]:
 # --- float32: the same outputs, the same answers ---
 
 
-def _parity(graphs: Sequence[Graph], exported: Backend, ours: Predictor, theirs: Predictor) -> dict[str, Any]:
+def _parity(graphs: Sequence[Graph], exported: Backend, ours: Predictor, theirs: Predictor) -> dict[str, float]:
     worst, compared = 0.0, 0
     if all(graph.name != "step" for graph in graphs):  # a step has no state of its own: its answers are compared
         for graph in (graph for graph in graphs if not graph.part):
@@ -209,7 +209,7 @@ def _recorded(task: Task, graphs: Sequence[Graph], samples: Sequence[Any]) -> di
     return {name: np.concatenate(values) for name, values in recorder.kept.items()}
 
 
-def _int8(allowed: Allowed, ours: Predictor, theirs: Predictor, judge: Judge | None) -> dict[str, Any]:
+def _int8(allowed: Allowed, ours: Predictor, theirs: Predictor, judge: Judge | None) -> dict[str, float]:
     if allowed.figure is None or judge is None:
         probes = ours.probes(PROBES)
         mean = float(np.mean([a.distance(b) for a, b in zip(ours.predict(probes), theirs.predict(probes))]))
@@ -221,7 +221,7 @@ def _int8(allowed: Allowed, ours: Predictor, theirs: Predictor, judge: Judge | N
     return _within(report, allowed.figure, loss, bound)
 
 
-def _within(report: dict[str, float], figure: str, loss: float, bound: float) -> dict[str, Any]:
+def _within(report: dict[str, float], figure: str, loss: float, bound: float) -> dict[str, float]:
     if not loss <= bound:
         raise ExportMismatch(
             f"int8 costs {loss:.4f} of {figure.replace('_', ' ')} on the samples (allowed {bound:.4f}): nothing was written; "

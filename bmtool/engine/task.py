@@ -50,8 +50,15 @@ class Allowed(NamedTuple):
 
 
 class Batch(Protocol):
-    size: int  # examples
-    tokens: int  # real (unpadded) inputs, in `Task.unit`, for throughput
+    @property
+    def size(self) -> int:
+        """Examples."""
+        ...
+
+    @property
+    def tokens(self) -> int:
+        """Real (unpadded) inputs, in `Task.unit`, for throughput."""
+        ...
 
     def to(self, device: torch.device) -> "Batch": ...
 
@@ -62,7 +69,7 @@ class Batches(Protocol):
     examples: int
     per_epoch: int  # batches
 
-    def __getitem__(self, position: int) -> Any: ...
+    def __getitem__(self, position: int) -> Batch: ...
 
 
 @dataclass(frozen=True)
