@@ -264,7 +264,7 @@ def test_shell_python_and_http_give_the_same_records(case, exported, invoke):
     served = asyncio.run(ask(exported(case), case))
     for ours, theirs in zip(said, served):
         assert ours == theirs | {
-            key: ours[key] for key in ("file", "row") if key in ours
+            key: ours[key] for key in ("file", "record") if key in ours
         }  # what was sent is not sent back
 
 
