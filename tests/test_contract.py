@@ -262,7 +262,7 @@ def test_shell_python_and_http_give_the_same_records(case, exported, invoke):
     served = asyncio.run(ask(exported(case), case))
     for ours, theirs in zip(said, served):
         # What was sent is not sent back.
-        assert ours == theirs | {key: ours[key] for key in ("file", "row") if key in ours}
+        assert ours == theirs | {key: ours[key] for key in ("file", "record") if key in ours}
 
 
 async def ask(path: Path, case) -> list[dict]:

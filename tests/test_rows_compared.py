@@ -35,7 +35,12 @@ def learned(tmp_path_factory):
 
 def test_models_of_different_columns_are_refused(learned, invoke, tmp_path):
     big, tall = learned("big", "big"), learned("tall", "tall")
-    fails(invoke("evaluate", big, "--baseline", tall, "--output", tmp_path), 4, "different columns (big, tall)", "compared")
+    fails(
+        invoke("evaluate", big, "--baseline", tall, "--output", tmp_path),
+        4,
+        "different columns (big, tall)",
+        "compared",
+    )
     fails(invoke("evaluate", big, tall, "--output", tmp_path), 4, "different columns (big, tall)", "averaged")
 
 

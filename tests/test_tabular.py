@@ -1,12 +1,14 @@
 """tabular-classification and tabular-regression: what they learn, decide and explain, and trees that answer as LightGBM does."""
 
+import asyncio
 import json
 
 import numpy as np
 import pytest
 from conftest import CONFIGS
+from test_contract import Here
 
-from bmtool import registry
+from bmtool import Model, registry
 from bmtool.commands.evaluate import evaluate
 from bmtool.commands.export_onnx import export_onnx
 from bmtool.commands.loading import load_model
@@ -185,6 +187,67 @@ def test_answers_over_the_command_line(name, runs, invoke):
     result = invoke("predict", runs(name), '{"weight_kg": 1}', row)
     assert result.exit_code == 4 and "column 'distance_km' is missing" in result.stderr
     assert len(result.stdout.splitlines()) == 1
+
+
+def test_rows_come_from_standard_input_too(runs, invoke):
+    row = json.dumps(PARCELS)
+    result = invoke("predict", runs("tiny"), "-", "--json", stdin=f"{row}\n\n{row}\n")
+    said = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == 0 and [one["record"] for one in said] == ["<stdin>:1", "<stdin>:3"]
+    assert said[0]["classes"] == said[1]["classes"] == Model(runs("tiny")).records(row)["classes"]
+
+
+def test_bad_rows_are_counted_by_reason(runs, invoke, tmp_path):
+    (tmp_path / "wrong.csv").write_text("weight_kg,colour\n" + "1,red\n" * 9 + "1\n", encoding="utf-8")
+    result = invoke("predict", runs("tiny"), tmp_path / "wrong.csv")
+    assert result.exit_code == 4 and not result.stdout
+    warnings = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 2 and "'colour'" in warnings[0]
+    assert "10 of the inputs could not be read: 9 x " in result.stderr and "wrong.csv:6, ...); 1 x " in result.stderr
+
+
+@pytest.mark.parametrize("name, words", [
+    ("x.png", "holds no rows"), ("x.yaml", "holds no rows"), ("x.parquet", "to_csv"), ("x.csv", "not UTF-8"), ("none.jsonl", "cannot read"),
+])  # fmt: skip
+def test_what_holds_no_rows_is_refused(name, words, runs, invoke, tmp_path):
+    if name != "none.jsonl":
+        (tmp_path / name).write_bytes(b"a,b\n\x89PNG")
+    result = invoke("predict", runs("tiny"), tmp_path / name)
+    assert result.exit_code == 4 and name in result.stderr and words in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_row_from_python(runs):
+    model = Model(runs("tiny"))
+    (listed,) = model([PARCELS])
+    assert model(PARCELS) == listed and model([]) == [] == model.records([])
+    assert model.records(PARCELS)["record"] == json.dumps(PARCELS)
+
+
+def test_a_server_shows_a_request_of_its_own_columns(runs):
+    """What the refusal of another key and the schema show is a request that is answered."""
+    wrong, schema, answer = asyncio.run(ask(runs("tiny")))
+    body = schema["paths"]["/v1/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    (example,) = body["examples"]
+    assert set(example["record"]) == set(PARCELS)
+    assert wrong.status_code == 422 and wrong.json()["detail"].endswith(json.dumps(example))
+    assert answer.status_code == 200 and "notes" not in answer.json()
+
+
+async def ask(path):
+    httpx = pytest.importorskip("httpx")
+    app = pytest.importorskip("bmtool.serve.app")
+    settings = pytest.importorskip("bmtool.serve.settings")
+    guard = app.create(str(path), Here(path), settings.Settings(), print)
+    transport = httpx.ASGITransport(guard)
+    async with (
+        guard.app.router.lifespan_context(guard.app),
+        httpx.AsyncClient(transport=transport, base_url="http://x") as client,
+    ):
+        wrong = await client.post("/v1/predict", json={"row": PARCELS})
+        schema = (await client.get("/openapi.json")).json()
+        _, _, example = wrong.json()["detail"].partition("such as ")
+        return wrong, schema, await client.post("/v1/predict", json=json.loads(example))
 
 
 def test_options(runs, invoke, tmp_path):

@@ -43,7 +43,7 @@ def load_model(path: str | Path, warn: Callable[[str], None], task: str | None =
     else:
         raise DataError(f"no such run or model: {path}")
     if task is not None and loaded.task != task:
-        raise DataError(f"{path} is a {loaded.task} model, this command needs one for {task}")
+        raise DataError(f"{path} is a model of {loaded.task}, this command needs one of {task}")
     return loaded
 
 
