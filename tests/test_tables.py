@@ -90,6 +90,21 @@ def test_a_separator_inside_quotes_is_text(write):
     assert row.cells == {"a": "1", "b;c;d;e": "x,y", "y": "no"}
 
 
+@pytest.mark.parametrize("separator", ";\t")
+def test_decimal_commas_are_numbers_where_commas_part_no_cells(separator, write):
+    lines = ["a;b;c;d", "1,5;-2,25;x;1,2", ";3;y;1,2,3", "ragged", "7,0;;z,z;4"]
+    found = [row.cells for row in rows(write("\n".join(lines).replace(";", separator)))]
+    assert found == [
+        {"a": "1.5", "b": "-2.25", "c": "x", "d": "1,2"}, {"a": "", "b": "3", "c": "y", "d": "1,2,3"}, None,
+        {"a": "7.0", "b": "", "c": "z,z", "d": "4"},
+    ]  # fmt: skip
+
+
+def test_commas_between_cells_leave_commas_in_them_alone(write):
+    (row,) = rows(write('a,b\n"1,5",2\n'))
+    assert row.cells == {"a": "1,5", "b": "2"}
+
+
 @pytest.mark.parametrize("text, words", [
     ("", "is empty: its first line must name the columns"),
     ("a,b,y\n", "holds no row"),
@@ -142,6 +157,21 @@ def test_kinds_are_guessed_and_nearly_numbers_are_said():
     assert (column.categories, column.counts, column.typical()) == (("red", "blue"), (2, 1), 1.0)
 
 
+@pytest.mark.parametrize("cells, said", [
+    (["01000", "75001", "69002"], "'01000' begins with 0, as names do"),
+    (["0", "10", "0.5"], None),
+    (["2024-01-31", "2024-02-29", "2023-12-01 10:30"], "it holds dates ('2024-01-31')"),
+    (["31.01.2024", "29.02.2024"], "it holds dates"),
+    (["1337,58", "20,5", "7"], "a decimal comma ('1337,58')"),
+    (["red", "1,5"], ""),
+])  # fmt: skip
+def test_what_looks_like_numbers_and_is_none_is_said(cells, said):
+    column, found = describe("x", cells, [""], Columns())
+    assert column.kind == ("number" if said is None else "category")
+    assert (said or "") in found and bool(found) == bool(said)
+    assert describe("x", cells, [""], Columns(categorical=["x"]))[1] == ""
+
+
 def test_a_row_becomes_numbers_and_bad_rows_say_which_column():
     columns = [describe("age", ["30", "40", ""], [""], Columns())[0], describe("sex", ["f", "m"], [""], Columns())[0]]
     schema = Schema(tuple(columns), "y", ("id",), ("", "NA"), ("no", "yes"), 1)
@@ -152,6 +182,7 @@ def test_a_row_becomes_numbers_and_bad_rows_say_which_column():
     assert schema.encode({"age": "NA", "sex": ""})[1] == []
     for record, words in [
         ({"age": "old", "sex": "f"}, "'age' holds no number"),
+        ({"age": "1,5", "sex": "f"}, "'age' holds no number: a decimal comma"),
         ({"age": 1}, "'sex' is missing"),
         ({"age": 1, "sex": "f", "size": 3}, "no column 'size'"),
         ({"age": "1e99", "sex": "f"}, "'age' holds no number"),
@@ -213,6 +244,19 @@ def test_what_should_be_looked_at_is_said(made):
     for words in ("'id' is different in every row", "'copy' tells 'y' all by itself", "'same' is always 'k'"):
         assert words in said
     assert "'x'" not in said
+
+
+def test_decimal_commas_are_said(made):
+    manifest, _ = made("a;y\n" + "".join(f"{n},5;{n}\n" for n in range(9)), task="tabular-regression")
+    assert manifest["guessed"] == {"numbers": ["a"]} and manifest["kept"] == 9
+    assert "commas in 'a' are read as decimal points, such as '0,5' in 'a' as 0.5" in "\n".join(manifest["warnings"])
+
+
+def test_that_most_rows_were_dropped_is_said(made):
+    rows_ = "".join(f"{n if n % 3 == 0 else 'old'},{n % 2}\n" for n in range(60))
+    manifest, _ = made("a,y\n" + rows_, columns={"numeric": ["a"]})
+    assert "40 of 60 rows were dropped, most (40) for: column 'a' holds no number" in "\n".join(manifest["warnings"])
+    assert "were dropped, most" not in "\n".join(made(MANY)[0]["warnings"])
 
 
 def test_rows_of_the_training_split_in_another_are_said(made, write):

@@ -25,7 +25,7 @@ from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.tables import checks
 from bmtool.tables.columns import Schema, describe
-from bmtool.tables.sources import EXAMPLES, rows
+from bmtool.tables.sources import EXAMPLES, decimal_commas, rows
 from bmtool.tables.table import FORMAT, SPLITS, read_manifest
 
 FILES = frozenset({"values.npy", "target.npy", "rows.jsonl", "schema.json", "manifest.json", "report",
@@ -63,6 +63,7 @@ def prepare(config: Any, console: Any, limit: int | None = None) -> dict:
         schema, warnings = _schema(data, kept, numeric) if known is None else (known, [])
         manifest = _write(new, schema, kept, data=data, tally=tally)
         warnings += checks.warnings(schema, kept, [name for name in ("valid", "test") if getattr(data, name) == TRAIN])
+        warnings += [*_commas(data), *checks.of_dropped(tally)]
         write_json(new / "manifest.json", manifest | {
             "kind": "tables", "format": FORMAT, "settings": _settings(data), "fingerprint": before, "warnings": warnings,
             "guessed": _guessed(schema, data),
@@ -98,6 +99,15 @@ def _sources(data: TableData) -> Iterator[tuple[str, str | None]]:
     for split in ("valid", "test"):
         if (source := getattr(data, split)) not in (None, TRAIN):
             yield source, split
+
+
+def _commas(data: TableData) -> Iterator[str]:
+    """The columns of each source whose numbers have decimal commas."""
+    for source, _ in _sources(data):
+        if found := decimal_commas(source):
+            name, text = next(iter(found.items()))
+            names = ", ".join(map(repr, found))
+            yield f"{source}: commas in {names} are read as decimal points, such as {text!r} in {name!r} as {text.replace(',', '.')}"
 
 
 def _split(data: TableData, cells: dict[str, str], ignored: Sequence[str]) -> str:
