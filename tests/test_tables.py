@@ -354,10 +354,11 @@ def test_batches_by_position(made):
 
 
 def test_examples_of_a_file_need_the_target(write):
-    reader = SimpleNamespace(target="y", labels=["no", "yes"])
+    reader = SimpleNamespace(target="y", labels=["no", "yes"], schema=SimpleNamespace(missing=("", "NA")))
     tally = Tally()
-    found = list(file(Path(write("a,y\n1,no\n2\n")), None, tally, [reader]))
-    assert [(one.raw["a"], one.truth) for one in found] == [("1", "no")] and tally.dropped.total() == 1
+    found = list(file(Path(write("a,y\n1,no\n2\n3,\n4,NA\n")), None, tally, [reader]))
+    assert [(one.raw["a"], one.truth) for one in found] == [("1", "no")]
+    assert tally.dropped["no target"] == 2 and tally.dropped.total() == 3
     with pytest.raises(DataError, match="no column 'y'"):
         list(file(Path(write("a,z\n1,no\n")), None, tally, [reader]))
 

@@ -1,6 +1,7 @@
 """tabular-classification and tabular-regression: what they learn, decide and explain, and trees that answer as LightGBM does."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,12 +15,15 @@ from bmtool.commands.train import finetune, pretrain
 from bmtool.config.load import load, parse
 from bmtool.config.options import Top
 from bmtool.errors import ConfigError, DataError, GateMissed
+from bmtool.measure.bootstrap import RESAMPLES, weights
 from bmtool.measure.decision import CostMeter, Decision, cheapest
 from bmtool.measure.labels import LabelMeter
 from bmtool.measure.meter import is_lower_better
+from bmtool.predict.examples import Example
 from bmtool.predict.labels import likeliest
 from bmtool.tables.table import Table
 from bmtool.tasks.tabular import gbdt
+from bmtool.tasks.tabular.metrics import Classes
 from bmtool.tasks.tabular.task import Boosted, Network
 
 TABULAR = CONFIGS / "tabular"
@@ -290,6 +294,26 @@ def test_figures_of_a_decision():
         "yes",
         "no",
     ]
+
+
+def test_a_decision_is_judged_by_its_costs():
+    said, truth, ones = np.array([[0.6, 0.4]] * 8), np.array([0, 0, 0, 0, 0, 0, 0, 1]), np.ones((8, 1))
+    costs = CostMeter(Decision(1, 0.3, 1.0, 5.0))
+    costs.add(said, truth, ones)
+    assert costs.chance() == (0, 5 / 8) and costs.figures()["cost"] == 7 / 8
+    predictor = SimpleNamespace(labels=["no", "yes"], decision=costs.decision)
+    predictor.probabilities, predictor.run = (lambda rows: np.array(rows), lambda rows: np.log(rows))
+    for good in (False, True):
+        measured = Classes(predictor, 1 + RESAMPLES)
+        answers = [[0.5, 0.5] if yes else ([0.8, 0.2] if good and n % 4 else [0.4, 0.6]) for n, yes in enumerate(truth)]
+        examples = [Example(str(n), None, ["no", "yes"][t], a) for n, (t, a) in enumerate(zip(truth, answers))]
+        for block, weight in zip([examples * 20], weights()):
+            list(measured.add(block, weight[: len(block)]))
+        found = [*measured.warnings(measured.measured())]
+        assert not good or not found
+        assert good or found == [
+            "no better than chance: always saying 'no' would cost 0.6250 of an example, and the interval of this cost reaches that"
+        ]
 
 
 def test_a_run_decides_and_says_what_it_costs(runs, exports, invoke):
