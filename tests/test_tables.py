@@ -108,6 +108,7 @@ def test_commas_between_cells_leave_commas_in_them_alone(write):
 @pytest.mark.parametrize("text, words", [
     ("", "is empty: its first line must name the columns"),
     ("a,b,y\n", "holds no row"),
+    ("a|b\n1|2\n", ":1: one column, 'a|b': separate cells by comma, semicolon or tab, not by |"),
     ("a,b,a\n1,2,3\n", ":1: a names more than one column"),
     ("a,,y\n1,2,3\n", ":1: column 2 has no name"),
     ("1,2,3\n4,5,6\n", ":1: the first line must name the columns"),
@@ -205,11 +206,13 @@ def test_what_cannot_be_used_is_counted_with_its_place(made):
     assert manifest["examples"]["not as many cells as the header has names"][0].endswith("t.csv:62")
     assert manifest["examples"]["column 'a' holds no number"][0].endswith("t.csv:65")
     said = "\n".join(report.lines(manifest))
-    assert "dropped 1 x no target" in said and "1 columns guessed to be categories: b" in said
+    assert "dropped 1 x no target" in said and "1 column guessed to be categories: b" in said
 
 
 @pytest.mark.parametrize("text, more, refused", [
-    (MANY, {"target": "z"}, (DataError, "has no column 'z'")),
+    (MANY, {"target": "z"}, (DataError, r"has no column 'z' \(columns are a, b, y\)")),
+    ("a,y\n" + "".join(f"{n % 7},{n / 8}\n" for n in range(30)), {},
+     (DataError, "'y' has 30 different values in 30 rows, all numbers: did you mean")),
     ("a,y\n1,no\n2,no\n", {}, (DataError, "is always 'no'")),
     ("a,y\n1,3\n2,3\n", {"task": "tabular-regression"}, (DataError, "is always 3")),
     ("y\nno\nyes\n", {}, (ConfigError, "no column to learn from")),
@@ -264,7 +267,7 @@ def test_rows_of_the_training_split_in_another_are_said(made, write):
     manifest, _ = made(MANY, valid=other)
     assert manifest["splits"]["valid"]["examples"] == 2
     assert "1 different rows of the training split are in valid too" in "\n".join(manifest["warnings"])
-    assert "taken as missing: a category of 'b' that no training row has" in "\n".join(report.lines(manifest))
+    assert "taken as missing: 1 x a category of 'b' that no training row has" in "\n".join(report.lines(manifest))
 
 
 def test_the_training_rows_themselves_are_a_split_that_says_so(made):

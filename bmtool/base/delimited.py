@@ -68,6 +68,10 @@ def _require_names(path: Path, names: list[str]) -> None:
         raise DataError(f"{path} is empty: its first line must name the columns")
     if "" in names:
         raise DataError(f"{path}:1: column {names.index('') + 1} has no name")
+    if len(names) == 1 and (parted := [mark for mark in "|:" if mark in names[0]]):
+        raise DataError(
+            f"{path}:1: one column, {names[0]!r}: separate cells by comma, semicolon or tab, not by {parted[0]}"
+        )
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"{path}:1: {', '.join(twice)} names more than one column")
     if all(number(name) is not None for name in names):
