@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,12 +17,15 @@ from bmtool.commands.train import finetune, pretrain
 from bmtool.config.load import load, parse
 from bmtool.config.options import Top
 from bmtool.errors import ConfigError, DataError, GateMissed
+from bmtool.measure.bootstrap import RESAMPLES, weights
 from bmtool.measure.decision import CostMeter, Decision, cheapest
 from bmtool.measure.labels import LabelMeter
 from bmtool.measure.meter import is_lower_better
+from bmtool.predict.examples import Example
 from bmtool.predict.labels import likeliest
 from bmtool.tables.table import Table
 from bmtool.tasks.tabular import gbdt
+from bmtool.tasks.tabular.metrics import Classes
 from bmtool.tasks.tabular.task import Boosted, Network
 
 TABULAR = CONFIGS / "tabular"
@@ -153,7 +157,7 @@ def test_trees_answer_as_lightgbm_does(goal):
         gbdt.Rows(values, target.astype(float), None, [0]), parameters, valid=values[:50],
         judge=lambda scores: judged.append(scores) or {"loss": -len(judged)}, rounds=25, patience=25,
     )  # fmt: skip
-    *_, (booster, _, _, kept) = grown
+    *_, (booster, _, _, kept, _) = grown
     assert kept == len(judged) == 25
     trees = gbdt.Trees(gbdt.arrays(booster.dump_model()))
     assert trees.categorical and trees.depth > 3
@@ -173,6 +177,26 @@ def test_a_run_of_trees_holds_arrays_alone(runs):
     assert set(load_file(weights)) >= {"feature", "threshold", "branches", "value", "members"}
     names = {path.name for path in run.rglob("*") if path.is_file()}
     assert not {name for name in names if name.endswith((".pkl", ".pickle", ".txt"))} - {"log.txt"}
+
+
+def test_the_log_of_trees_counts_rounds(runs):
+    run = runs("tiny-lightgbm")
+    rounds, log = load(run / "config.yaml").model.rounds, (run / "log.txt").read_text("utf-8")
+    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
+    said = [line for line in log.splitlines() if " valid " in line]
+    assert [event["step"] for event in events] == list(range(1, len(events) + 1))
+    assert len(said) == len(events) // (rounds // 10) <= 10
+    first = events[rounds // 10 - 1]
+    assert said[0].endswith(
+        f"round {rounds // 10}  valid  loss {first['valid/loss']:.4f}  ece {first['valid/ece']:.4f}"
+    )
+    manifest = json.loads(next(run.glob("checkpoints/step-*/manifest.json")).read_text("utf-8"))
+    lowest = min(event["valid/loss"] for event in events)
+    assert manifest["metrics"]["loss"] == lowest
+    assert (
+        f"of {len(events)} rounds: the loss {lowest:.4f} there is the lowest"
+        in log.splitlines()[log.splitlines().index(said[-1]) + 1]
+    )
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -355,6 +379,26 @@ def test_figures_of_a_decision():
     ]
 
 
+def test_a_decision_is_judged_by_its_costs():
+    said, truth, ones = np.array([[0.6, 0.4]] * 8), np.array([0, 0, 0, 0, 0, 0, 0, 1]), np.ones((8, 1))
+    costs = CostMeter(Decision(1, 0.3, 1.0, 5.0))
+    costs.add(said, truth, ones)
+    assert costs.chance() == (0, 5 / 8) and costs.figures()["cost"] == 7 / 8
+    predictor = SimpleNamespace(labels=["no", "yes"], decision=costs.decision)
+    predictor.probabilities, predictor.run = np.array, np.log
+    for good in (False, True):
+        measured = Classes(predictor, 1 + RESAMPLES)
+        answers = [[0.5, 0.5] if yes else ([0.8, 0.2] if good and n % 4 else [0.4, 0.6]) for n, yes in enumerate(truth)]
+        examples = [Example(str(n), None, ["no", "yes"][t], a) for n, (t, a) in enumerate(zip(truth, answers))]
+        for block, weight in zip([examples * 20], weights()):
+            list(measured.add(block, weight[: len(block)]))
+        found = [*measured.warnings(measured.measured())]
+        assert not good or not found
+        assert good or found == [
+            "no better than chance: always saying 'no' would cost 0.6250 of an example, and the interval of this cost reaches that"
+        ]
+
+
 def test_a_run_decides_and_says_what_it_costs(runs, exports, invoke):
     run = runs("tiny-lightgbm")
     held = json.loads((run / "assets" / "decision.json").read_text("utf-8"))
@@ -402,7 +446,7 @@ def test_figures_are_those_of_scikit_learn(runs):
 
 
 @pytest.mark.parametrize("name, change, words", [
-    ("tiny-regression", {"decide": {"cost_false_positive": 1.0, "cost_false_negative": 1.0}}, "are for tabular-classification"),
+    ("tiny-regression", {"decide": {"cost_false_negative": 2.0}}, r" decide: for tabular-classification only"),
     ("tiny", {"loss": {"huber": 1.0}}, "loss.huber is for tabular-regression"),
     ("tiny", {"decide": {"cost_false_positive": 0.0, "cost_false_negative": 1.0}}, "decide.cost_false_positive"),
 ])  # fmt: skip

@@ -199,9 +199,14 @@ class Fitted(Task):
     """
 
     fitted: ClassVar = True
+    unit: ClassVar[str] = "step"  # what `fit` yields figures of
+    every: int = 1  # units from one line of the log to the next; metrics.jsonl has all
+    best: Best
+    # What `arrays` holds has these figures, where they are not those that came last.
+    result: Mapping[str, float] | None = None
 
     def fit(self, say: Callable[[str], None]) -> Iterator[dict[str, float]]:
-        """Work, yielding figures as they come (`train/...`, `valid/...`); afterwards `arrays` holds the result.
+        """Work, yielding figures of each unit (`train/...`, `valid/...`, that of `best` always); afterwards `arrays` holds the result.
 
         A signal may stop it anywhere; it is then done again from its start.
         """

@@ -137,7 +137,9 @@ class Evaluation:
         return self.meter.measured()
 
     def warnings(self, measured: Measured) -> Iterator[str]:
-        """What a reader of the figures should know."""
+        """What a reader of the figures should know; a decision by costs gives up accuracy on purpose, so its costs are judged instead."""
+        if self.decision is not None:
+            return
         commonest, share = self.meter.chance()
         low = measured.figures["accuracy"].low
         if len(self.predictor.labels) > 1 and low <= share:

@@ -43,6 +43,9 @@ def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor])
             continue
         if reader.target not in row.cells:
             raise DataError(f"{path} has no column {reader.target!r}: there is nothing to compare with")
+        if row.cells[reader.target] in reader.schema.missing:
+            tally.drop("no target", row.place)
+            continue
         yield Example(row.place, row.cells, truth(row.cells[reader.target], hasattr(reader, "labels")))
 
 

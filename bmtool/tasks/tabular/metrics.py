@@ -54,6 +54,14 @@ class Classes(ByColumns, labels.Evaluation):
             found.notes["threshold"] = self.costs.decision.threshold
         return found
 
+    def warnings(self, measured: Measured) -> Iterator[str]:
+        yield from super().warnings(measured)
+        if self.costs is not None:
+            given, cost = self.costs.chance()
+            if measured.figures["cost"].high >= cost:
+                always = f"always saying {self.predictor.labels[given]!r} would cost {cost:.4f} of an example"
+                yield f"no better than chance: {always}, and the interval of this cost reaches that"
+
 
 class Numbers(ByColumns, number.Evaluation):
     figure: ClassVar = "r2"
