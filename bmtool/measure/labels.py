@@ -1,7 +1,6 @@
 """Measuring what gives classes: images, texts, rows of tables. One pass; in memory stay sums, and the probabilities that areas need."""
 
 from collections.abc import Iterable
-from typing import ClassVar
 
 import numpy as np
 
@@ -19,10 +18,10 @@ class LabelMeter:
     """`said` are probabilities [B, classes], `truth` class numbers [B].
 
     `auc` is the mean over the classes, one against the rest; so is `average_precision`, but of two classes it is that of `positive`.
-    The class that is given is the likeliest, or what `decision` says.
+    The class that is given is the likeliest, or what `decision` says. Of TOP classes or fewer there is no `top5_accuracy`: it is always 1.
     """
 
-    names: ClassVar = (
+    names: tuple[str, ...] = (
         "accuracy", "top5_accuracy", "macro_precision", "macro_recall", "macro_f1", "auc", "average_precision", "loss", "ece",
     )  # fmt: skip
 
@@ -30,6 +29,7 @@ class LabelMeter:
         self, labels: list[str], columns: int = 1, *, positive: int | None = None, decision: Decision | None = None
     ):
         self.labels, self.columns, self.decision = labels, columns, decision
+        self.names = tuple(name for name in type(self).names if name != "top5_accuracy" or len(labels) > TOP)
         self.positive = 1 if positive is None and len(labels) == 2 else positive
         self._totals = Totals(4, columns)  # examples, right, right among TOP, nats
         self._calibration = Totals(calibration.WIDTH, columns)
