@@ -158,6 +158,13 @@ def test_kinds_are_guessed_and_nearly_numbers_are_said():
     assert (column.categories, column.counts, column.typical()) == (("red", "blue"), (2, 1), 1.0)
 
 
+def test_a_column_tells_its_value():
+    age, city = (describe(name, cells, [""], Columns())[0] for name, cells in (("age", ["30", ""]), ("city", ["Nice"])))
+    assert [age.told(70.0), age.told(float("nan")), city.told(1.0), city.told(OTHER)] == [
+        "age = 70", "age = missing", "city = Nice", "city = missing",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("cells, said", [
     (["01000", "75001", "69002"], "'01000' begins with 0, as names do"),
     (["0", "10", "0.5"], None),

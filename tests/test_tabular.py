@@ -136,6 +136,12 @@ def test_an_export_answers_as_its_run(name, runs, exports):
         assert a.distance(b) < 1e-5
 
 
+def test_trees_have_no_weights_to_round(runs, invoke):
+    result = invoke("export-onnx", runs("tiny-lightgbm"), "--int8")
+    assert result.exit_code == 2 and "has no weights to round" in result.stderr
+    assert not (runs("tiny-lightgbm") / "export" / "model-int8.onnx").exists()
+
+
 @pytest.mark.parametrize("goal", ["binary", "multiclass", "regression"])
 def test_trees_answer_as_lightgbm_does(goal):
     """With missing numbers, columns that never miss any in training but do later, and categories, unknown ones too."""

@@ -13,6 +13,7 @@ import torch
 from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.suggest import suggest
+from bmtool.base.units import short
 from bmtool.commands.initialise import freeze, initialise, require_same_vocabulary
 from bmtool.commands.loading import DEFAULT
 from bmtool.commands.prepare_data import fingerprint, make_current
@@ -213,9 +214,9 @@ def _size(trainer: Trainer) -> str:
     total = sum(p.numel() for p in trainer.named.values())
     trained = sum(p.numel() for p in trainer.named.values() if p.requires_grad)
     core = trainer.task.core_parameters
-    parts = [f"{total / 1e6:.2f} M parameters"]
-    parts += [f"{trained / 1e6:.2f} M of them trained"] if trained < total else []
-    return ", ".join(parts + ([f"{core / 1e6:.2f} M in the dense core"] if core else []))
+    parts = [f"{short(total, 2)} parameters"]
+    parts += [f"{short(trained, 2)} of them trained"] if trained < total else []
+    return ", ".join(parts + ([f"{short(core, 2)} in the dense core"] if core else []))
 
 
 # --- signals ---

@@ -35,6 +35,12 @@ class Column:
     categories: tuple[str, ...] = ()  # by falling frequency; the first is number 1
     counts: tuple[int, ...] = ()
 
+    def told(self, value: float) -> str:
+        """The column with a value as `Schema.encode` gives it: "age = 70"."""
+        if self.kind == "category":
+            return f"{self.name} = {self.categories[int(value) - 1] if value != OTHER else 'missing'}"
+        return f"{self.name} = {'missing' if np.isnan(value) else f'{value:.6g}'}"
+
     def typical(self) -> float:
         """The median, or the number of the commonest category."""
         return self.median if self.kind == "number" else 1.0 if self.categories else float(OTHER)
