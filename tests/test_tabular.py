@@ -335,6 +335,35 @@ def test_figures_are_those_of_scikit_learn(runs):
     assert evaluate([run]).figures["r2"].value == pytest.approx(r2_score(table.target, numbers), rel=1e-6)
 
 
+@pytest.mark.parametrize("model", ['{"kind": "mlp", "widths": [8]}', '{"kind": "lightgbm", "rounds": 40}'])
+def test_a_target_far_from_zero_is_learned_and_measured_as_one_near_it(model, tmp_path):
+    from sklearn.metrics import r2_score
+
+    random = np.random.default_rng(0)
+    rows = [f"{x},{1.7e9 + 3 * x:.4f}" for x in random.normal(size=300).round(3)]
+    (tmp_path / "t.csv").write_text("\n".join(["x,y", *rows]), "utf-8")
+    path, _ = tiny("tiny-regression", tmp_path)
+    run = pretrain(path, [
+        f"run={tmp_path / 'run'}", f"data.prepared={tmp_path / 'data'}", f"data.source={tmp_path / 't.csv'}", "data.target=y",
+        'data.columns={"ignore": []}', f"model={model}", "optim={}" if "lightgbm" in model else "optim.lr=0.01",
+        *(['train={"threads": 1}', "schedule={}"] if "lightgbm" in model else ["train.steps=200", "train.validate_every=100"]),
+    ])  # fmt: skip
+    table, (ours, theirs) = (
+        Table(tmp_path / "data", "valid"),
+        (load_model(m, print).predictor for m in (run, export_onnx(run))),
+    )
+    for predictor in (ours, theirs):
+        said = predictor.run(table.values)
+        assert said.dtype == np.float64 and np.abs(said - table.target).mean() < 1
+    figures = {name: figure.value for name, figure in evaluate([run], split="valid").figures.items()}
+    assert (
+        figures["r2"] == pytest.approx(r2_score(table.target, ours.run(table.values)), rel=1e-6) and figures["r2"] > 0.8
+    )
+    logged = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    best = min(event["valid/rmse"] for event in logged if "valid/rmse" in event)
+    assert best == pytest.approx(figures["rmse"], rel=1e-3)
+
+
 # --- settings ---
 
 
