@@ -275,6 +275,11 @@ def test_of_thresholds_that_cost_the_same_the_nearest_to_the_ideal():
     assert found.threshold == 0.25 and found.given(said[:, ::-1]).tolist() == [1, 0]
 
 
+def test_a_threshold_that_is_never_reached_is_not_reached_in_float32_either():
+    never = Decision(positive=1, threshold=float(np.nextafter(1.0, 2.0)), false_positive=9, false_negative=1)
+    assert never.given(np.array([[0, 1], [1, 0]], np.float32)).tolist() == [0, 0]
+
+
 def test_figures_of_a_decision():
     decision = Decision(1, 0.2, 1.0, 5.0)
     said = np.array([[0.9, 0.1], [0.7, 0.3], [0.6, 0.4], [0.95, 0.05]])
@@ -375,6 +380,33 @@ def test_a_target_far_from_zero_is_learned_and_measured_as_one_near_it(model, tm
 def test_settings_without_effect_are_refused(name, change, words, tmp_path):
     with pytest.raises(ConfigError, match=words):
         parse(load(tiny(name, tmp_path)[0]).model_dump() | change)
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny-lightgbm"])
+def test_a_model_without_validation_rows_is_refused(name, tmp_path):
+    path, settings = tiny(name, tmp_path, "data.valid_share=0")
+    with pytest.raises(DataError, match="the valid split is empty"):
+        pretrain(path, settings)
+    assert not (tmp_path / name / "run.json").exists()
+
+
+def test_a_deciding_figure_that_is_never_a_number_is_said(tmp_path, capsys):
+    import onnx
+
+    rows = [f"{n % 7},{'no' if n % 2 else 'yes'}" for n in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,y", *rows]), "utf-8")
+    (tmp_path / "valid.csv").write_text("\n".join(["a,y", *rows[::2]]), "utf-8")
+    path, settings = tiny("tiny", tmp_path)
+    run = pretrain(path, [
+        *settings, f"data.source={tmp_path / 't.csv'}", f"data.valid={tmp_path / 'valid.csv'}", "data.valid_share=0", "data.target=y",
+        "data.positive=null", 'data.columns={"ignore": []}', "decide=null", "train.best=auc", "train.patience=1",
+    ])  # fmt: skip
+    log = (run / "log.txt").read_text("utf-8")
+    assert log.count("auc of the validation split is not a number") == 1 and "stopping early" not in log
+    assert "auc was never a number: the last checkpoint is used" in log and not (run / "checkpoints" / "best").exists()
+    (held,) = onnx.load(export_onnx(run)).metadata_props
+    about = json.loads(held.value, parse_constant=pytest.fail)  # NaN and Infinity, which are not JSON
+    assert about["validation"]["auc"] is None and about["validation"]["loss"] > 0
 
 
 def test_costs_are_of_two_classes(tmp_path):
