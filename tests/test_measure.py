@@ -8,6 +8,7 @@ from bmtool.errors import ConfigError, DataError, GateMissed
 from bmtool.measure import gate
 from bmtool.measure.bootstrap import BLOCK, RESAMPLES, Counts, Figure, difference, figure, ratio, weights
 from bmtool.measure.meter import Totals
+from bmtool.measure.numbers import NumberMeter
 from bmtool.predict.examples import Example
 from bmtool.tasks.pinyin2hanzi import metrics, vocab
 from bmtool.tasks.pinyin2hanzi.metrics import align
@@ -49,6 +50,33 @@ def test_a_biased_resample_is_centred():
 def test_nothing_counted_is_no_number():
     f = figure(ratio(np.zeros(1 + RESAMPLES), np.zeros(1 + RESAMPLES)))
     assert np.isnan(f.value) and f.as_dict() == {"value": None, "low": None, "high": None}
+
+
+def test_numbers_far_from_zero_are_measured_as_those_near_it():
+    random = np.random.default_rng(0)
+    truth = random.normal(size=200)
+    said, weight = truth + random.normal(size=200) / 2, random.poisson(1.0, (200, 5)).astype(np.float32)
+    near, far = NumberMeter(5), NumberMeter(5)
+    near.add(said, truth, weight)
+    far.add(said + 1.7e9, truth + 1.7e9, weight)
+    parts = [NumberMeter(5) for _ in range(3)]  # as processes count; the second has no example
+    parts[0].add(said[:80] + 1.7e9, truth[:80] + 1.7e9, weight[:80])
+    parts[2].add(said[80:] + 1.7e9, truth[80:] + 1.7e9, weight[80:])
+    joined = NumberMeter(5)
+    joined.join(part.state() for part in parts)
+    assert joined.examples == 200
+    for name, values in near.figures().items():
+        np.testing.assert_allclose(far.figures()[name], values, rtol=1e-5)
+        np.testing.assert_allclose(joined.figures()[name], values, rtol=1e-5)
+
+
+@pytest.mark.parametrize("first", [0.1, 7e8])
+def test_r2_is_no_number_where_all_truths_are_the_same(first):
+    meter, weight = NumberMeter(2), np.ones((8, 2))
+    weight[0, 1] = 0  # a resample without the one that differs
+    meter.add(np.arange(8.0), np.array([first, *[0.3] * 7]), weight)
+    r2 = meter.figures()["r2"]
+    assert np.isfinite(r2[0]) and np.isnan(r2[1])
 
 
 def test_counts_are_weighted_sums_per_class():

@@ -216,6 +216,16 @@ def test_what_cannot_be_used_is_counted_with_its_place(made):
     assert "dropped 1 x no target" in said and "1 column guessed to be categories: b" in said
 
 
+def test_values_that_no_cell_can_hold_drop_the_row_and_say_why(made):
+    good = [json.dumps({"a": n, "b": "x" * (n % 3 + 1), "y": "ny"[n % 2]}) for n in range(20)]
+    bad = ['{"a": 1, "b": "\\ud800", "y": "n"}', '{"a": 1, "b": {"c": [1]}, "y": "n"}']
+    manifest, place = made("\n".join([*good, *bad]), name="t.jsonl")
+    assert manifest["kept"] == 20
+    assert manifest["dropped"] == {"half of a surrogate pair": 1, "no JSON object of names and plain values": 1}
+    with pytest.raises(BadInput, match="is a list or an object"):
+        Table(place, "train").schema.encode({"a": 1, "b": {"c": [1]}})
+
+
 @pytest.mark.parametrize("text, more, refused", [
     (MANY, {"target": "z"}, (DataError, r"has no column 'z' \(columns are a, b, y\)")),
     ("a,y\n" + "".join(f"{n % 7},{n / 8}\n" for n in range(30)), {},
@@ -343,6 +353,23 @@ def test_the_report_has_every_column(made):
     assert "| a | number | 9 x 'nothing' | 0 to 6, median 2 |" in page
     assert "| b | category | 0 | x0 4" in page
     assert (place / "report" / "columns.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("values", [
+    [1.7e9 + n for n in range(60)], [1e17] * 60, [1e-45 * n for n in range(60)], [""] * 59 + [3],
+])  # fmt: skip
+def test_numbers_of_any_size_have_a_histogram(values, made):
+    rows = [f"{value},{n % 7},{'no' if n % 2 else 'yes'}" for n, value in enumerate(values)]
+    manifest, place = made("\n".join(["a,b,y", *rows]), columns={"numeric": ["a"]})
+    report.write(place, manifest)
+    assert (place / "report" / "columns.png").stat().st_size > 1000
+
+
+def test_numbers_that_merge_in_float32_are_said(made):
+    rows = [f"{1_700_000_000 + n},{n / 60},{'no' if n % 2 else 'yes'}" for n in range(60)]
+    manifest, _ = made("\n".join(["a,b,y", *rows]))
+    (said,) = (warning for warning in manifest["warnings"] if "float32" in warning)
+    assert "column 'a': 60 different numbers become 1 in float32" in said and "steps of 128: subtract" in said
 
 
 # --- batches, examples ---

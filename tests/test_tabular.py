@@ -16,7 +16,7 @@ from bmtool.commands.loading import load_model
 from bmtool.commands.train import finetune, pretrain
 from bmtool.config.load import load, parse
 from bmtool.config.options import Top
-from bmtool.errors import ConfigError, DataError, GateMissed
+from bmtool.errors import ConfigError, DataError
 from bmtool.measure.bootstrap import RESAMPLES, weights
 from bmtool.measure.decision import CostMeter, Decision, cheapest
 from bmtool.measure.labels import LabelMeter
@@ -102,7 +102,7 @@ def test_shipped_configs_learn(name, bound, tmp_path):
     if name.startswith("breast"):
         assert measured.figures["accuracy"].value > 0.93
         assert "cost" not in measured.figures
-        with pytest.raises(GateMissed, match="cost is nan"):
+        with pytest.raises(ConfigError, match=r"cost.*not measured of this model"):
             evaluate([run], require=["cost<=1"])
     assert (run / "eval" / "test.importance.png").stat().st_size > 1000
     assert "## By column" in (run / "eval" / "test.md").read_text("utf-8")
@@ -368,6 +368,11 @@ def test_of_thresholds_that_cost_the_same_the_nearest_to_the_ideal():
     assert found.threshold == 0.25 and found.given(said[:, ::-1]).tolist() == [1, 0]
 
 
+def test_a_threshold_that_is_never_reached_is_not_reached_in_float32_either():
+    never = Decision(positive=1, threshold=float(np.nextafter(1.0, 2.0)), false_positive=9, false_negative=1)
+    assert never.given(np.array([[0, 1], [1, 0]], np.float32)).tolist() == [0, 0]
+
+
 def test_figures_of_a_decision():
     decision = Decision(1, 0.2, 1.0, 5.0)
     said = np.array([[0.9, 0.1], [0.7, 0.3], [0.6, 0.4], [0.95, 0.05]])
@@ -448,6 +453,35 @@ def test_figures_are_those_of_scikit_learn(runs):
     assert evaluate([run]).figures["r2"].value == pytest.approx(r2_score(table.target, numbers), rel=1e-6)
 
 
+@pytest.mark.parametrize("model", ['{"kind": "mlp", "widths": [8]}', '{"kind": "lightgbm", "rounds": 40}'])
+def test_a_target_far_from_zero_is_learned_and_measured_as_one_near_it(model, tmp_path):
+    from sklearn.metrics import r2_score
+
+    random = np.random.default_rng(0)
+    rows = [f"{x},{1.7e9 + 3 * x:.4f}" for x in random.normal(size=300).round(3)]
+    (tmp_path / "t.csv").write_text("\n".join(["x,y", *rows]), "utf-8")
+    path, _ = tiny("tiny-regression", tmp_path)
+    run = pretrain(path, [
+        f"run={tmp_path / 'run'}", f"data.prepared={tmp_path / 'data'}", f"data.source={tmp_path / 't.csv'}", "data.target=y",
+        'data.columns={"ignore": []}', f"model={model}", "optim={}" if "lightgbm" in model else "optim.lr=0.01",
+        *(['train={"threads": 1}', "schedule={}"] if "lightgbm" in model else ["train.steps=200", "train.validate_every=100"]),
+    ])  # fmt: skip
+    table, (ours, theirs) = (
+        Table(tmp_path / "data", "valid"),
+        (load_model(m, print).predictor for m in (run, export_onnx(run))),
+    )
+    for predictor in (ours, theirs):
+        said = predictor.run(table.values)
+        assert said.dtype == np.float64 and np.abs(said - table.target).mean() < 1
+    figures = {name: figure.value for name, figure in evaluate([run], split="valid").figures.items()}
+    assert (
+        figures["r2"] == pytest.approx(r2_score(table.target, ours.run(table.values)), rel=1e-6) and figures["r2"] > 0.8
+    )
+    logged = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    best = min(event["valid/rmse"] for event in logged if "valid/rmse" in event)
+    assert best == pytest.approx(figures["rmse"], rel=1e-3)
+
+
 # --- settings ---
 
 
@@ -459,6 +493,33 @@ def test_figures_are_those_of_scikit_learn(runs):
 def test_settings_without_effect_are_refused(name, change, words, tmp_path):
     with pytest.raises(ConfigError, match=words):
         parse(load(tiny(name, tmp_path)[0]).model_dump() | change)
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny-lightgbm"])
+def test_a_model_without_validation_rows_is_refused(name, tmp_path):
+    path, settings = tiny(name, tmp_path, "data.valid_share=0")
+    with pytest.raises(DataError, match="the valid split is empty"):
+        pretrain(path, settings)
+    assert not (tmp_path / name / "run.json").exists()
+
+
+def test_a_deciding_figure_that_is_never_a_number_is_said(tmp_path, capsys):
+    import onnx
+
+    rows = [f"{n % 7},{'no' if n % 2 else 'yes'}" for n in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,y", *rows]), "utf-8")
+    (tmp_path / "valid.csv").write_text("\n".join(["a,y", *rows[::2]]), "utf-8")
+    path, settings = tiny("tiny", tmp_path)
+    run = pretrain(path, [
+        *settings, f"data.source={tmp_path / 't.csv'}", f"data.valid={tmp_path / 'valid.csv'}", "data.valid_share=0", "data.target=y",
+        "data.positive=null", 'data.columns={"ignore": []}', "decide=null", "train.best=auc", "train.patience=1",
+    ])  # fmt: skip
+    log = (run / "log.txt").read_text("utf-8")
+    assert log.count("auc of the validation split is not a number") == 1 and "stopping early" not in log
+    assert "auc was never a number: the last checkpoint is used" in log and not (run / "checkpoints" / "best").exists()
+    (held,) = onnx.load(export_onnx(run)).metadata_props
+    about = json.loads(held.value, parse_constant=pytest.fail)  # NaN and Infinity, which are not JSON
+    assert about["validation"]["auc"] is None and about["validation"]["loss"] > 0
 
 
 def test_costs_are_of_two_classes(tmp_path):

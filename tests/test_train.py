@@ -72,6 +72,7 @@ def test_a_ranking_keeps_the_best_and_never_nan():
     ranking = Ranking(Best("loss", "min"), keep=2)
     assert [ranking.see(value) for value in (float("nan"), 3.0, 4.0, 3.0, float("nan"), 2.0)] == [0, 1, 0, 0, 0, 1]
     assert (ranking.value, ranking.waited) == (2.0, 0)
+    assert not ranking.see(3.0) and not ranking.see(float("nan")) and ranking.waited == 1
     for name, value in (("a", 3.0), ("b", float("nan")), ("c", 1.0), ("d", 3.0), ("e", 2.0)):
         ranking.enter([(value, name)])
     assert ranking.names == ["c", "e"]

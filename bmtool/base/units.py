@@ -1,7 +1,7 @@
 """Quantities as people read them."""
 
 
-def short(count: int, digits: int = 1) -> str:
+def short(count: float, digits: int = 1) -> str:
     """`640`, `12.3 K` or, from a tenth of a million on, `2.8 M` with so many digits."""
     if count >= 1e5:
         return f"{count / 1e6:.{digits}f} M"

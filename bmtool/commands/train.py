@@ -24,9 +24,9 @@ from bmtool.engine.device import Device, choose
 from bmtool.engine.ranking import deciding
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.session import Session
-from bmtool.engine.task import Best, Fitted, Task, Trained
+from bmtool.engine.task import Best, Fitted, Task, Trained, require_examples
 from bmtool.engine.trainer import Trainer, seed_everything
-from bmtool.errors import ConfigError, DataError, Interrupted
+from bmtool.errors import ConfigError, Interrupted
 
 # Of the sections of a gradient-trained model, what a fit heeds too.
 OF_A_FIT = {"train.threads"}
@@ -123,15 +123,6 @@ def _idle(config: BaseConfig) -> set[str]:
     return found
 
 
-def _require_batches(task: Trained, config: BaseConfig) -> None:
-    """DataError now rather than a failure hours later when the validation split is empty."""
-    for split in ("train", "valid"):
-        if task.batches(split, None).examples == 0:
-            raise DataError(
-                f"the {split} split is empty: give more text, or a larger data.{split}_share, and prepare the data again"
-            )
-
-
 # --- the run and its sitting ---
 
 
@@ -177,7 +168,8 @@ def _fit(task: Fitted, run: RunDir, console: Console, device: Device) -> None:
 
 def _learn(start: _Start, console: Console, stop: list[int]) -> None:
     task, config, run = start.task, start.task.config, start.run
-    _require_batches(task, config)
+    for split in ("train", "valid"):
+        require_examples(split, task.batches(split, None).examples)
     best = deciding(task, config.train.best)
     if distributed.rank() == 0:
         run.begin(config, _facts(task, start.device, start.parent, best), task.assets)

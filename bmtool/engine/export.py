@@ -5,6 +5,7 @@ evaluation instead, on samples.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,9 +117,18 @@ def _state(graphs: Sequence[Graph]) -> dict[str, Any]:
 
 def _save(proto: onnx.ModelProto, path: Path, about: dict, files: dict[str, bytes]) -> None:
     """Check a model and write it with its metadata and the files that belong to it."""
-    helper.set_model_props(proto, {KEY: json.dumps(about, ensure_ascii=False)})
+    helper.set_model_props(proto, {KEY: json.dumps(_plain(about), ensure_ascii=False, allow_nan=False)})
     onnx.checker.check_model(proto)
     write_bytes(path, pack(proto.SerializeToString(), files))
+
+
+def _plain(value: Any) -> Any:
+    """With null for figures that are no number, for which JSON has no form."""
+    if isinstance(value, dict):
+        return {key: _plain(held) for key, held in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(held) for held in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def shown(metrics: Mapping[str, float], best: Best) -> str:
 
 
 class Ranking:
-    """`value` is the best one so far, `waited` the number of validations since; `names` are checkpoints, best first."""
+    """`value` is the best one so far, `waited` the number of validations since that gave a number; `names` are checkpoints, best first."""
 
     def __init__(self, best: Best, keep: int):
         self.best, self._keep = best, keep
@@ -43,7 +43,9 @@ class Ranking:
         return [name for _, name in self._ranked]
 
     def see(self, value: float) -> bool:
-        """Hear of a validation: whether none was as good."""
+        """Hear of a validation: whether none was as good. NaN says nothing, and is not waited for."""
+        if math.isnan(value):
+            return False
         improved = self.best.is_better(value, self.value)
         self.value = value if improved else self.value
         self.waited = 0 if improved else self.waited + 1

@@ -1,5 +1,6 @@
 """One sitting of a training: logging, validating, saving and stopping around the trainer's steps."""
 
+import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -33,6 +34,7 @@ class Session:
         self.window, self.metrics = Window(), dict[str, float]()
         self.began, self.elapsed_before = time.perf_counter(), 0.0
         self.saved_step = self.validated_step = -1
+        self.warned = False  # that the figure that decides is not a number
         self.tensorboard = _tensorboard(run.path) if self.is_main else None
 
     # -- start and resume ---------------------------------------------------------------------------------------------
@@ -145,13 +147,25 @@ class Session:
 
     def _validate(self) -> None:
         self.metrics, self.validated_step = self.trainer.validate(), self.trainer.step
-        improved = self.ranking.see(self.metrics[self.best.metric])
-        self.trainer.plateau.see(improved)
+        value = self.metrics[self.best.metric]
+        improved = self.ranking.see(value)
+        if math.isnan(value):
+            self._warn_of_no_number()
+        else:
+            self.trainer.plateau.see(improved)
         if self.is_main:
             self._event(self.trainer.step, {f"valid/{name}": figure for name, figure in self.metrics.items()})
             self.trainer.draw(self.run.plots)
         said = shown(self.metrics, self.best) + ("  (best so far)" if improved else "")
         self.console.say(f"step {self.trainer.step:,}  valid  {said}")
+
+    def _warn_of_no_number(self) -> None:
+        if not self.warned:
+            self.console.warn(
+                f"{self.best.metric} of the validation split is not a number (it may hold one class only): it cannot say which "
+                "checkpoint is best; give data.valid more rows, or set another train.best"
+            )
+        self.warned = True
 
     def _save(self) -> None:
         """Save the current step once; keep the newest and the best."""
@@ -183,7 +197,10 @@ class Session:
         if not self.is_main:
             return
         value = self.ranking.value
-        best = "" if value is None else f"; best {self.best.metric} {value:.4f}"
+        none = (
+            "" if self.validated_step < 0 else f"; {self.best.metric} was never a number: the last checkpoint is used"
+        )
+        best = none if value is None else f"; best {self.best.metric} {value:.4f}"
         self.console.say(f"done: {self.trainer.step:,} steps in {duration(self.elapsed_s)}{best}")
         say_where(self.run, self.console)
 

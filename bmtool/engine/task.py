@@ -138,6 +138,14 @@ class Task:
         """Pictures (PNG) of what goes in and comes out, for the run's plots/: before training and after each validation."""
 
 
+def require_examples(split: str, count: int) -> None:
+    """DataError now rather than a failure hours later when a split is empty."""
+    if count == 0:
+        raise DataError(
+            f"the {split} split is empty: give more data, or a larger data.{split}_share, and prepare the data again"
+        )
+
+
 class Trained(Task):
     """A task with weights that are learned by gradient steps."""
 

@@ -20,8 +20,8 @@ class Decision:
     false_negative: float
 
     def given(self, said: np.ndarray) -> np.ndarray:
-        """Class numbers [N] for probabilities [N, 2]."""
-        return np.where(said[:, self.positive] >= self.threshold, self.positive, 1 - self.positive)
+        """Class numbers [N] for probabilities [N, 2], which are compared in float64: in float32 a threshold above 1 is 1."""
+        return np.where(said[:, self.positive].astype(np.float64) >= self.threshold, self.positive, 1 - self.positive)
 
     def costs(self, given: np.ndarray, truth: np.ndarray) -> np.ndarray:
         """[N], of class numbers that were said and that are right."""

@@ -66,4 +66,5 @@ class TorchBackend:
         return values[torch.as_tensor(rows, device=values.device)]
 
     def numpy(self, values: Any) -> np.ndarray:
-        return values.float().cpu().numpy() if values.is_floating_point() else values.cpu().numpy()
+        # numpy has no bfloat16
+        return (values.float() if values.is_floating_point() and values.itemsize < 4 else values).cpu().numpy()

@@ -14,7 +14,7 @@ from bmtool.tables.table import Table
 
 @dataclass
 class Batch:
-    """`values` float32 [B, columns] as `columns.Schema` encodes rows; `target` [B]: class numbers int64, or numbers float32."""
+    """`values` float32 [B, columns] as `columns.Schema` encodes rows; `target` [B]: class numbers int64, or numbers float64."""
 
     values: Tensor
     target: Tensor
@@ -35,8 +35,7 @@ class TableBatches:
     def __init__(self, table: Table, batch_size: int, seed: int | None):
         self._seed, self._batch, self.examples = seed, batch_size, len(table)
         self._values = torch.from_numpy(np.ascontiguousarray(table.values))
-        target = table.target if table.schema.labels else table.target.astype(np.float32)
-        self._target = torch.from_numpy(target)
+        self._target = torch.from_numpy(table.target)
         whole, rest = divmod(self.examples, batch_size)
         self.per_epoch = whole + (rest > 0) if seed is None else max(1, whole)
 

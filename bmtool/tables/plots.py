@@ -71,8 +71,15 @@ def columns(values: np.ndarray, held: Sequence[Column], path: Path) -> None:
         if column.kind == "category":
             area.barh(column.categories[:8][::-1], column.counts[:8][::-1])
         else:
-            area.hist(values[np.isfinite(values[:, place]), place], bins=20)
+            _histogram(area, values[np.isfinite(values[:, place]), place].astype(np.float64))
     _save(canvas, path)
+
+
+def _histogram(area: plt.Axes, values: np.ndarray) -> None:
+    """In float64: float32 has no room for bins between large numbers that are close."""
+    low, high = values.min(initial=np.inf), values.max(initial=-np.inf)
+    room = max(0.5, abs(low) / 2) if low == high else 0.0
+    area.hist(values, bins=20, range=(low - room, high + room) if len(values) else None)
 
 
 def _save(canvas: plt.Figure, path: Path) -> None:

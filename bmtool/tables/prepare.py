@@ -34,6 +34,7 @@ SHOWN = 20  # names of columns in an error
 MANY = 20  # numbers as classes; more of them, most with one row, are an amount
 FILES = frozenset({"values.npy", "target.npy", "rows.jsonl", "schema.json", "manifest.json", "report",
                    *(f"{split}.npy" for split in SPLITS)})  # fmt: skip
+STEPS = 1000  # of float32 in a standard deviation: with fewer, numbers that merge matter
 
 
 class Kept(NamedTuple):
@@ -66,6 +67,7 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
         kept = list(_kept(data, numeric, ignored, tally=tally, limit=limit))
         schema, warnings = _schema(data, kept, numeric) if known is None else (known, [])
         manifest = _write(new, schema, kept, data=data, tally=tally)
+        warnings += _merged(schema, kept)
         warnings += checks.warnings(schema, kept, [name for name in ("valid", "test") if getattr(data, name) == TRAIN])
         warnings += [*_commas(data), *checks.of_dropped(tally)]
         write_json(new / "manifest.json", manifest | {
@@ -250,6 +252,21 @@ def _encoded(schema: Schema, kept: list[Kept], tally: Tally) -> tuple[np.ndarray
         used.append(row)
     tally.kept = len(used)
     return np.array(values, np.float32).reshape(len(used), len(schema.columns)), used
+
+
+def _merged(schema: Schema, kept: list[Kept]) -> Iterator[str]:
+    """What should be said of columns whose numbers float32, which models take, cannot tell apart."""
+    for column in (column for column in schema.columns if column.kind == "number"):
+        step = float(np.spacing(np.float32(max(abs(column.low), abs(column.high)))))
+        if step * STEPS < column.deviation:
+            continue
+        cells = {row.cells.get(column.name, "") for row in kept if row.split == "train"}
+        values = np.unique([value for text in cells if (value := number(text)) is not None])
+        if (left := len(np.unique(values.astype(np.float32)))) < len(values):
+            yield (
+                f"column {column.name!r}: {len(values):,} different numbers become {left:,} in float32, which tells them apart in "
+                f"steps of {step:g}: subtract a constant from the column first"
+            )
 
 
 def _counts(schema: Schema, target: np.ndarray, numbers: dict[str, np.ndarray]) -> dict:

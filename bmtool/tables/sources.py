@@ -9,7 +9,10 @@ from typing import Any, NamedTuple
 from bmtool.base import delimited
 from bmtool.base.needs import needs
 from bmtool.base.suggest import suggest
-from bmtool.errors import ConfigError, DataError
+from bmtool.errors import BadInput, ConfigError, DataError
+
+SHOWN = 40  # characters of a value that cannot be used
+NOT_PLAIN = "no JSON object of names and plain values"
 
 
 class Row(NamedTuple):
@@ -30,9 +33,13 @@ def rows(source: str) -> Iterator[Row]:
 
 
 def cell(value: Any) -> str:
-    """A value of JSON or Parquet as a .csv has it; "" for none."""
+    """A value of JSON or Parquet as a .csv has it; "" for none. BadInput for a list or an object."""
     if value is None:
         return ""
+    if isinstance(value, (dict, list)):
+        raise BadInput(
+            f"{str(value)[:SHOWN]} is a list or an object: a column holds a text, a number, true, false or null"
+        )
     return str(value).lower() if isinstance(value, bool) else str(value).strip()
 
 
@@ -76,9 +83,18 @@ def _parsed(place: str, line: str) -> Row:
         value = json.loads(line)
     except (ValueError, RecursionError):
         return Row(place, None, "not JSON")
-    if not isinstance(value, dict) or any(isinstance(held, (dict, list)) for held in value.values()):
-        return Row(place, None, "no JSON object of names and plain values")
-    return Row(place, {name: cell(held) for name, held in value.items()})
+    return _record(place, value) if isinstance(value, dict) else Row(place, None, NOT_PLAIN)
+
+
+def _record(place: str, held: dict[str, Any]) -> Row:
+    try:
+        cells = {name: cell(value) for name, value in held.items()}
+        "".join([*cells, *cells.values()]).encode()
+    except BadInput:
+        return Row(place, None, NOT_PLAIN)
+    except UnicodeEncodeError:
+        return Row(place, None, "half of a surrogate pair")
+    return Row(place, cells)
 
 
 def _parquet(path: Path) -> Iterator[Row]:
@@ -91,7 +107,7 @@ def _parquet(path: Path) -> Iterator[Row]:
             for batch in file.iter_batches():
                 for held in batch.to_pylist():
                     count += 1
-                    yield Row(f"{path}:{count}", {name: cell(value) for name, value in held.items()})
+                    yield _record(f"{path}:{count}", held)
     except ArrowException as error:
         raise DataError(f"{path} is no Parquet file: {error}") from error
 

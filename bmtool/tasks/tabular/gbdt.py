@@ -60,6 +60,13 @@ def arrays(dump: Mapping[str, Any]) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
+def scaled(held: Mapping[str, np.ndarray], mean: float, deviation: float) -> dict[str, np.ndarray]:
+    """The trees of one score that give it times `deviation` plus `mean`, which the leaves of the first tree hold."""
+    value = held["value"] * deviation
+    value[: held["roots"][1] if len(held["roots"]) > 1 else len(value)] += mean
+    return {**held, "value": value}
+
+
 def _depth(node: Mapping[str, Any]) -> int:
     if "leaf_value" in node:
         return 0

@@ -85,16 +85,19 @@ def log_probabilities(scores: Tensor) -> Tensor:
 class Whole(nn.Module):
     """What is exported: values [B, F] through `parts` to log-probabilities [B, classes], or to numbers [B] in the unit of the target.
 
-    `unit` is (mean, deviation) of the target that scores are standardised by; None for classes.
+    `unit` is (mean, deviation) of the target that scores are standardised by; None for classes. Numbers are float64: float32 would round
+    those of a target that is far from 0.
     """
 
     def __init__(self, parts: Sequence[nn.Module], unit: tuple[float, float] | None):
         super().__init__()
-        self.parts, self.unit = nn.Sequential(*parts), unit
+        self.parts, self.numeric = nn.Sequential(*parts), unit is not None
+        # tensors: the exporter rounds plain numbers to float32
+        for name, figure in zip(("mean", "deviation"), unit or ()):
+            self.register_buffer(name, torch.tensor(figure, dtype=torch.float64))
 
     def forward(self, values: Tensor) -> Tensor:
         scores = self.parts(values)
-        if self.unit is None:
+        if not self.numeric:
             return log_probabilities(scores)
-        mean, deviation = self.unit
-        return scores[:, 0] * deviation + mean
+        return scores[:, 0].double() * self.deviation + self.mean

@@ -154,7 +154,7 @@ class Network(_OnRows, Trained):
             total = functional.nll_loss(log_probabilities(scores), batch.target, weight, reduction="sum")
             return Loss(total, batch.size)
         wanted, huber = (batch.target - self.schema.mean) / self.schema.deviation, self.config.loss.huber
-        error = (scores[:, 0], wanted)
+        error = (scores[:, 0], wanted.float())
         total = (
             functional.huber_loss(*error, reduction="sum", delta=huber)
             if huber
@@ -163,8 +163,8 @@ class Network(_OnRows, Trained):
         return Loss(total, batch.size)
 
     def answers(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-        said = self.whole()(batch.values).float()
-        return (said.exp() if self.schema.labels else said).cpu().numpy(), batch.target.cpu().numpy()
+        said = self.whole()(batch.values)
+        return (said.float().exp() if self.schema.labels else said).cpu().numpy(), batch.target.cpu().numpy()
 
     def whole(self) -> Whole:
         unit = None if self.schema.labels else (self.schema.mean, self.schema.deviation)
@@ -179,19 +179,29 @@ class Boosted(_OnRows, Fitted):
     def every(self) -> int:
         return max(1, self.config.model.rounds // LINES)
 
+    @classmethod
+    def fresh(cls, config: Config) -> "Boosted":
+        """DataError without validation rows, which say where to stop."""
+        for split in ("train", "valid"):
+            task.require_examples(split, len(Table(config.data.prepared, split)))
+        return super().fresh(config)
+
     def fit(self, say: Callable[[str], None]) -> Iterator[dict[str, float]]:
         train, valid = (Table(self.config.data.prepared, split) for split in ("train", "valid"))
         weight = None if self.weights is None else self.weights[train.target]
+        # LightGBM holds what is to be learned in float32, which merges numbers far from 0
+        target = train.target if self.schema.labels else (train.target - self.schema.mean) / self.schema.deviation
         categories = [place for place, column in enumerate(self.schema.columns) if column.kind == "category"]
         settings, grown = self.config.model, None
         for grown in gbdt.grow(
-            gbdt.Rows(train.values, train.target, weight, categories), self._parameters(), valid=valid.values,
+            gbdt.Rows(train.values, target, weight, categories), self._parameters(), valid=valid.values,
             judge=lambda scores: self._figures(scores, valid.target), rounds=settings.rounds, patience=settings.patience,
         ):  # fmt: skip
             yield grown.figures
         if grown is None:
             raise DataError("no split of the training rows helps: lower model.leaf_rows, or give more rows")
-        self.load(gbdt.arrays(grown.booster.dump_model(num_iteration=grown.kept)))
+        arrays = gbdt.arrays(grown.booster.dump_model(num_iteration=grown.kept))
+        self.load(arrays if self.schema.labels else gbdt.scaled(arrays, self.schema.mean, self.schema.deviation))
         self.result, figure = grown.best, self.best.metric
         best = f"{figure} {grown.best[f'valid/{figure}']:.4f}"
         say(f"kept {grown.kept:,} of {grown.rounds:,} rounds: the {best} there is the lowest on the validation rows")
@@ -203,9 +213,7 @@ class Boosted(_OnRows, Fitted):
             {"objective": "binary"} if classes == 2 else {"objective": "multiclass", "num_class": classes}
         )
         if not classes:
-            goal = (
-                {"objective": "huber", "alpha": huber * self.schema.deviation} if huber else {"objective": "regression"}
-            )
+            goal = {"objective": "huber", "alpha": huber} if huber else {"objective": "regression"}
         return goal | {
             "learning_rate": settings.rate, "num_leaves": settings.leaves, "min_data_in_leaf": settings.leaf_rows,
             "lambda_l2": settings.l2, "feature_fraction": settings.columns, "seed": self.config.seed,
@@ -215,7 +223,11 @@ class Boosted(_OnRows, Fitted):
     def _figures(self, scores: np.ndarray, truth: np.ndarray) -> dict[str, float]:
         """Of the validation rows, the one that decides first."""
         meter, given = self.meter(), torch.from_numpy(scores)
-        said = log_probabilities(given).exp() if self.schema.labels else given[:, 0]
+        said = (
+            log_probabilities(given).exp()
+            if self.schema.labels
+            else given[:, 0] * self.schema.deviation + self.schema.mean
+        )
         meter.add(said.numpy(), truth, np.ones((len(said), 1)))
         figures = {f"valid/{name}": float(values[0]) for name, values in meter.figures().items()}
         decides = f"valid/{self.best.metric}"
