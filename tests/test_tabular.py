@@ -23,6 +23,7 @@ from bmtool.measure.labels import LabelMeter
 from bmtool.measure.meter import is_lower_better
 from bmtool.predict.examples import Example
 from bmtool.predict.labels import likeliest
+from bmtool.predict.values import Number
 from bmtool.tables.table import Table
 from bmtool.tasks.tabular import gbdt
 from bmtool.tasks.tabular.metrics import Classes
@@ -538,3 +539,16 @@ def test_the_kind_of_model_says_which_task_it_is(tmp_path):
     task = registry.find("tabular-classification").load("task")
     assert task.of(load(tiny("tiny", tmp_path)[0])) is Network
     assert task.of(load(tiny("tiny-lightgbm", tmp_path)[0])) is Boosted
+
+
+@pytest.mark.parametrize("value, unit, said", [
+    (151.234567, 77.0, "151.235"), (1.7e9 + 1.25, 2.0, "1700000001.25"), (0.0, 1.0, "0"), (3.14159265, 0.0, "3.14159"),
+])  # fmt: skip
+def test_a_number_has_the_digits_that_matter(value, unit, said):
+    assert Number(value, unit).line() == said
+
+
+def test_an_answer_that_is_no_number_is_null_and_said():
+    value = Number(float("inf"))
+    assert json.loads(json.dumps(value.record(), allow_nan=False))["value"] is None
+    assert "no finite number" in value.line()

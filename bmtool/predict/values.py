@@ -3,7 +3,7 @@
 import base64
 import io
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isfinite, log10
 from typing import Any, Protocol
 
 import numpy as np
@@ -135,7 +135,12 @@ class Number:
         return {"value": round(self.value, 6) if isfinite(self.value) else None} | noted(self._said())
 
     def line(self) -> str:
-        return "\t".join([f"{self.value:.6g}", *self._said()])
+        return "\t".join([f"{self.value:.{self._digits()}g}", *self._said()])
+
+    def _digits(self) -> int:
+        """Six, and more for a value far from zero, whose first digits never change."""
+        far = abs(self.value) / self.unit if self.unit else 0.0
+        return 6 + int(log10(far)) if isfinite(far) and far > 1 else 6
 
     def _said(self) -> tuple[str, ...]:
         return (
