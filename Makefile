@@ -2,7 +2,7 @@
 # make demo-images  the same for images: pretrain without labels, finetune, evaluate, export, predict
 # make demo-tabular  the same for rows of tables: a network, boosted trees, whether one is better, export, predict
 # make serve   set-up, then the model that comes with bmtool at http://127.0.0.1:8000/
-# make test    set-up, then the test suite (under 4 minutes)
+# make test    set-up, then the test suite (some 6 minutes on 2 cores)
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin

@@ -1,14 +1,19 @@
 """bmtool from Python. Models are loaded once and kept."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
+
+import numpy as np
 
 from bmtool.commands.loading import Loaded, load_model, options_of
 from bmtool.commands.predict import record
 from bmtool.commands.translate import load
 from bmtool.predict.values import Text, Value
+
+One: TypeAlias = str | bytes | Path | int | dict[str, Any] | np.ndarray  # one input; a PIL image is one, too
 
 
 class Model:
@@ -24,14 +29,43 @@ class Model:
     def task(self) -> str:
         return self._loaded.task
 
-    def __call__(self, inputs: Sequence[Any], **options: Any) -> list[Value]:
-        """A value for each input: lines of text, image files, rows as dicts, seeds."""
-        asked = options_of(self._loaded, options)
-        return self._loaded.predictor.predict([self._loaded.predictor.read(raw) for raw in inputs], asked)
+    @overload
+    def __call__(self, inputs: One, **options: Any) -> Value: ...
+    @overload
+    def __call__(self, inputs: Iterable[Any], **options: Any) -> list[Value]: ...
+    def __call__(self, inputs: Any, **options: Any) -> Any:
+        """A value for one input, a list of values for several: lines of text, images, rows as dicts, seeds.
 
-    def records(self, inputs: Sequence[Any], **options: Any) -> list[dict[str, Any]]:
-        """The same as `bmtool predict --json` prints."""
-        return [record(self._loaded, str(raw), value) for raw, value in zip(inputs, self(inputs, **options))]
+        An image is a file, its bytes, a PIL image, or an array of pixels uint8 [H, W] or [H, W, 3]; several arrays are a list.
+        """
+        if _is_one(inputs):
+            return self([inputs], **options)[0]
+        asked = options_of(self._loaded, options)
+        read = [self._loaded.predictor.read(raw) for raw in inputs]
+        return self._loaded.predictor.predict(read, asked) if read else []
+
+    @overload
+    def records(self, inputs: One, **options: Any) -> dict[str, Any]: ...
+    @overload
+    def records(self, inputs: Iterable[Any], **options: Any) -> list[dict[str, Any]]: ...
+    def records(self, inputs: Any, **options: Any) -> Any:
+        """The same as `bmtool predict --json` prints, without a name for images that are no files."""
+        if _is_one(inputs):
+            return self.records([inputs], **options)[0]
+        kept = list(inputs)
+        return [self._record(raw, value) for raw, value in zip(kept, self(kept, **options))]
+
+    def _record(self, raw: Any, value: Value) -> dict[str, Any]:
+        if isinstance(raw, Mapping):
+            return record(self._loaded, json.dumps(raw, ensure_ascii=False, default=str), value)
+        return (
+            record(self._loaded, str(raw), value) if isinstance(raw, (str, Path, int, np.integer)) else value.record()
+        )
+
+
+def _is_one(inputs: Any) -> bool:
+    """Whether it is an input and not a list of them."""
+    return isinstance(inputs, (str, bytes, Mapping, np.ndarray)) or not isinstance(inputs, Iterable)
 
 
 class Translator(Model):

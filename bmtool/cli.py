@@ -133,7 +133,9 @@ def evaluate(  # noqa: PLR0913
     data: Annotated[
         str | None,
         typer.Option(
-            help="What to evaluate on instead: a file of text or pairs (.tsv, .jsonl), class folders.", metavar="PATH"
+            help="What to evaluate on instead: a file of text or pairs (.tsv, .jsonl), class folders, "
+            "a table (.csv, .tsv, .jsonl, .parquet).",
+            metavar="PATH",
         ),
     ] = None,
     unit: Annotated[
@@ -191,6 +193,8 @@ def translate(  # noqa: PLR0913
     options = context.meta[flags.OPTIONS]
     if proofread is not None and (text or input_ or interactive):
         raise ConfigError("--proofread reads a file of text: it takes no pinyin beside it")
+    if explain and (interactive or proofread is not None):
+        raise ConfigError("--explain is for translating: leave it or --interactive and --proofread out")
     if interactive and (text or input_ or json):
         raise ConfigError("--interactive asks for its lines: leave TEXT, --input and --json out")
     if proofread is not None:
@@ -207,13 +211,17 @@ def predict(
     model: Model,
     inputs: Annotated[
         list[str],
-        typer.Argument(help="Image files or folders of them; lines of text; for a GAN, numbers.", metavar="INPUT..."),
+        typer.Argument(
+            help="Image files or folders of them; lines of text, or files of lines; rows: JSON, .csv, .tsv, .jsonl; for a GAN, numbers. "
+            "- is standard input: lines, rows as JSON, or numbers.",
+            metavar="INPUT...",
+        ),
     ],
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """What a model says of files, a line each.
+    """What a model says of files, lines or rows, a line each.
 
-    Any task answers; files that cannot be read are named, the others are answered, and the exit code is 4.
+    Any task answers; inputs that cannot be read are counted by reason, the others are answered, and the exit code is 4.
     """
     from bmtool.commands import predict
 

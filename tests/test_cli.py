@@ -107,6 +107,33 @@ def test_top_is_another_name_of_n_best(exported, invoke):
     assert ours == theirs and len(ours["n_best"]) == 3
 
 
+def test_predict_reads_lines_of_a_file_and_of_standard_input(exported, invoke, tmp_path):
+    (tmp_path / "lines.txt").write_text("ni hao\n\nxie xie\n", encoding="utf-8")
+    asked = ["predict", exported("tagger")]
+    said = invoke(*asked, "ni hao", "", "xie xie")
+    assert said.exit_code == 0 and said.stdout.count("\n") == 3
+    assert invoke(*asked, tmp_path / "lines.txt").stdout == said.stdout
+    assert invoke(*asked, "-", stdin="ni hao\n\nxie xie\n").stdout == said.stdout
+    (tmp_path / "latin.txt").write_bytes("ni hao\n\u00e9".encode("latin-1"))
+    fails(invoke(*asked, tmp_path / "latin.txt"), 4, "latin.txt:2 is not UTF-8")
+
+
+@pytest.mark.parametrize("command", ["translate", "annotate"])
+def test_a_file_that_is_named_as_text_is_text_and_said(command, invoke, tmp_path):
+    (tmp_path / "zh.txt").write_text("ni hao\n", encoding="utf-8")
+    result = invoke(command, tmp_path / "zh.txt")
+    assert result.exit_code == 0 and result.stdout.strip().endswith("zh.txt")
+    assert "is taken as text" in result.stderr and "--input" in result.stderr
+
+
+def test_what_would_show_nowhere_is_refused(exported, invoke):
+    tagger = exported("tagger")
+    fails(invoke("translate", "--model", tagger, "--explain", "--json", "ni"), 2, "--explain", "--json")
+    fails(invoke("translate", "--model", tagger, "--explain", "-i"), 2, "--explain", "--interactive")
+    fails(invoke("translate", "--model", tagger, "--alternatives", "ni"), 2, "--alternatives", "--json")
+    fails(invoke("predict", tagger, "--alternatives", "ni"), 2, "--alternatives", "--json")
+
+
 # -- prepare-data ---------------------------------------------------------------------------------------------------------
 
 
@@ -552,6 +579,13 @@ def test_a_mismatch_is_not_written(kind, trained, invoke, tmp_path, monkeypatch)
     result = invoke("export-onnx", trained(kind), "--output", path)
     fails(result, 5, "nothing was written")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_byte_that_changed_in_the_tables_of_an_export_is_found(exported, invoke, tmp_path):
+    whole = Path(exported("tagger")).read_bytes()
+    at = Packed(Path(exported("tagger"))).start + 2000
+    (tmp_path / "model.onnx").write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    fails(invoke("translate", "--model", tmp_path / "model.onnx", "ni hao"), 4, "damaged", "export it again")
 
 
 def test_int8_is_smaller_and_its_loss_is_bounded(trained, exported, invoke, monkeypatch):

@@ -40,6 +40,8 @@ from bmtool.engine.checkpoint import Checkpoints
 from bmtool.engine.device import choose
 from bmtool.engine.task import Task
 from bmtool.engine.trainer import Trainer, seed_everything
+from bmtool.errors import ConfigError
+from bmtool.measure.labels import TOP
 
 TIMES = ("elapsed_s", "_per_s")  # of metrics.jsonl
 BATCH = 80  # updates on one batch
@@ -262,7 +264,7 @@ def test_shell_python_and_http_give_the_same_records(case, exported, invoke):
     served = asyncio.run(ask(exported(case), case))
     for ours, theirs in zip(said, served):
         # What was sent is not sent back.
-        assert ours == theirs | {key: ours[key] for key in ("file", "row") if key in ours}
+        assert ours == theirs | {key: ours[key] for key in ("file", "record") if key in ours}
 
 
 async def ask(path: Path, case) -> list[dict]:
@@ -344,9 +346,13 @@ def test_int8_is_kept_if_it_costs_little(case, prepared, settings, tmp_path):
     prepared(case)
     more = [] if case.fitted else ["train.steps=60", "train.validate_every=60"]
     run = pretrain(config_path(case), settings(case, tmp_path / "run", *more))
+    if case.fitted:
+        with pytest.raises(ConfigError, match="no weights to round"):
+            export_onnx(run, int8=True)
+        return
     path = export_onnx(run, int8=True)
     report = json.loads((run / "export" / "parity-int8.json").read_text("utf-8"))
-    assert report["loss"] <= report["allowed"]
+    assert report.get("loss", report.get("mean_difference")) <= report["allowed"]
     assert len(Model(path)(case.asked)) == len(case.asked)
 
 
@@ -360,7 +366,9 @@ def test_a_moved_run_evaluates_and_its_figures_are_those_of_the_validation(case,
     with inside(tmp_path):
         measured = evaluate([run], split="valid", baseline=trained(case), output=str(tmp_path))
     found = {name: figure.value for name, figure in measured.figures.items()}
-    assert tuple(found) == tuple(case.entry.load("evaluation").names)
+    few = len(json.loads((tmp_path / "valid.json").read_text("utf-8"))["slices"].get("class", {})) <= TOP
+    names = case.entry.load("evaluation").names
+    assert tuple(found) == tuple(name for name in names if name != "top5_accuracy" or not few)
     assert validation.keys() - found.keys() <= case.unlike.keys()
     for name in validation.keys() - case.unlike.keys():
         assert found[name] == pytest.approx(validation[name], rel=1e-5, abs=1e-5), name

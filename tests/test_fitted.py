@@ -54,7 +54,8 @@ def test_a_fit_becomes_a_run_like_any_other(config, tmp_path, capsys):
     assert manifest["metrics"] == {"accuracy": logged[-1]["valid/accuracy"]} and manifest["metrics"]["accuracy"] > 0.8
     assert [event["step"] for event in logged] == [1, 2]
     assert (run / "plots" / "accuracy.png").is_file()
-    assert "means of" in (run / "log.txt").read_text()
+    log = (run / "log.txt").read_text()
+    assert "means of" in log and f"step 2  valid  accuracy {logged[-1]['valid/accuracy']:.4f}\n" in log
     assert evaluate([run]).figures["accuracy"].value > 0.8
     exported = export_onnx(run)
     images = load_model(run, print).predictor.probes(3)

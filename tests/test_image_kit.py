@@ -87,7 +87,7 @@ def test_a_refused_preparation_leaves_the_old_one(photos):
     for number in range(3):
         (photos / "c").mkdir(exist_ok=True)
         (photos / "c" / f"{number}.png").write_text("no image")
-    is_left_as_it_was(data_of(photos), DataError, "no image of c is left to train on")
+    is_left_as_it_was(data_of(photos), DataError, "no image of the class c is left to train on")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])

@@ -177,3 +177,8 @@ def test_nothing_to_evaluate_on_is_said(tmp_path):
     (tmp_path / "none.txt").write_text("no hanzi here\n", encoding="utf-8")
     with pytest.raises(DataError, match="nothing to evaluate"):
         evaluate(["default"], data=str(tmp_path / "none.txt"), output=str(tmp_path))
+
+
+def test_a_bound_on_what_was_not_measured_is_no_miss():
+    with pytest.raises(ConfigError, match=r"--require cost<=1: not measured .*cer, accuracy"):
+        gate.check([gate.parse("cost<=1")], FIGURES)

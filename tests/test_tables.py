@@ -90,9 +90,25 @@ def test_a_separator_inside_quotes_is_text(write):
     assert row.cells == {"a": "1", "b;c;d;e": "x,y", "y": "no"}
 
 
+@pytest.mark.parametrize("separator", ";\t")
+def test_decimal_commas_are_numbers_where_commas_part_no_cells(separator, write):
+    lines = ["a;b;c;d", "1,5;-2,25;x;1,2", ";3;y;1,2,3", "ragged", "7,0;;z,z;4"]
+    found = [row.cells for row in rows(write("\n".join(lines).replace(";", separator)))]
+    assert found == [
+        {"a": "1.5", "b": "-2.25", "c": "x", "d": "1,2"}, {"a": "", "b": "3", "c": "y", "d": "1,2,3"}, None,
+        {"a": "7.0", "b": "", "c": "z,z", "d": "4"},
+    ]  # fmt: skip
+
+
+def test_commas_between_cells_leave_commas_in_them_alone(write):
+    (row,) = rows(write('a,b\n"1,5",2\n'))
+    assert row.cells == {"a": "1,5", "b": "2"}
+
+
 @pytest.mark.parametrize("text, words", [
     ("", "is empty: its first line must name the columns"),
     ("a,b,y\n", "holds no row"),
+    ("a|b\n1|2\n", ":1: one column, 'a|b': separate cells by comma, semicolon or tab, not by |"),
     ("a,b,a\n1,2,3\n", ":1: a names more than one column"),
     ("a,,y\n1,2,3\n", ":1: column 2 has no name"),
     ("1,2,3\n4,5,6\n", ":1: the first line must name the columns"),
@@ -142,6 +158,28 @@ def test_kinds_are_guessed_and_nearly_numbers_are_said():
     assert (column.categories, column.counts, column.typical()) == (("red", "blue"), (2, 1), 1.0)
 
 
+def test_a_column_tells_its_value():
+    age, city = (describe(name, cells, [""], Columns())[0] for name, cells in (("age", ["30", ""]), ("city", ["Nice"])))
+    assert [age.told(70.0), age.told(float("nan")), city.told(1.0), city.told(OTHER)] == [
+        "age = 70", "age = missing", "city = Nice", "city = missing",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("cells, said", [
+    (["01000", "75001", "69002"], "'01000' begins with 0, as names do"),
+    (["0", "10", "0.5"], None),
+    (["2024-01-31", "2024-02-29", "2023-12-01 10:30"], "it holds dates ('2024-01-31')"),
+    (["31.01.2024", "29.02.2024"], "it holds dates"),
+    (["1337,58", "20,5", "7"], "a decimal comma ('1337,58')"),
+    (["red", "1,5"], ""),
+])  # fmt: skip
+def test_what_looks_like_numbers_and_is_none_is_said(cells, said):
+    column, found = describe("x", cells, [""], Columns())
+    assert column.kind == ("number" if said is None else "category")
+    assert (said or "") in found and bool(found) == bool(said)
+    assert describe("x", cells, [""], Columns(categorical=["x"]))[1] == ""
+
+
 def test_a_row_becomes_numbers_and_bad_rows_say_which_column():
     columns = [describe("age", ["30", "40", ""], [""], Columns())[0], describe("sex", ["f", "m"], [""], Columns())[0]]
     schema = Schema(tuple(columns), "y", ("id",), ("", "NA"), ("no", "yes"), 1)
@@ -152,6 +190,7 @@ def test_a_row_becomes_numbers_and_bad_rows_say_which_column():
     assert schema.encode({"age": "NA", "sex": ""})[1] == []
     for record, words in [
         ({"age": "old", "sex": "f"}, "'age' holds no number"),
+        ({"age": "1,5", "sex": "f"}, "'age' holds no number: a decimal comma"),
         ({"age": 1}, "'sex' is missing"),
         ({"age": 1, "sex": "f", "size": 3}, "no column 'size'"),
         ({"age": "1e99", "sex": "f"}, "'age' holds no number"),
@@ -174,7 +213,7 @@ def test_what_cannot_be_used_is_counted_with_its_place(made):
     assert manifest["examples"]["not as many cells as the header has names"][0].endswith("t.csv:62")
     assert manifest["examples"]["column 'a' holds no number"][0].endswith("t.csv:65")
     said = "\n".join(report.lines(manifest))
-    assert "dropped 1 x no target" in said and "1 columns guessed to be categories: b" in said
+    assert "dropped 1 x no target" in said and "1 column guessed to be categories: b" in said
 
 
 def test_values_that_no_cell_can_hold_drop_the_row_and_say_why(made):
@@ -188,7 +227,9 @@ def test_values_that_no_cell_can_hold_drop_the_row_and_say_why(made):
 
 
 @pytest.mark.parametrize("text, more, refused", [
-    (MANY, {"target": "z"}, (DataError, "has no column 'z'")),
+    (MANY, {"target": "z"}, (DataError, r"has no column 'z' \(columns are a, b, y\)")),
+    ("a,y\n" + "".join(f"{n % 7},{n / 8}\n" for n in range(30)), {},
+     (DataError, "'y' has 30 different values in 30 rows, all numbers: did you mean")),
     ("a,y\n1,no\n2,no\n", {}, (DataError, "is always 'no'")),
     ("a,y\n1,3\n2,3\n", {"task": "tabular-regression"}, (DataError, "is always 3")),
     ("y\nno\nyes\n", {}, (ConfigError, "no column to learn from")),
@@ -224,12 +265,25 @@ def test_what_should_be_looked_at_is_said(made):
     assert "'x'" not in said
 
 
+def test_decimal_commas_are_said(made):
+    manifest, _ = made("a;y\n" + "".join(f"{n},5;{n}\n" for n in range(9)), task="tabular-regression")
+    assert manifest["guessed"] == {"numbers": ["a"]} and manifest["kept"] == 9
+    assert "commas in 'a' are read as decimal points, such as '0,5' in 'a' as 0.5" in "\n".join(manifest["warnings"])
+
+
+def test_that_most_rows_were_dropped_is_said(made):
+    rows_ = "".join(f"{n if n % 3 == 0 else 'old'},{n % 2}\n" for n in range(60))
+    manifest, _ = made("a,y\n" + rows_, columns={"numeric": ["a"]})
+    assert "40 of 60 rows were dropped, most (40) for: column 'a' holds no number" in "\n".join(manifest["warnings"])
+    assert "were dropped, most" not in "\n".join(made(MANY)[0]["warnings"])
+
+
 def test_rows_of_the_training_split_in_another_are_said(made, write):
     other = write("a,b,y\n1,y1,no\n9,q,yes\n", "v.csv")
     manifest, _ = made(MANY, valid=other)
     assert manifest["splits"]["valid"]["examples"] == 2
     assert "1 different rows of the training split are in valid too" in "\n".join(manifest["warnings"])
-    assert "taken as missing: a category of 'b' that no training row has" in "\n".join(report.lines(manifest))
+    assert "taken as missing: 1 x a category of 'b' that no training row has" in "\n".join(report.lines(manifest))
 
 
 def test_the_training_rows_themselves_are_a_split_that_says_so(made):
@@ -336,10 +390,11 @@ def test_batches_by_position(made):
 
 
 def test_examples_of_a_file_need_the_target(write):
-    reader = SimpleNamespace(target="y", labels=["no", "yes"])
+    reader = SimpleNamespace(target="y", labels=["no", "yes"], schema=SimpleNamespace(missing=("", "NA")))
     tally = Tally()
-    found = list(file(Path(write("a,y\n1,no\n2\n")), None, tally, [reader]))
-    assert [(one.raw["a"], one.truth) for one in found] == [("1", "no")] and tally.dropped.total() == 1
+    found = list(file(Path(write("a,y\n1,no\n2\n3,\n4,NA\n")), None, tally, [reader]))
+    assert [(one.raw["a"], one.truth) for one in found] == [("1", "no")]
+    assert tally.dropped["no target"] == 2 and tally.dropped.total() == 3
     with pytest.raises(DataError, match="no column 'y'"):
         list(file(Path(write("a,z\n1,no\n")), None, tally, [reader]))
 

@@ -1,12 +1,15 @@
 """tabular-classification and tabular-regression: what they learn, decide and explain, and trees that answer as LightGBM does."""
 
+import asyncio
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import CONFIGS
+from test_contract import Here
 
-from bmtool import registry
+from bmtool import Model, registry
 from bmtool.commands.evaluate import evaluate
 from bmtool.commands.export_onnx import export_onnx
 from bmtool.commands.loading import load_model
@@ -14,12 +17,15 @@ from bmtool.commands.train import finetune, pretrain
 from bmtool.config.load import load, parse
 from bmtool.config.options import Top
 from bmtool.errors import ConfigError, DataError, GateMissed
+from bmtool.measure.bootstrap import RESAMPLES, weights
 from bmtool.measure.decision import CostMeter, Decision, cheapest
 from bmtool.measure.labels import LabelMeter
 from bmtool.measure.meter import is_lower_better
+from bmtool.predict.examples import Example
 from bmtool.predict.labels import likeliest
 from bmtool.tables.table import Table
 from bmtool.tasks.tabular import gbdt
+from bmtool.tasks.tabular.metrics import Classes
 from bmtool.tasks.tabular.task import Boosted, Network
 
 TABULAR = CONFIGS / "tabular"
@@ -130,6 +136,12 @@ def test_an_export_answers_as_its_run(name, runs, exports):
         assert a.distance(b) < 1e-5
 
 
+def test_trees_have_no_weights_to_round(runs, invoke):
+    result = invoke("export-onnx", runs("tiny-lightgbm"), "--int8")
+    assert result.exit_code == 2 and "has no weights to round" in result.stderr
+    assert not (runs("tiny-lightgbm") / "export" / "model-int8.onnx").exists()
+
+
 @pytest.mark.parametrize("goal", ["binary", "multiclass", "regression"])
 def test_trees_answer_as_lightgbm_does(goal):
     """With missing numbers, columns that never miss any in training but do later, and categories, unknown ones too."""
@@ -151,7 +163,7 @@ def test_trees_answer_as_lightgbm_does(goal):
         gbdt.Rows(values, target.astype(float), None, [0]), parameters, valid=values[:50],
         judge=lambda scores: judged.append(scores) or {"loss": -len(judged)}, rounds=25, patience=25,
     )  # fmt: skip
-    *_, (booster, _, _, kept) = grown
+    *_, (booster, _, _, kept, _) = grown
     assert kept == len(judged) == 25
     trees = gbdt.Trees(gbdt.arrays(booster.dump_model()))
     assert trees.categorical and trees.depth > 3
@@ -173,6 +185,26 @@ def test_a_run_of_trees_holds_arrays_alone(runs):
     assert not {name for name in names if name.endswith((".pkl", ".pickle", ".txt"))} - {"log.txt"}
 
 
+def test_the_log_of_trees_counts_rounds(runs):
+    run = runs("tiny-lightgbm")
+    rounds, log = load(run / "config.yaml").model.rounds, (run / "log.txt").read_text("utf-8")
+    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
+    said = [line for line in log.splitlines() if " valid " in line]
+    assert [event["step"] for event in events] == list(range(1, len(events) + 1))
+    assert len(said) == len(events) // (rounds // 10) <= 10
+    first = events[rounds // 10 - 1]
+    assert said[0].endswith(
+        f"round {rounds // 10}  valid  loss {first['valid/loss']:.4f}  ece {first['valid/ece']:.4f}"
+    )
+    manifest = json.loads(next(run.glob("checkpoints/step-*/manifest.json")).read_text("utf-8"))
+    lowest = min(event["valid/loss"] for event in events)
+    assert manifest["metrics"]["loss"] == lowest
+    assert (
+        f"of {len(events)} rounds: the loss {lowest:.4f} there is the lowest"
+        in log.splitlines()[log.splitlines().index(said[-1]) + 1]
+    )
+
+
 @pytest.mark.parametrize("name", TINY)
 def test_answers_over_the_command_line(name, runs, invoke):
     row = json.dumps(PARCELS)
@@ -185,6 +217,67 @@ def test_answers_over_the_command_line(name, runs, invoke):
     result = invoke("predict", runs(name), '{"weight_kg": 1}', row)
     assert result.exit_code == 4 and "column 'distance_km' is missing" in result.stderr
     assert len(result.stdout.splitlines()) == 1
+
+
+def test_rows_come_from_standard_input_too(runs, invoke):
+    row = json.dumps(PARCELS)
+    result = invoke("predict", runs("tiny"), "-", "--json", stdin=f"{row}\n\n{row}\n")
+    said = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == 0 and [one["record"] for one in said] == ["<stdin>:1", "<stdin>:3"]
+    assert said[0]["classes"] == said[1]["classes"] == Model(runs("tiny")).records(row)["classes"]
+
+
+def test_bad_rows_are_counted_by_reason(runs, invoke, tmp_path):
+    (tmp_path / "wrong.csv").write_text("weight_kg,colour\n" + "1,red\n" * 9 + "1\n", encoding="utf-8")
+    result = invoke("predict", runs("tiny"), tmp_path / "wrong.csv")
+    assert result.exit_code == 4 and not result.stdout
+    warnings = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 2 and "'colour'" in warnings[0]
+    assert "10 of the inputs could not be read: 9 x " in result.stderr and "wrong.csv:6, ...); 1 x " in result.stderr
+
+
+@pytest.mark.parametrize("name, words", [
+    ("x.png", "holds no rows"), ("x.yaml", "holds no rows"), ("x.parquet", "to_csv"), ("x.csv", "not UTF-8"), ("none.jsonl", "cannot read"),
+])  # fmt: skip
+def test_what_holds_no_rows_is_refused(name, words, runs, invoke, tmp_path):
+    if name != "none.jsonl":
+        (tmp_path / name).write_bytes(b"a,b\n\x89PNG")
+    result = invoke("predict", runs("tiny"), tmp_path / name)
+    assert result.exit_code == 4 and name in result.stderr and words in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_row_from_python(runs):
+    model = Model(runs("tiny"))
+    (listed,) = model([PARCELS])
+    assert model(PARCELS) == listed and model([]) == [] == model.records([])
+    assert model.records(PARCELS)["record"] == json.dumps(PARCELS)
+
+
+def test_a_server_shows_a_request_of_its_own_columns(runs):
+    """What the refusal of another key and the schema show is a request that is answered."""
+    wrong, schema, answer = asyncio.run(ask(runs("tiny")))
+    body = schema["paths"]["/v1/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    (example,) = body["examples"]
+    assert set(example["record"]) == set(PARCELS)
+    assert wrong.status_code == 422 and wrong.json()["detail"].endswith(json.dumps(example))
+    assert answer.status_code == 200 and "notes" not in answer.json()
+
+
+async def ask(path):
+    httpx = pytest.importorskip("httpx")
+    app = pytest.importorskip("bmtool.serve.app")
+    settings = pytest.importorskip("bmtool.serve.settings")
+    guard = app.create(str(path), Here(path), settings.Settings(), print)
+    transport = httpx.ASGITransport(guard)
+    async with (
+        guard.app.router.lifespan_context(guard.app),
+        httpx.AsyncClient(transport=transport, base_url="http://x") as client,
+    ):
+        wrong = await client.post("/v1/predict", json={"row": PARCELS})
+        schema = (await client.get("/openapi.json")).json()
+        _, _, example = wrong.json()["detail"].partition("such as ")
+        return wrong, schema, await client.post("/v1/predict", json=json.loads(example))
 
 
 def test_options(runs, invoke, tmp_path):
@@ -297,6 +390,26 @@ def test_figures_of_a_decision():
     ]
 
 
+def test_a_decision_is_judged_by_its_costs():
+    said, truth, ones = np.array([[0.6, 0.4]] * 8), np.array([0, 0, 0, 0, 0, 0, 0, 1]), np.ones((8, 1))
+    costs = CostMeter(Decision(1, 0.3, 1.0, 5.0))
+    costs.add(said, truth, ones)
+    assert costs.chance() == (0, 5 / 8) and costs.figures()["cost"] == 7 / 8
+    predictor = SimpleNamespace(labels=["no", "yes"], decision=costs.decision)
+    predictor.probabilities, predictor.run = np.array, np.log
+    for good in (False, True):
+        measured = Classes(predictor, 1 + RESAMPLES)
+        answers = [[0.5, 0.5] if yes else ([0.8, 0.2] if good and n % 4 else [0.4, 0.6]) for n, yes in enumerate(truth)]
+        examples = [Example(str(n), None, ["no", "yes"][t], a) for n, (t, a) in enumerate(zip(truth, answers))]
+        for block, weight in zip([examples * 20], weights()):
+            list(measured.add(block, weight[: len(block)]))
+        found = [*measured.warnings(measured.measured())]
+        assert not good or not found
+        assert good or found == [
+            "no better than chance: always saying 'no' would cost 0.6250 of an example, and the interval of this cost reaches that"
+        ]
+
+
 def test_a_run_decides_and_says_what_it_costs(runs, exports, invoke):
     run = runs("tiny-lightgbm")
     held = json.loads((run / "assets" / "decision.json").read_text("utf-8"))
@@ -373,7 +486,7 @@ def test_a_target_far_from_zero_is_learned_and_measured_as_one_near_it(model, tm
 
 
 @pytest.mark.parametrize("name, change, words", [
-    ("tiny-regression", {"decide": {"cost_false_positive": 1.0, "cost_false_negative": 1.0}}, "are for tabular-classification"),
+    ("tiny-regression", {"decide": {"cost_false_negative": 2.0}}, r" decide: for tabular-classification only"),
     ("tiny", {"loss": {"huber": 1.0}}, "loss.huber is for tabular-regression"),
     ("tiny", {"decide": {"cost_false_positive": 0.0, "cost_false_negative": 1.0}}, "decide.cost_false_positive"),
 ])  # fmt: skip

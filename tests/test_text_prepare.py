@@ -286,7 +286,7 @@ def test_a_full_disk_leaves_the_old_data_whole(whole, monkeypatch, module, funct
 
 def test_nothing_usable_leaves_the_old_data_whole(whole):
     corpus, before = whole
-    hint = r"\(for text in other letters than hanzi: data\.clean\.letters: latin, or any\)"
+    hint = r"\(for a task that learns from other letters: data\.clean\.letters: hanzi, latin or any\)"
     with pytest.raises(DataError, match=f"nothing to train on: .*70 x fewer than 2 hanzi {hint}"):
         corpus.prepare("a.txt", clean={"letters": "hanzi"})
     assert corpus.files() == before

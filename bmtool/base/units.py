@@ -1,6 +1,13 @@
 """Quantities as people read them."""
 
 
+def short(count: int, digits: int = 1) -> str:
+    """`640`, `12.3 K` or, from a tenth of a million on, `2.8 M` with so many digits."""
+    if count >= 1e5:
+        return f"{count / 1e6:.{digits}f} M"
+    return f"{count / 1e3:.1f} K" if count >= 1e3 else f"{count}"
+
+
 def duration(seconds: float) -> str:
     """`1:02:03` or `2:03`."""
     minutes, rest = divmod(int(seconds), 60)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.files import read_json, write_json
+from bmtool.base.units import short
 from bmtool.commands.loading import restore
 from bmtool.commands.measuring import measure
 from bmtool.data.tally import Tally
@@ -45,7 +46,7 @@ def export_onnx(
     )  # fmt: skip
     write_json(run.exports / f"parity{'-int8' if int8 else ''}.json", report)
     shown = ", ".join(f"{key.replace('_', ' ')} {value:.6g}" for key, value in report.items() if key != "bytes")
-    console.say(f"wrote {path} ({report['bytes'] / 1e6:.1f} MB); compared with PyTorch: {shown}")
+    console.say(f"wrote {path} ({short(report['bytes'])}B); compared with PyTorch: {shown}")
     return path
 
 

@@ -1,5 +1,6 @@
 """Lines that a command works on: arguments, a file, or standard input."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ def warn(message: str) -> None:
 def chunks(texts: list[str], input_file: str | None) -> Iterator[tuple[int, str, list[str]]]:
     """(number of the first line, name of the source, lines)."""
     if texts:
+        _warn_of_files(texts)
         yield from _batched(texts, "argument", BATCH_LINES)
     elif input_file is None or input_file == "-":
         yield from _batched(_lines(standard_input().buffer, "<stdin>"), "<stdin>", 1)
@@ -27,6 +29,11 @@ def chunks(texts: list[str], input_file: str | None) -> Iterator[tuple[int, str,
                 yield from _batched(_lines(stream, input_file), input_file, BATCH_LINES)
         except OSError as error:
             raise DataError(f"cannot read {input_file}: {error.strerror}") from error
+
+
+def _warn_of_files(texts: list[str]) -> None:
+    for text in filter(os.path.isfile, texts):
+        warn(f"{text!r} is taken as text, though there is a file of that name: read the file with --input {text}")
 
 
 def standard_input() -> TextIO:

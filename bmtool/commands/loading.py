@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ def load_model(path: str | Path, warn: Callable[[str], None], task: str | None =
     else:
         raise DataError(f"no such run or model: {path}")
     if task is not None and loaded.task != task:
-        raise DataError(f"{path} is a {loaded.task} model, this command needs one for {task}")
+        raise DataError(f"{path} is a model of {loaded.task}, this command needs one of {task}")
     return loaded
 
 
@@ -71,6 +72,8 @@ def load_several(paths: Sequence[str | Path], warn: Callable[[str], None], weigh
     first = loaded[0]
     if weights and len(weights) != len(loaded):
         raise ConfigError(f"--weight: one for each model, got {len(weights)} for {len(loaded)}")
+    if weights and not (all(isfinite(weight) and weight >= 0 for weight in weights) and sum(weights) > 0):
+        raise ConfigError(f"--weight: numbers of 0 or more, not all 0, got {', '.join(map(str, weights))}")
     if len(loaded) == 1:
         return first
     if len({one.task for one in loaded}) > 1 or not first.entry.has("combine"):

@@ -9,11 +9,13 @@ from typing import Any
 from bmtool.base.console import Console
 from bmtool.commands.loading import Loaded, load_model, options_of
 from bmtool.config.options import Options
+from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.predict.inputs import KEY, Named, named
 from bmtool.predict.values import Value
 
 CHUNK = 64
+REASONS, NAMES = 5, 5  # that the end of a command names
 
 
 def predict(
@@ -27,12 +29,14 @@ def predict(
     console = Console()
     loaded = load_model(model, console.warn)
     _require_pictures(loaded, pictures or {})
+    require_json(options or {}, as_json)
     asked = options_of(loaded, options or {})
-    failed, read = list[str](), list[tuple[str, Any]]()
+    failed, read = Tally(), list[tuple[str, Any]]()
 
     def bad(one: Named, why: str) -> None:
-        failed.append(one.name)
-        console.warn(f"{one.name}: {why}")
+        if why not in failed.dropped:  # the others that it is true of are counted
+            console.warn(f"{one.name}: {why}")
+        failed.drop(why, one.name)
 
     for name, item, value in answers(loaded, named(loaded.entry.takes, inputs), asked, bad):
         print(
@@ -44,8 +48,17 @@ def predict(
         if not read:
             raise DataError("nothing to draw: no input could be read")
         console.say(f"wrote {loaded.predictor.draw(flag, read, Path(path))}")
-    if failed:
-        raise DataError(f"{len(failed)} of the inputs could not be read: {', '.join(failed[:5])}")
+    if failed.dropped:
+        raise DataError(f"{failed.dropped.total():,} of the inputs could not be read: {_reasons(failed)}")
+
+
+def _reasons(failed: Tally) -> str:
+    """How many inputs each reason was true of, with the names of a few."""
+    shown = []
+    for why, count in failed.dropped.most_common(REASONS):
+        names = failed.examples[why][:NAMES]
+        shown.append(f"{count:,} x {why} ({', '.join(names)}{', ...' if count > len(names) else ''})")
+    return "; ".join(shown) + ("; ..." if len(failed.dropped) > len(shown) else "")
 
 
 def _require_pictures(loaded: Loaded, wanted: dict[str, str]) -> None:
@@ -53,6 +66,12 @@ def _require_pictures(loaded: Loaded, wanted: dict[str, str]) -> None:
     for name in wanted:
         if name not in able:
             raise ConfigError(f"--{name}: models of {loaded.task} have no such picture")
+
+
+def require_json(given: dict[str, Any], as_json: bool) -> None:
+    """ConfigError for an option that shows in JSON alone."""
+    if given.get("alternatives") and not as_json:
+        raise ConfigError("--alternatives needs --json: a line of text has no place for them")
 
 
 def answers(

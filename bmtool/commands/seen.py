@@ -1,7 +1,7 @@
 """Whether models that are compared on a split of one were trained on some of it."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Iterator
+from typing import TYPE_CHECKING
 
 from bmtool.base.files import read_json
 from bmtool.commands.loading import Loaded
@@ -49,6 +49,6 @@ def _of(other: Loaded, entry: Entry, run: "RunDir", split: str) -> str:
     )
 
 
-def _keys(entry: Entry, run: "RunDir", split: str) -> set[Any]:
+def _keys(entry: Entry, run: "RunDir", split: str) -> set[Hashable]:
     kit = entry.load("examples")
     return {kit.key(example) for example in kit.split(run.config().data, run.prepared(), split, [])}

@@ -13,6 +13,7 @@ import torch
 from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.suggest import suggest
+from bmtool.base.units import short
 from bmtool.commands.initialise import freeze, initialise, require_same_vocabulary
 from bmtool.commands.loading import DEFAULT
 from bmtool.commands.prepare_data import fingerprint, make_current
@@ -48,7 +49,7 @@ def finetune(config: str | Path, parent: str | Path | None = None, overrides: li
 
 def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False) -> Path:
     kind: Any = _kind(config)
-    _require_sense(kind, config, finetunes)
+    _require_sense(kind, config, parent, finetunes)
     run, is_main = RunDir(config.run), distributed.rank() == 0
     device = choose(config.train)
     run.require_same(config)
@@ -75,10 +76,12 @@ def _kind(config: BaseConfig) -> type[Task]:
 # --- before anything is done ---
 
 
-def _require_sense(kind: type[Task], config: BaseConfig, finetunes: bool) -> None:
-    """ConfigError for what this kind of task cannot do, or has no use for."""
+def _require_sense(kind: type[Task], config: BaseConfig, parent: RunDir | None, finetunes: bool) -> None:
+    """ConfigError for what this kind of task cannot do, has no use for, or lacks."""
     if issubclass(kind, Trained):
         _require_phases(kind, config)
+        if finetunes:
+            _require_weights(kind, config, parent)
         return
     if finetunes:
         raise ConfigError(
@@ -90,6 +93,14 @@ def _require_sense(kind: type[Task], config: BaseConfig, finetunes: bool) -> Non
         raise ConfigError(
             f"{', '.join(idle)}: of no effect on models of {config.task}, which are fitted; leave them out"
         )
+
+
+def _require_weights(kind: type[Trained], config: BaseConfig, parent: RunDir | None) -> None:
+    """ConfigError when finetuning has nothing to start from."""
+    if parent is None and not kind.is_pretrained(config):
+        raise ConfigError("finetuning starts from a run: name it with --from (this model holds no weights of its own)")
+    if parent is not None and _kind(parent.config()).fitted:
+        raise ConfigError(f"{parent.path} was fitted: it holds no weights to start from, name another run with --from")
 
 
 def _require_phases(kind: type[Trained], config: BaseConfig) -> None:
@@ -127,16 +138,10 @@ class _Start:
 
 
 def _inherit(start: _Start) -> None:
-    """What a task takes from its parent but weights. ConfigError with the way out when it counts its inputs otherwise, or is missing."""
+    """What a task takes from its parent but weights. ConfigError with the way out when it counts its inputs otherwise."""
     task, parent = start.task, start.parent
     if parent is None:
-        if start.finetunes and not task.pretrained:
-            raise ConfigError(
-                "finetuning starts from a run: name it with --from (this model holds no weights of its own)"
-            )
         return
-    if _kind(parent.config()).fitted:
-        raise ConfigError(f"{parent.path} was fitted: it holds no weights to start from, name another run with --from")
     require_same_vocabulary(task, task.config, parent)
     if parent.info()["task"] == task.config.task:
         task.inherit(parent.assets)
@@ -201,9 +206,9 @@ def _size(trainer: Trainer) -> str:
     total = sum(p.numel() for p in trainer.named.values())
     trained = sum(p.numel() for p in trainer.named.values() if p.requires_grad)
     core = trainer.task.core_parameters
-    parts = [f"{total / 1e6:.2f} M parameters"]
-    parts += [f"{trained / 1e6:.2f} M of them trained"] if trained < total else []
-    return ", ".join(parts + ([f"{core / 1e6:.2f} M in the dense core"] if core else []))
+    parts = [f"{short(total, 2)} parameters"]
+    parts += [f"{short(trained, 2)} of them trained"] if trained < total else []
+    return ", ".join(parts + ([f"{short(core, 2)} in the dense core"] if core else []))
 
 
 # --- signals ---

@@ -7,7 +7,7 @@ from typing import Any
 
 from bmtool.commands.lines import chunks, standard_input, warn
 from bmtool.commands.loading import Loaded, load_model, options_of
-from bmtool.commands.predict import record
+from bmtool.commands.predict import record, require_json
 from bmtool.config.options import Options
 from bmtool.errors import BadInput, ConfigError
 from bmtool.predict.values import Text
@@ -21,7 +21,7 @@ def load(model: str | Path) -> Loaded:
     loaded = load_model(model, warn)
     if (loaded.entry.takes, loaded.entry.gives) != ("text", "text"):
         raise ConfigError(
-            f"{model} is a {loaded.task} model, which does not translate text: ask it with `bmtool predict`"
+            f"{model} is a model of {loaded.task}, which does not translate text: ask it with `bmtool predict`"
         )
     return loaded
 
@@ -32,10 +32,16 @@ def translate(  # noqa: PLR0913
 ) -> None:  # fmt: skip
     """Print a translation for every line; standard input is answered line by line, a file in batches.
 
+    ConfigError for `explain` with JSON, which has no place for it, and for alternatives without, which show in JSON alone.
     Words in small letters that were copied though they look as if they were meant otherwise are named on stderr, with their line.
     """
     loaded = load(model)
     given = dict(options or {})
+    if explain and as_json:
+        raise ConfigError(
+            "--explain shows lines for people: leave it or --json out (--json holds what was weighed, too)"
+        )
+    require_json(given, as_json)
     if as_json and loaded.predictor.weighs:
         given.setdefault("alternatives", True)
     asked = options_of(loaded, given)

@@ -182,7 +182,10 @@ def _problem(schema: type[BaseModel], document: _Document, item: dict) -> tuple[
     if kind == "missing":
         return place, key, "missing key"
     if kind in EXPECTED:
-        return place, key, f"expected {EXPECTED[kind]}, got {given!r}"
+        quoted = "; text that YAML reads as something else (yes, no, on, off, 5) stands in quotes" * (
+            kind == "string_type" and given is not None
+        )
+        return place, key, f"expected {EXPECTED[kind]}, got {given!r}{quoted}"
     if kind == "literal_error":
         choices = [choice.strip("'") for choice in re.findall(r"'[^']*'", item["ctx"]["expected"])]
         return place, key, f"expected one of {', '.join(choices)}, got {given!r}{suggest(str(given), choices)}"

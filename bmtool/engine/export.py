@@ -20,7 +20,7 @@ from onnx import helper
 from bmtool.base.files import write_bytes
 from bmtool.engine import onnx_graphs
 from bmtool.engine.task import Allowed, Graph, Task
-from bmtool.errors import DataError, ExportMismatch
+from bmtool.errors import ConfigError, DataError, ExportMismatch
 from bmtool.measure.meter import is_lower_better
 from bmtool.predict.assets import pack
 from bmtool.predict.backends import Arrays, Backend, TorchBackend
@@ -37,25 +37,35 @@ Judge = Callable[[Predictor], dict[str, float]]  # a predictor -> the figures of
 
 def write(  # noqa: PLR0913
     task: Task, path: Path, open_: Open, *, metadata: dict, samples: Sequence[Any] | None = None, judge: Judge | None = None
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, float]:  # fmt: skip
     """Write `path` (and the files of parts beside it) and return the report of the comparison.
 
     With `samples`, which are inputs as the predictor has read them, weights are rounded to int8; `judge` measures then. Raises
-    ExportMismatch, leaving no file of this export, when the file disagrees with PyTorch.
+    ConfigError when there are none, and ExportMismatch, leaving no file of this export, when the file disagrees with PyTorch.
     """
     graphs = [_on_cpu(graph) for graph in task.graphs()]
     whole, parts = [g for g in graphs if not g.part], [g for g in graphs if g.part]
+    int8 = samples is not None
     ours = task.predictor()
     feeds = _recorded(task, graphs, samples) if samples is not None else {}
-    about = metadata | task.about() | {"format": FORMAT, "int8": samples is not None}
+    traced = {graph.name: _traced(graph, feeds, int8) for graph in graphs}
+    if int8 and not any(map(onnx_graphs.is_rounded, traced.values())):
+        raise ConfigError(
+            f"--int8: a model of {task.config.task} such as this has no weights to round: export without it"
+        )
+    about = metadata | task.about() | {"format": FORMAT, "int8": int8}
     with _kept_if_good(path) as working:
         for graph in parts:
-            proto = _proto([graph], feeds, samples is not None)
-            _save(proto, working.with_name(f"{working.stem}.{graph.name}.onnx"), about | {"part": graph.name}, {})
+            _save(
+                traced[graph.name],
+                working.with_name(f"{working.stem}.{graph.name}.onnx"),
+                about | {"part": graph.name},
+                {},
+            )
         stated = (
             about | {"part": "whole", "graphs": {graph.name: list(graph.outputs) for graph in whole}} | _state(whole)
         )
-        _save(_proto(whole, feeds, samples is not None), working, stated, task.packed())
+        _save(_joined(whole, traced), working, stated, task.packed())
         opened = open_model(working)
         theirs = open_(opened)
         if samples is None:
@@ -70,13 +80,12 @@ def _on_cpu(graph: Graph) -> Graph:
     return graph
 
 
-def _proto(graphs: Sequence[Graph], feeds: dict[str, np.ndarray], int8: bool) -> onnx.ModelProto:
+def _joined(graphs: Sequence[Graph], traced: dict[str, onnx.ModelProto]) -> onnx.ModelProto:
     """One graph, or `start` and `step` in one."""
-    made = {graph.name: _traced(graph, feeds, int8) for graph in graphs}
-    if set(made) == {"start", "step"}:
-        return onnx_graphs.start_and_step(made["start"], made["step"], _moving(graphs))
-    (proto,) = made.values()
-    return proto
+    if {graph.name for graph in graphs} == {"start", "step"}:
+        return onnx_graphs.start_and_step(traced["start"], traced["step"], _moving(graphs))
+    (graph,) = graphs
+    return traced[graph.name]
 
 
 def _traced(graph: Graph, feeds: dict[str, np.ndarray], int8: bool) -> onnx.ModelProto:
@@ -136,7 +145,7 @@ def _kept_if_good(path: Path) -> Iterator[Path]:
 # --- float32: the same outputs, the same answers ---
 
 
-def _parity(graphs: Sequence[Graph], exported: Backend, ours: Predictor, theirs: Predictor) -> dict[str, Any]:
+def _parity(graphs: Sequence[Graph], exported: Backend, ours: Predictor, theirs: Predictor) -> dict[str, float]:
     worst, compared = 0.0, 0
     if all(graph.name != "step" for graph in graphs):  # a step has no state of its own: its answers are compared
         for graph in (graph for graph in graphs if not graph.part):
@@ -219,22 +228,22 @@ def _recorded(task: Task, graphs: Sequence[Graph], samples: Sequence[Any]) -> di
     return {name: np.concatenate(values) for name, values in recorder.kept.items()}
 
 
-def _int8(allowed: Allowed, ours: Predictor, theirs: Predictor, judge: Judge | None) -> dict[str, Any]:
+def _int8(allowed: Allowed, ours: Predictor, theirs: Predictor, judge: Judge | None) -> dict[str, float]:
     if allowed.figure is None or judge is None:
         probes = ours.probes(PROBES)
         mean = float(np.mean([a.distance(b) for a, b in zip(ours.predict(probes), theirs.predict(probes))]))
-        return _within({"mean_difference": mean}, "mean difference", mean, allowed.loss)
+        _require_within("mean difference", mean, allowed.loss)
+        return {"mean_difference": mean, "allowed": allowed.loss}
     before, after = judge(ours)[allowed.figure], judge(theirs)[allowed.figure]
     loss = after - before if is_lower_better(allowed.figure) else before - after
     bound = allowed.loss * abs(before) if allowed.relative else allowed.loss
-    report = {f"{allowed.figure}_float32": before, f"{allowed.figure}_int8": after}
-    return _within(report, allowed.figure, loss, bound)
+    _require_within(allowed.figure, loss, bound)
+    return {f"{allowed.figure}_float32": before, f"{allowed.figure}_int8": after, "loss": loss, "allowed": bound}
 
 
-def _within(report: dict[str, float], figure: str, loss: float, bound: float) -> dict[str, Any]:
+def _require_within(figure: str, loss: float, bound: float) -> None:
     if not loss <= bound:
         raise ExportMismatch(
             f"int8 costs {loss:.4f} of {figure.replace('_', ' ')} on the samples (allowed {bound:.4f}): nothing was written; "
             "export without --int8"
         )
-    return report | {"loss": loss, "allowed": bound}

@@ -1,12 +1,14 @@
 """One sitting of a fit: a task that counts, solves or hands over to a library, from its start to a single checkpoint."""
 
 import time
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 
 from bmtool.base.console import Console
 from bmtool.base.units import duration
+from bmtool.engine.ranking import shown
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.session import say_where
 from bmtool.engine.task import Fitted
@@ -25,19 +27,24 @@ def fit(run: RunDir, task: Fitted, console: Console, *, again: bool) -> None:
     run.forget_after(0)
     began = time.perf_counter()
     task.draw(run.plots)
-    step, metrics = 0, dict[str, float]()
+    step, figures = 0, dict[str, float]()
     for step, figures in enumerate(task.fit(console.say), 1):
         run.event(step=step, elapsed_s=round(time.perf_counter() - began, 2), **figures)
-        metrics |= {key.removeprefix(VALID): value for key, value in figures.items() if key.startswith(VALID)}
-        console.say("  ".join([f"step {step:,}", *(f"{key} {value:.4f}" for key, value in figures.items())]))
+        if step % task.every == 0:
+            console.say(f"{task.unit} {step:,}  valid  {shown(_valid(figures), task.best)}")
     elapsed_s = time.perf_counter() - began
     name = f"step-{max(1, step):08d}"
+    metrics = _valid(task.result or figures)
     state = {"step": max(1, step), "metrics": metrics, "elapsed_s": elapsed_s}
     checkpoints.save(name, _tensors(task.arrays()), state, metrics)
     checkpoints.mark_best(name)
     task.draw(run.plots)
     console.say(f"done: fitted in {duration(elapsed_s)}")
     say_where(run, console)
+
+
+def _valid(figures: Mapping[str, float]) -> dict[str, float]:
+    return {key.removeprefix(VALID): value for key, value in figures.items() if key.startswith(VALID)}
 
 
 def _tensors(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:

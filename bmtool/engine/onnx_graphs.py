@@ -104,6 +104,11 @@ def quantise(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def is_rounded(model: onnx.ModelProto) -> bool:
+    """Whether any weights are int8."""
+    return any(tensor.data_type == onnx.TensorProto.INT8 for tensor in model.graph.initializer)
+
+
 def quantise_with(model: onnx.ModelProto, batches: list[dict]) -> onnx.ModelProto:
     """Weights and activations as int8, the ranges of activations taken from `batches` of inputs (Jacob et al. 2018); for convolutions."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static

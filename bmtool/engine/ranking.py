@@ -1,7 +1,7 @@
 """Which checkpoints are the best, by the validation figure that decides."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from bmtool.base.suggest import suggest
 from bmtool.engine.task import Best, Trained
@@ -23,7 +23,7 @@ def deciding(task: Trained, asked: str | None) -> Best:
     return Best(asked, "min" if is_lower_better(asked) else "max")
 
 
-def shown(metrics: dict[str, float], best: Best) -> str:
+def shown(metrics: Mapping[str, float], best: Best) -> str:
     """The figure that decides, then what is the smaller the better (losses and errors); metrics.jsonl has all."""
     others = [name for name in metrics if is_lower_better(name) and name != best.metric]
     return "  ".join(f"{name} {metrics[name]:.4f}" for name in [best.metric, *others[:OTHERS]])

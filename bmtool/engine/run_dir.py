@@ -67,9 +67,10 @@ class RunDir:
         found = [place for place in places if (place / "manifest.json").is_file()]
         if not found:
             looked = ", ".join(map(str, places))
+            command = f"`bmtool prepare-data {(self.path / 'config.yaml').resolve()}`"
             raise DataError(
-                f"the prepared data of {self.path} are gone (looked for {looked}): "
-                f"`bmtool prepare-data {self.path / 'config.yaml'}` makes them again"
+                f"the prepared data of {self.path} are gone (looked for {looked}): {command} makes them again"
+                f"{_from_where(places[-1], asked)}"
             )
         return next((place for place in found if _data_hash(place) == self.info().get("data_hash")), found[0])
 
@@ -155,6 +156,12 @@ class RunDir:
         """Drop events of steps that will be computed again, so that a resumed run's metrics read like one run's."""
         kept = [event for event in self.events() if event["step"] <= step]
         write_text(self.metrics, "".join(json.dumps(event) + "\n" for event in kept))
+
+
+def _from_where(lay: Path, asked: Path) -> str:
+    """Where paths of a configuration start that says `asked` for what lay at `lay`."""
+    started = Path(str(lay).removesuffix(str(asked)))
+    return f", in {started}" if lay.is_absolute() and not asked.is_absolute() and started != lay else ""
 
 
 def _data_hash(prepared: Path) -> str | None:

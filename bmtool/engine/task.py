@@ -50,8 +50,15 @@ class Allowed(NamedTuple):
 
 
 class Batch(Protocol):
-    size: int  # examples
-    tokens: int  # real (unpadded) inputs, in `Task.unit`, for throughput
+    @property
+    def size(self) -> int:
+        """Examples."""
+        ...
+
+    @property
+    def tokens(self) -> int:
+        """Real (unpadded) inputs, in `Task.unit`, for throughput."""
+        ...
 
     def to(self, device: torch.device) -> "Batch": ...
 
@@ -62,7 +69,7 @@ class Batches(Protocol):
     examples: int
     per_epoch: int  # batches
 
-    def __getitem__(self, position: int) -> Any: ...
+    def __getitem__(self, position: int) -> Batch: ...
 
 
 @dataclass(frozen=True)
@@ -153,9 +160,12 @@ class Trained(Task):
     bound: ClassVar[tuple[str, ...]] = ()
     # The key with which `prepare-data` numbers words, categories and classes as a parent run does.
     numbered_by: ClassVar[str] = "data.vocabulary"
-    # Whether the modules start with weights of elsewhere, so that finetuning needs no parent run.
-    pretrained: bool = False
     core_parameters: int | None = None  # weights of the dense core, where they say more than all do
+
+    @classmethod
+    def is_pretrained(cls, config: Any) -> bool:
+        """Whether the modules start with weights of elsewhere, so that finetuning needs no parent run."""
+        return False
 
     def batches(self, split: str, seed: int | None) -> Batches:
         """Batches of a split; `seed=None` for a fixed order (validation)."""
@@ -197,9 +207,14 @@ class Fitted(Task):
     """
 
     fitted: ClassVar = True
+    unit: ClassVar[str] = "step"  # what `fit` yields figures of
+    every: int = 1  # units from one line of the log to the next; metrics.jsonl has all
+    best: Best
+    # What `arrays` holds has these figures, where they are not those that came last.
+    result: Mapping[str, float] | None = None
 
     def fit(self, say: Callable[[str], None]) -> Iterator[dict[str, float]]:
-        """Work, yielding figures as they come (`train/...`, `valid/...`); afterwards `arrays` holds the result.
+        """Work, yielding figures of each unit (`train/...`, `valid/...`, that of `best` always); afterwards `arrays` holds the result.
 
         A signal may stop it anywhere; it is then done again from its start.
         """

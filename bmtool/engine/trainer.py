@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from bmtool.engine import distributed
 from bmtool.engine.device import Device
 from bmtool.engine.optim import MovingAverage, Optimizers, Plateau, prefix_scale, rate_factor, sparse_parameters
 from bmtool.engine.stages import stages
-from bmtool.engine.task import Batches, Trained
+from bmtool.engine.task import Batch, Batches, Trained
 from bmtool.errors import ResourceError
 
 
@@ -44,7 +44,7 @@ class _ByPosition(Dataset):
     def __init__(self, batches: Batches):
         self.batches = batches
 
-    def __getitem__(self, position: int) -> Any:
+    def __getitem__(self, position: int) -> Batch:
         return self.batches[position]
 
 
@@ -117,7 +117,7 @@ class Trainer:
                 self.named[name].requires_grad_(depth * every <= self.step)
         self._set_mode(training=True)
 
-    def _stream(self) -> Iterator[Any]:
+    def _stream(self) -> Iterator[Batch]:
         """This process's batches from the current step on."""
         accumulate = self.config.train.accumulate
         positions = (
@@ -138,7 +138,7 @@ class Trainer:
             )
         )
 
-    def _update(self, phase: str, micro: list[Any], factor: float) -> tuple[float, float]:
+    def _update(self, phase: str, micro: list[Batch], factor: float) -> tuple[float, float]:
         optimizers = self.optimizers[phase]
         optimizers.set_rate(factor)
         optimizers.zero_grad()

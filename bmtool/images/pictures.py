@@ -79,12 +79,22 @@ class Placed(NamedTuple):
 
 
 def read(raw: Any, channels: int, frame: Frame) -> np.ndarray:
-    """uint8 [size, size, channels] of a file, of its bytes, or of pixels uint8 [H, W] or [H, W, C]; BadImage when it is no image."""
+    """uint8 [size, size, channels] of a file, of its bytes, of a PIL image, or of pixels uint8 [H, W] or [H, W, C].
+
+    BadImage when it is no image.
+    """
     if isinstance(raw, np.ndarray):
+        _require_pixels(raw)
         if raw.shape == (frame.size, frame.size, channels):
             return raw
-        raw = raw[..., 0] if raw.shape[-1] == 1 else raw
+        raw = raw[..., 0] if raw.ndim == 3 and raw.shape[2] == 1 else raw
     return place(raw, channels, frame).pixels
+
+
+def _require_pixels(raw: np.ndarray) -> None:
+    flat = raw.ndim == 2 or (raw.ndim == 3 and raw.shape[2] in (1, 3))
+    if not flat or raw.dtype != np.uint8:
+        raise BadImage(f"pixels are uint8 [H, W] or [H, W, 3], got {raw.dtype} {list(raw.shape)}")
 
 
 def decode(source: Path | bytes, size: int, channels: int) -> np.ndarray:
@@ -92,8 +102,8 @@ def decode(source: Path | bytes, size: int, channels: int) -> np.ndarray:
     return place(source, channels, Frame(size)).pixels
 
 
-def place(source: Path | bytes | np.ndarray, channels: int, frame: Frame) -> Placed:
-    """An image file, or pixels uint8 [H, W] or [H, W, 3], as it is stored; BadImage when it cannot be read.
+def place(source: Path | bytes | np.ndarray | Image.Image, channels: int, frame: Frame) -> Placed:
+    """An image file, a PIL image, or pixels uint8 [H, W] or [H, W, 3], as it is stored; BadImage when it cannot be read.
 
     Grey fills what a whole image leaves of its frame. EXIF rotation is undone, transparency becomes white, 16 bits become 8. The
     size is known before a pixel is decoded, so a small file that would unfold to a huge picture costs nothing.
@@ -122,7 +132,7 @@ def place_mask(source: Path, shape: tuple[int, int], frame: Frame, *, void: int)
 
 
 @contextmanager
-def _opened(source: Path | bytes | np.ndarray) -> Iterator[Image.Image]:
+def _opened(source: Path | bytes | np.ndarray | Image.Image) -> Iterator[Image.Image]:
     """An image that is not decoded yet; whatever goes wrong while it is decoded is a BadImage."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -145,9 +155,13 @@ def _opened(source: Path | bytes | np.ndarray) -> Iterator[Image.Image]:
             raise BadImage("broken image") from error  # Pillow raises all of these on damaged files
 
 
-def _open(source: Path | bytes | np.ndarray) -> Image.Image:
+def _open(source: Path | bytes | np.ndarray | Image.Image) -> Image.Image:
     if isinstance(source, np.ndarray):
         return Image.fromarray(source)
+    if isinstance(source, Image.Image):
+        return source.copy()  # it stays open, and as large as it is
+    if not isinstance(source, (str, Path, bytes)):
+        raise BadImage(f"no image: expected a file, its bytes, a PIL image or pixels, got {type(source).__name__}")
     return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
 
 

@@ -20,7 +20,7 @@ class ImageReader:
         self.frame = pictures.Frame(self.size, about.get("fit", "square"))  # exports of format 1 do not say
 
     def read(self, raw: Any) -> np.ndarray:
-        """From a file, its bytes, or pixels uint8 [H, W] or [H, W, C]; BadInput when it is no image."""
+        """From a file, its bytes, a PIL image, or pixels uint8 [H, W] or [H, W, C]; BadInput when it is no image."""
         return pictures.read(raw, self.channels, self.frame)
 
     def facts(self) -> dict:

@@ -122,7 +122,7 @@ def _require_classes(draft: Draft, chosen: dict[str, np.ndarray]) -> None:
     missing = [draft.labels[number] for number in wanted if number not in present]
     if missing and draft.data.labels is None:
         raise DataError(
-            f"{source}: no image of {', '.join(missing[:5])} is left to train on: add some, or lower test_share"
+            f"{source}: no image of the class {', '.join(missing[:5])} is left to train on: add some, or lower test_share"
         )
 
 

@@ -51,16 +51,20 @@ def cheapest(
 
 
 class CostMeter:
-    """Cost of an example at the threshold of a decision, and at one half; `said` and `truth` as for `labels.LabelMeter`."""
+    """Cost of an example at the threshold of a decision, and at one half; `said` and `truth` as for `labels.LabelMeter`.
+
+    Beside them it counts what always saying the first or the second class would cost.
+    """
 
     names: ClassVar = ("cost", "cost_at_half")
 
     def __init__(self, decision: Decision, columns: int = 1):
-        self.decision, self._totals = decision, Totals(3, columns)
+        self.decision, self._totals = decision, Totals(5, columns)
 
     def add(self, said: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> None:
         half = Decision(self.decision.positive, 0.5, self.decision.false_positive, self.decision.false_negative)
         costs = [self.decision.costs(each.given(said), truth) for each in (self.decision, half)]
+        costs += [self.decision.costs(np.full(len(said), each), truth) for each in (0, 1)]
         self._totals.add(np.stack([*costs, np.ones(len(said))], axis=1), weight)
 
     def state(self) -> list[np.ndarray]:
@@ -72,3 +76,8 @@ class CostMeter:
     def figures(self) -> dict[str, np.ndarray]:
         *costs, count = self._totals.total.T
         return {name: ratio(cost, count) for name, cost in zip(self.names, costs)}
+
+    def chance(self) -> tuple[int, float]:
+        """The class that costs least when it is always said, and its cost of an example."""
+        *_, first, second, count = self._totals.total[0]
+        return int(second < first), float(min(first, second) / max(1.0, count))

@@ -41,8 +41,11 @@ def check_names(bounds: list[Bound], known: list[str]) -> None:
 
 
 def check(bounds: list[Bound], figures: dict[str, Figure]) -> None:
-    """GateMissed naming every figure that misses its bound; a figure that is not a number, or was not measured, misses."""
-    values = {b.metric: figures[b.metric].value if b.metric in figures else float("nan") for b in bounds}
+    """GateMissed naming every figure that misses its bound, as one does that is not a number. ConfigError for one that was not measured."""
+    if unknown := [bound for bound in bounds if bound.metric not in figures]:
+        said, has = ", ".join(map(str, unknown)), ", ".join(figures)
+        raise ConfigError(f"--require {said}: not measured of this model with its settings (measured were {has})")
+    values = {bound.metric: figures[bound.metric].value for bound in bounds}
     missed = [b for b in bounds if not _COMPARE[b.relation](values[b.metric], b.value)]
     if missed:
         listing = "; ".join(f"{b.metric} is {values[b.metric]:.4f}, required {b.relation} {b.value:g}" for b in missed)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from functools import reduce
-from typing import ClassVar
 
 import numpy as np
 
@@ -16,14 +15,19 @@ KEPT = 20_000_000  # probabilities that stay in memory; of more there is no area
 TOP = 5
 
 
+def positive_number(labels: list[str], positive: int | None) -> int | None:
+    """The class that average precision is of: of two classes the second, unless another is named; None: the mean over all."""
+    return 1 if positive is None and len(labels) == 2 else positive
+
+
 class LabelMeter:
     """`said` are probabilities [B, classes], `truth` class numbers [B].
 
     `auc` is the mean over the classes, one against the rest; so is `average_precision`, but of two classes it is that of `positive`.
-    The class that is given is the likeliest, or what `decision` says.
+    The class that is given is the likeliest, or what `decision` says. Of TOP classes or fewer there is no `top5_accuracy`: it is always 1.
     """
 
-    names: ClassVar = (
+    names: tuple[str, ...] = (
         "accuracy", "top5_accuracy", "macro_precision", "macro_recall", "macro_f1", "auc", "average_precision", "loss", "ece",
     )  # fmt: skip
 
@@ -31,7 +35,8 @@ class LabelMeter:
         self, labels: list[str], columns: int = 1, *, positive: int | None = None, decision: Decision | None = None
     ):
         self.labels, self.columns, self.decision = labels, columns, decision
-        self.positive = 1 if positive is None and len(labels) == 2 else positive
+        self.positive = positive_number(labels, positive)
+        self.names = tuple(name for name in type(self).names if name != "top5_accuracy" or len(labels) > TOP)
         self._totals = Totals(4, columns)  # examples, right, right among TOP, nats
         self._calibration = Totals(calibration.WIDTH, columns)
         self._counts = np.zeros((3, len(labels), columns))  # true, given, given rightly

@@ -9,6 +9,7 @@ import json
 import mmap
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -70,13 +71,14 @@ class Packed:
         self.path = path
         try:
             with zipfile.ZipFile(path) as archive:
-                entries = {entry.filename: (entry.header_offset, entry.file_size) for entry in archive.infolist()}
+                entries = {entry.filename: entry for entry in archive.infolist()}
         except (zipfile.BadZipFile, OSError, ValueError) as error:
             raise DataError(f"{path} is damaged: {error}: export it again") from error
         with path.open("rb") as stream:
             self._bytes = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
-        self._places = {name: (self._data(header), size) for name, (header, size) in entries.items()}
-        self.start = min(header for header, _ in entries.values())
+        self._places = {name: (self._data(entry.header_offset), entry.file_size) for name, entry in entries.items()}
+        self._sums = {name: entry.CRC for name, entry in entries.items()}
+        self.start = min(entry.header_offset for entry in entries.values())
 
     def _data(self, header: int) -> int:
         """Where an entry's bytes begin: behind its local header, its name and what pads it."""
@@ -90,7 +92,10 @@ class Packed:
         if name not in self._places:
             raise DataError(f"no {name} in {self.path}")
         start, size = self._places[name]
-        return self._bytes[start : start + size]
+        held = self._bytes[start : start + size]
+        if zlib.crc32(held) != self._sums[name]:
+            raise DataError(f"{self.path} is damaged: {name} in it is not what was written: export it again")
+        return held
 
     def model(self) -> bytes:
         """The ONNX model before the files."""

@@ -1,15 +1,19 @@
 """What goes in: how each kind of input is named on a command line, and how one is read. Needs numpy and Pillow only."""
 
 import json
+import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from bmtool.base import delimited
 from bmtool.errors import BadInput, DataError
 
+STDIN = "-"  # how a command line names standard input
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # of images
-KEY = {"image": "file", "text": "input", "number": "seed", "record": "row"}  # what an answer calls its input
+KEY = {"image": "file", "text": "input", "number": "seed", "record": "record"}  # what an answer calls its input
 
 
 class Named(NamedTuple):
@@ -18,12 +22,24 @@ class Named(NamedTuple):
 
 
 def named(takes: str, given: Sequence[str]) -> Iterator[Named]:
-    """Everything that the arguments of a command name: files in folders, rows in tables, lines."""
-    return {"image": _images, "text": _lines, "number": _lines, "record": _records}[takes](given)
+    """Everything that the arguments of a command name: files in folders, rows in tables, lines; "-" is standard input for lines and rows.
+
+    DataError for a file that cannot be read.
+    """
+    return {"image": _images, "text": _texts, "number": _numbers, "record": _records}[takes](given)
 
 
-def _lines(given: Iterable[str]) -> Iterator[Named]:
-    return (Named(line, line) for line in given)
+def _texts(given: Iterable[str]) -> Iterator[Named]:
+    """The lines of the files named, empty ones too; any other argument is a line."""
+    for argument in given:
+        listed = lines(argument) if argument == STDIN or os.path.isfile(argument) else [(argument, argument)]
+        yield from (Named(line, line) for _, line in listed)
+
+
+def _numbers(given: Iterable[str]) -> Iterator[Named]:
+    for argument in given:
+        listed = lines(argument) if argument == STDIN else [(argument, argument)]
+        yield from (Named(line, line) for _, line in listed if line.strip())
 
 
 def _images(given: Iterable[str]) -> Iterator[Named]:
@@ -35,24 +51,55 @@ def _images(given: Iterable[str]) -> Iterator[Named]:
 
 
 def _records(given: Iterable[str]) -> Iterator[Named]:
-    """Rows of .csv and .jsonl files, or JSON objects as they stand."""
+    """Rows of .csv, .tsv and .jsonl files, lines of JSON from standard input, or JSON objects as they stand."""
     for argument in given:
         if argument.lstrip().startswith("{"):
             yield Named(argument, argument)
+        elif argument == STDIN or Path(argument).suffix.lower() == ".jsonl":
+            yield from (Named(place, line) for place, line in lines(argument) if line.strip())
         else:
-            yield from _rows(Path(argument))
+            yield from _table(Path(argument))
 
 
-def _rows(path: Path) -> Iterator[Named]:
+def _table(path: Path) -> Iterator[Named]:
+    if path.suffix.lower() == ".parquet":
+        raise DataError(
+            f"{path} is Parquet: predict reads text, so write it as a .csv first (pandas: read_parquet, to_csv)"
+        )
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        raise DataError(
+            f"{path} holds no rows that can be read: give a .csv, .tsv or .jsonl file, a JSON object, "
+            "or lines of JSON at standard input (-)"
+        )
     try:
-        if path.suffix != ".jsonl":
-            for number, cells in delimited.rows(path):
-                yield Named(f"{path}:{number}", BadInput(delimited.RAGGED) if cells is None else cells)
-            return
-        with path.open(encoding="utf-8-sig") as stream:
-            yield from (Named(f"{path}:{number}", line) for number, line in enumerate(stream, 1) if line.strip())
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+        for number, cells in delimited.rows(path):
+            yield Named(f"{path}:{number}", BadInput(delimited.RAGGED) if cells is None else cells)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 (byte {error.start}): convert it") from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def lines(source: str) -> Iterator[tuple[str, str]]:
+    """(file:line, line) of a file of text, or of standard input; DataError when it cannot be read or is not UTF-8."""
+    shown = "<stdin>" if source == STDIN else source
+    try:
+        with _opened(source) as stream:
+            for number, line in enumerate(stream, start=1):
+                place = f"{shown}:{number}"
+                yield place, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{place} is not UTF-8 (byte {error.start + 1} of the line): convert it") from error
+    except OSError as error:
+        raise DataError(f"cannot read {shown}: {error.strerror or error}") from error
+
+
+def _opened(source: str) -> AbstractContextManager[BinaryIO]:
+    if source != STDIN:
+        return Path(source).open("rb")
+    if sys.stdin is None:
+        raise DataError("standard input is closed: name files or give inputs as arguments")
+    return nullcontext(sys.stdin.buffer)
 
 
 def seed(raw: Any) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from bmtool.config.options import Top
 from bmtool.errors import DataError
 from bmtool.measure.decision import Decision
-from bmtool.measure.labels import LabelMeter
+from bmtool.measure.labels import LabelMeter, positive_number
 from bmtool.measure.report import Measured
 from bmtool.predict.examples import Example
 from bmtool.predict.values import Labels
@@ -38,12 +38,26 @@ def likeliest(
     return [Labels(tuple((labels[c], float(p[c])) for c in best)) for best, p in zip(order, probabilities)]
 
 
+def apart(predictors: Sequence[Any]) -> str:
+    """How predictors differ that are of different columns of tables; "" when they answer the same question."""
+    targets = sorted({str(getattr(one, "target", "")) for one in predictors})
+    return f"are of different columns ({', '.join(targets)})" if len(targets) > 1 else ""
+
+
+def positive_class(predictor: Classifier) -> str | None:
+    """The name of the class that average precision is of; None where it is of all."""
+    number = positive_number(predictor.labels, getattr(predictor, "positive", None))
+    return None if number is None else predictor.labels[number]
+
+
 class Ensemble:
     """The weighted mean of the probabilities of several classifiers that tell the same classes apart; each reads inputs in its own way."""
 
     def __init__(self, members: Sequence[Classifier], weights: Sequence[float]):
-        """DataError unless all know the same classes, in whatever order, and give the likeliest."""
+        """DataError unless all say the same: of one target, the same classes in whatever order, the likeliest of them."""
         first = members[0]
+        if differ := apart(members):
+            raise DataError(f"the models {differ}: they cannot be averaged")
         if any(getattr(member, "decision", None) is not None for member in members):
             raise DataError("models that decide by costs cannot be averaged: each has a threshold of its own")
         for member in members[1:]:
@@ -53,6 +67,12 @@ class Ensemble:
                 )
         self.members, self.labels, self.weights = list(members), list(first.labels), np.array(weights) / sum(weights)
         self._columns = [[member.labels.index(label) for label in self.labels] for member in members]
+        positive = {str(positive_class(member)) for member in members}
+        if len(positive) > 1:
+            raise DataError(
+                f"the models differ in what is positive ({', '.join(sorted(positive))}): they cannot be averaged"
+            )
+        self.target, self.positive = getattr(first, "target", None), getattr(first, "positive", None)
 
     def read(self, raw: Any) -> Any:
         return [member.read(raw) for member in self.members]
@@ -91,8 +111,11 @@ class Evaluation:
         return "" if example.truth in self._number else "a class that the model does not know"
 
     def unlike(self, other: "Evaluation") -> dict[str, str]:
-        """Figures that cannot be compared with another model's, and why."""
-        return {}
+        """Figures that cannot be compared with another model's, and why. DataError when the two are of different columns."""
+        if differ := apart([self.predictor, other.predictor]):
+            raise DataError(f"the models {differ}: they cannot be compared")
+        mine, theirs = positive_class(self.predictor), positive_class(other.predictor)
+        return {} if mine == theirs else {"average_precision": f"it is of {mine!r} here, of {theirs!r} there"}
 
     def add(self, examples: Sequence[Example], weight: np.ndarray) -> Iterator[dict]:
         """Count some examples, and give a record of each."""
@@ -114,7 +137,9 @@ class Evaluation:
         return self.meter.measured()
 
     def warnings(self, measured: Measured) -> Iterator[str]:
-        """What a reader of the figures should know."""
+        """What a reader of the figures should know; a decision by costs gives up accuracy on purpose, so its costs are judged instead."""
+        if self.decision is not None:
+            return
         commonest, share = self.meter.chance()
         low = measured.figures["accuracy"].low
         if len(self.predictor.labels) > 1 and low <= share:

@@ -10,6 +10,7 @@ from bmtool.errors import DataError
 from bmtool.measure.numbers import NumberMeter
 from bmtool.measure.report import Measured
 from bmtool.predict.examples import Example
+from bmtool.predict.labels import apart
 from bmtool.predict.values import Number
 
 
@@ -29,9 +30,8 @@ class Ensemble:
 
     def __init__(self, members: Sequence[Regressor], weights: Sequence[float]):
         """DataError unless all give the same number, by name."""
-        targets = sorted({member.target for member in members})
-        if len(targets) > 1:
-            raise DataError(f"the models give different numbers ({', '.join(targets)}): they cannot be averaged")
+        if differ := apart(members):
+            raise DataError(f"the models {differ}: they cannot be averaged")
         self.members, self.weights = list(members), np.array(weights) / sum(weights)
         self.target, self.spread = members[0].target, members[0].spread
 
@@ -66,10 +66,8 @@ class Evaluation:
 
     def unlike(self, other: "Evaluation") -> dict[str, str]:
         """DataError when the other model gives another number."""
-        if other.predictor.target != self.predictor.target:
-            raise DataError(
-                f"one model gives {self.predictor.target}, the other {other.predictor.target}: they cannot be compared"
-            )
+        if differ := apart([self.predictor, other.predictor]):
+            raise DataError(f"the models {differ}: they cannot be compared")
         return {}
 
     def add(self, examples: Sequence[Example], weight: np.ndarray) -> Iterator[dict]:

@@ -3,6 +3,7 @@
 import base64
 import io
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, Protocol
 
 import numpy as np
@@ -131,10 +132,17 @@ class Number:
     notes: tuple[str, ...] = ()  # what was amiss with the input
 
     def record(self) -> dict[str, Any]:
-        return {"value": round(self.value, 6)} | noted(self.notes)
+        return {"value": round(self.value, 6) if isfinite(self.value) else None} | noted(self._said())
 
     def line(self) -> str:
-        return "\t".join([f"{self.value:.6g}", *self.notes])
+        return "\t".join([f"{self.value:.6g}", *self._said()])
+
+    def _said(self) -> tuple[str, ...]:
+        return (
+            self.notes
+            if isfinite(self.value)
+            else (*self.notes, "no finite number: the input is out of all proportion")
+        )
 
     def distance(self, other: "Number") -> float:
         return abs(self.value - other.value) / self.unit

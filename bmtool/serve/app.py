@@ -104,13 +104,13 @@ def _errors(app: FastAPI) -> None:
 
 def _routes(app: FastAPI, service: Service) -> None:
     _state(app, service)
-    settings, schema = service.settings, bodies.schema(service.entry)
+    schema = bodies.schema(service.entry, service.model.about)
 
     @app.post("/v1/translate", openapi_extra=schema)
     async def translate(request: Request) -> JSONResponse:
         """Text to text: one line gives one answer, a list gives a list."""
         _require_translation(service)
-        return JSONResponse(await service.answer(await bodies.read(request, service.entry, settings)))
+        return JSONResponse(await service.answer(await _asked(request, service)))
 
     @app.post("/v1/translate/stream")
     async def stream(request: Request) -> StreamingResponse:
@@ -125,7 +125,11 @@ def _routes(app: FastAPI, service: Service) -> None:
     @app.post("/v1/predict", openapi_extra=schema)
     async def predict(request: Request) -> JSONResponse:
         """What the model says of one input or a list: the field is called as what the model takes; images also as a form."""
-        return JSONResponse(await service.answer(await bodies.read(request, service.entry, settings)))
+        return JSONResponse(await service.answer(await _asked(request, service)))
+
+
+async def _asked(request: Request, service: Service) -> bodies.Asked:
+    return await bodies.read(request, service.entry, about=service.model.about, settings=service.settings)
 
 
 async def _streamed(service: Service, lines: list[str]) -> AsyncIterator[str]:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import json
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ _HELP = {
     "number": "A number that chooses the noise, or several.",
 }  # fmt: skip
 _EXAMPLES: JsonDict = {
-    "text": "jintian tianqi henhao", "image": "iVBORw0KGgo...", "record": {"age": 42, "city": "Wuhan"}, "number": 1,
+    "text": "jintian tianqi henhao", "image": "iVBORw0KGgo...", "number": 1,
 }  # fmt: skip
 
 
@@ -39,9 +40,19 @@ def body(entry: Entry) -> type[BaseModel]:
     """The schema of a request to this kind of model."""
     inputs = (_KINDS[entry.takes], Field(description=_HELP[entry.takes]))
     fields: Any = {entry.takes: inputs} | {name: (f.annotation, f) for name, f in shared(entry).items()}
-    example: JsonDict = {"examples": [{entry.takes: _EXAMPLES[entry.takes]}]}
-    config = ConfigDict(extra="forbid", populate_by_name=True, json_schema_extra=example)
+    config = ConfigDict(extra="forbid", populate_by_name=True)
     return create_model("Request", __config__=config, **fields)
+
+
+def example(entry: Entry, about: dict[str, Any]) -> dict[str, Any]:
+    """A request to the model with this card: a row holds its columns, with the median or the commonest category of each."""
+    if entry.takes != "record":
+        return {entry.takes: _EXAMPLES[entry.takes]}
+    return {"record": {column["name"]: _typical(column) for column in about["columns"]}}
+
+
+def _typical(column: dict[str, Any]) -> Any:
+    return column["example"] if "example" in column else next(iter(column["categories"]), None)
 
 
 @cache
@@ -51,15 +62,15 @@ def shared(entry: Entry) -> dict[str, Any]:
     return {name: f for name, f in fields.items() if not (f.json_schema_extra or {}).get("local")}
 
 
-async def read(request: Request, entry: Entry, settings: Settings) -> Asked:
-    """A request as its content type says. ProblemError or RequestValidationError for what does not fit."""
+async def read(request: Request, entry: Entry, *, about: dict[str, Any], settings: Settings) -> Asked:
+    """A request to the model of the card `about`, by its content type. ProblemError or RequestValidationError for what does not fit."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data" and entry.takes == "image":
         return await _form(request, entry, settings)
     try:
         value = body(entry).model_validate_json(await request.body())
     except ValidationError as error:
-        raise _invalid(entry, error) from error
+        raise _invalid(entry, about, error) from error
     given = getattr(value, entry.takes)
     inputs = given if isinstance(given, list) else [given]
     _require_few(inputs, entry, settings)
@@ -69,10 +80,11 @@ async def read(request: Request, entry: Entry, settings: Settings) -> Asked:
     return Asked(inputs, not isinstance(given, list), options)
 
 
-def _invalid(entry: Entry, error: ValidationError) -> Exception:
+def _invalid(entry: Entry, about: dict[str, Any], error: ValidationError) -> Exception:
     missing = [e for e in error.errors() if e["type"] == "missing" and e["loc"] == (entry.takes,)]
     if missing:
-        return ProblemError(422, f"this is a model that takes {entry.takes}: send `{entry.takes}`")
+        shown = json.dumps(example(entry, about), ensure_ascii=False)
+        return ProblemError(422, f"this is a model that takes {entry.takes}: send `{entry.takes}`, such as {shown}")
     return RequestValidationError([e | {"loc": ("body", *e["loc"])} for e in error.errors()])
 
 
@@ -129,9 +141,10 @@ async def _form(request: Request, entry: Entry, settings: Settings) -> Asked:
         return Asked([await part.read() for part in uploads], len(uploads) == 1, options)
 
 
-def schema(entry: Entry) -> dict:
-    """What OpenAPI says of the body."""
-    content: dict[str, Any] = {"application/json": {"schema": body(entry).model_json_schema()}}
+def schema(entry: Entry, about: dict[str, Any]) -> dict:
+    """What OpenAPI says of the body of a request to the model with this card."""
+    held = body(entry).model_json_schema() | {"examples": [example(entry, about)]}
+    content: dict[str, Any] = {"application/json": {"schema": held}}
     if entry.takes == "image":
         options = {name: {"type": "string"} for name in shared(entry)}
         image = {"image": {"type": "string", "format": "binary"}}

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bmtool.base.delimited import number
+from bmtool.data.tally import Tally
 from bmtool.tables.columns import Schema
 
 if TYPE_CHECKING:
@@ -23,6 +24,13 @@ def warnings(schema: Schema, kept: Sequence["Kept"], learned: Sequence[str]) -> 
     return found + list(_repeated(schema, kept))
 
 
+def of_dropped(tally: Tally) -> Iterator[str]:
+    """When more rows were dropped than kept."""
+    if tally.kept < tally.read / 2:
+        (reason, count), *_ = tally.dropped.most_common()
+        yield f"{tally.read - tally.kept:,} of {tally.read:,} rows were dropped, most ({count:,}) for: {reason}"
+
+
 def _of_column(name: str, cells: list[str], truths: list[str], target: str) -> Iterator[str]:
     distinct = len(set(cells))
     if distinct == 1:
@@ -34,7 +42,7 @@ def _of_column(name: str, cells: list[str], truths: list[str], target: str) -> I
 
 
 def _is_fraction(text: str) -> bool:
-    return number(text) is not None and not text.lstrip("+-").isdigit()
+    return number(text.replace(",", ".")) is not None and not text.lstrip("+-").isdigit()
 
 
 def _same_partition(cells: list[str], truths: list[str]) -> bool:

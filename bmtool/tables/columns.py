@@ -1,6 +1,7 @@
 """What the columns of a table hold, and how a row becomes numbers: one code for preparing and for predicting."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -8,12 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bmtool.base.delimited import number
+from bmtool.base.delimited import DECIMAL_COMMA, number
 from bmtool.config.table import Columns
 from bmtool.errors import BadInput
 from bmtool.tables.sources import cell
 
 NEARLY = 0.9  # of the values that are numbers: then the others look like mistakes
+CODE = re.compile(r"0[0-9]+")  # of digits that are a name: 01000 is not the number 1000
+DATE = re.compile(r"[0-9]{4}([-/.])[0-9]{1,2}\1[0-9]{1,2}([T ].*)?|[0-9]{1,2}([-/.])[0-9]{1,2}\3[0-9]{4}( .*)?")
 OTHER = 0  # the number of a category that is missing, or was not among the training rows
 
 
@@ -31,6 +34,12 @@ class Column:
     high: float = 0.0
     categories: tuple[str, ...] = ()  # by falling frequency; the first is number 1
     counts: tuple[int, ...] = ()
+
+    def told(self, value: float) -> str:
+        """The column with a value as `Schema.encode` gives it: "age = 70"."""
+        if self.kind == "category":
+            return f"{self.name} = {self.categories[int(value) - 1] if value != OTHER else 'missing'}"
+        return f"{self.name} = {'missing' if np.isnan(value) else f'{value:.6g}'}"
 
     def typical(self) -> float:
         """The median, or the number of the commonest category."""
@@ -78,7 +87,12 @@ class Schema:
             return float("nan")
         value = number(text)
         if value is None:
-            raise BadInput(f"column {column.name!r} holds no number")
+            why = (
+                ": a decimal comma is read in files separated by ; or tabs only"
+                if DECIMAL_COMMA.fullmatch(text)
+                else ""
+            )
+            raise BadInput(f"column {column.name!r} holds no number{why}")
         return value
 
     def as_dict(self) -> dict[str, Any]:
@@ -115,7 +129,7 @@ def describe(name: str, cells: Sequence[str], missing: Sequence[str], asked: Col
     absent = Counter(text for text in cells if text in missing)
     there = [text for text in cells if text not in absent]
     values = [value for text in there if (value := number(text)) is not None]
-    kind, said = _kind(name, len(values), there, asked)
+    kind, said = _kind(name, there, asked)
     if kind == "category":
         counted = sorted(Counter(there).items(), key=lambda item: (-item[1], item[0]))
         names, counts = zip(*counted) if counted else ((), ())
@@ -126,17 +140,33 @@ def describe(name: str, cells: Sequence[str], missing: Sequence[str], asked: Col
     return Column(name, "number", dict(absent), median, mean, deviation or 1.0, low, high), said
 
 
-def _kind(name: str, numbers: int, there: Sequence[str], asked: Columns) -> tuple[str, str]:
+def _kind(name: str, there: Sequence[str], asked: Columns) -> tuple[Literal["number", "category"], str]:
     if name in asked.numeric:
         return "number", ""
     if name in asked.categorical:
         return "category", ""
-    if numbers == len(there):
+    doubt = _doubt(there)
+    if doubt is None:
         return "number", ""
-    if numbers < NEARLY * len(there):
-        return "category", ""
-    odd = next(text for text in there if number(text) is None)
-    return "category", (
-        f"column {name!r} is taken for categories, though {numbers:,} of {len(there):,} values are numbers (not {odd!r}): "
+    return "category", f"column {name!r} is taken for categories, though {doubt}" if doubt else ""
+
+
+def _doubt(there: Sequence[str]) -> str | None:
+    """What of values that are no numbers, or not all, should be said: "" for names, None where all are numbers."""
+    odd = [text for text in there if number(text) is None]
+    commas, dates = ([text for text in odd if form.fullmatch(text)] for form in (DECIMAL_COMMA, DATE))
+    most, numbers = NEARLY * len(there), len(there) - len(odd)
+    if numbers + len(commas) >= most and (code := next(filter(CODE.fullmatch, there), None)):
+        return f"it holds digits: {code!r} begins with 0, as names do; if these are numbers, name it in data.columns.numeric"
+    if not odd:
+        return None
+    if dates and len(dates) >= most:
+        return f"it holds dates ({dates[0]!r}): put it in data.columns.ignore, or make numbers of what matters (days since, month)"
+    if commas and numbers + len(commas) >= most:
+        return f"it holds numbers with a decimal comma ({commas[0]!r}), read in files separated by ; or tabs only: write points"
+    if numbers < most:
+        return ""
+    return (
+        f"{numbers:,} of {len(there):,} values are numbers (not {odd[0]!r}): "
         "name it in data.columns.numeric, or in data.missing what stands for a missing value"
     )

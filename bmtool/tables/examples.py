@@ -18,6 +18,10 @@ UNITS = ("row",)
 def split(data: TableData, prepared: Path, name: str, reads: Sequence[Predictor]) -> Iterator[Example]:
     """The rows of a split in stored order."""
     table = Table(prepared, name)
+    for target in {one.target for one in reads} - {table.schema.target}:
+        raise DataError(
+            f"{prepared} holds {table.schema.target!r} to be learned, and a model is of {target!r}: prepare its data again"
+        )
     for place, cells in table.rows():
         yield Example(place, cells, truth(cells[table.schema.target], bool(table.schema.labels)))
 
@@ -39,6 +43,9 @@ def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor])
             continue
         if reader.target not in row.cells:
             raise DataError(f"{path} has no column {reader.target!r}: there is nothing to compare with")
+        if row.cells[reader.target] in reader.schema.missing:
+            tally.drop("no target", row.place)
+            continue
         yield Example(row.place, row.cells, truth(row.cells[reader.target], hasattr(reader, "labels")))
 
 

@@ -1,7 +1,8 @@
 """Pictures of tables and of what columns matter (PNG)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -16,14 +17,22 @@ ROWS = 4  # that are explained in one picture
 BARS = 20  # of one picture
 
 
-def contributions(rows: Mapping[str, np.ndarray], names: Sequence[str], label: str, path: Path) -> None:
-    """What each column adds, a panel for each row."""
-    height = 1 + 0.25 * min(BARS, len(names))
-    canvas, panels = plt.subplots(len(rows), 1, figsize=(7, height * len(rows)), layout="constrained", squeeze=False)
-    for (title, values), area in zip(rows.items(), panels[:, 0]):
-        _bars(area, values, names)
-        area.set_title(title, fontsize=9)
-    panels[-1, 0].set_xlabel(label + _left_out(names), fontsize=8)
+class Panel(NamedTuple):
+    """What each column of a row adds [columns]."""
+
+    title: str
+    columns: Sequence[str]
+    added: np.ndarray
+
+
+def contributions(panels: Sequence[Panel], label: str, path: Path) -> None:
+    """A panel for each row."""
+    height = 1 + 0.25 * min(BARS, len(panels[0].columns))
+    canvas, areas = plt.subplots(len(panels), 1, figsize=(7, height * len(panels)), layout="constrained", squeeze=False)
+    for panel, area in zip(panels, areas[:, 0]):
+        _bars(area, panel.added, panel.columns)
+        area.set_title(panel.title, fontsize=9)
+    areas[-1, 0].set_xlabel(label + _left_out(panels[0].columns), fontsize=8)
     _save(canvas, path)
 
 

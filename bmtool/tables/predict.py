@@ -59,17 +59,28 @@ class RowReader:
     def explain_by(
         self, say: Callable[[np.ndarray], np.ndarray], inputs: Sequence[tuple[str, Row]], unit: str, path: Path
     ) -> Path:
-        """Draw what each column adds to what `say` gives for rows, against a row of typical values."""
+        """Draw what each column, with its value, adds to what `say` gives for rows, from a row of typical values on."""
         from bmtool.tables import plots  # matplotlib, which predicting does without
 
-        names = [column.name for column in self.schema.columns]
         typical = np.array([column.typical() for column in self.schema.columns], np.float32)
         shown = inputs[: plots.ROWS]
-        each = [shapley.contributions(say, row.values, typical) for _, row in shown]
-        titles = [f"{Path(name).name}" for name, _ in shown]
+        start, *ends = say(np.stack([typical, *(row.values for _, row in shown)])).tolist()
+        panels = [
+            plots.Panel(
+                f"{_short(name)}: {unit}, typical {start:.4g} -> {end:.4g}",
+                [column.told(value) for column, value in zip(self.schema.columns, row.values)],
+                shapley.contributions(say, row.values, typical),
+            )
+            for (name, row), end in zip(shown, ends)
+        ]
         left = f", the first {len(shown)} of {len(inputs)} rows" if len(shown) < len(inputs) else ""
-        plots.contributions(dict(zip(titles, each)), names, f"adds to {unit}, against a typical row{left}", path)
+        plots.contributions(panels, f"adds to {unit}, against a typical row{left}", path)
         return path
+
+
+def _short(name: str) -> str:
+    """file:line without its folders; the start of a row that was given itself."""
+    return "row" if name.lstrip().startswith("{") else Path(name).name
 
 
 def probes(schema: Schema, count: int) -> np.ndarray:

@@ -27,9 +27,11 @@ from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.tables import checks
 from bmtool.tables.columns import Schema, describe
-from bmtool.tables.sources import EXAMPLES, rows
+from bmtool.tables.sources import EXAMPLES, decimal_commas, rows
 from bmtool.tables.table import FORMAT, SPLITS, read_manifest
 
+SHOWN = 20  # names of columns in an error
+MANY = 20  # numbers as classes; more of them, most with one row, are an amount
 FILES = frozenset({"values.npy", "target.npy", "rows.jsonl", "schema.json", "manifest.json", "report",
                    *(f"{split}.npy" for split in SPLITS)})  # fmt: skip
 STEPS = 1000  # of float32 in a standard deviation: with fewer, numbers that merge matter
@@ -67,10 +69,11 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
         manifest = _write(new, schema, kept, data=data, tally=tally)
         warnings += _merged(schema, kept)
         warnings += checks.warnings(schema, kept, [name for name in ("valid", "test") if getattr(data, name) == TRAIN])
+        warnings += [*_commas(data), *checks.of_dropped(tally)]
         write_json(new / "manifest.json", manifest | {
             "kind": "tables", "format": FORMAT, "settings": _settings(data), "fingerprint": before, "warnings": warnings,
             "guessed": _guessed(schema, data),
-            **tally.as_dict(),
+            "noted": dict(tally.noted), **tally.as_dict(),
         })  # fmt: skip
         put(new, target)
     return read_json(target / "manifest.json")
@@ -85,8 +88,10 @@ def _kept(data: TableData, numeric: bool, ignored: Sequence[str], *, tally: Tall
                 tally.drop(row.problem, row.place)
                 continue
             if data.target not in row.cells:
-                close = suggest(data.target, row.cells)
-                raise DataError(f"{row.place.rpartition(':')[0]} has no column {data.target!r}{close}: set data.target")
+                raise DataError(
+                    f"{row.place.rpartition(':')[0]} has no column {data.target!r}{suggest(data.target, row.cells)} "
+                    f"(columns are {', '.join(islice(row.cells, SHOWN))}{', ...' if len(row.cells) > SHOWN else ''}): set data.target"
+                )
             truth = row.cells[data.target]
             if truth in data.missing:
                 tally.drop("no target", row.place)
@@ -102,6 +107,15 @@ def _sources(data: TableData) -> Iterator[tuple[str, str | None]]:
     for split in ("valid", "test"):
         if (source := getattr(data, split)) not in (None, TRAIN):
             yield source, split
+
+
+def _commas(data: TableData) -> Iterator[str]:
+    """The columns of each source whose numbers have decimal commas."""
+    for source, _ in _sources(data):
+        if found := decimal_commas(source):
+            name, text = next(iter(found.items()))
+            names = ", ".join(map(repr, found))
+            yield f"{source}: commas in {names} are read as decimal points, such as {text!r} in {name!r} as {text.replace(',', '.')}"
 
 
 def _split(data: TableData, cells: dict[str, str], ignored: Sequence[str]) -> str:
@@ -177,6 +191,11 @@ def _classes(data: TableData, truths: list[str]) -> dict:
     counts = Counter(truths)
     if len(counts) < 2:
         raise DataError(f"{data.source}: {data.target!r} is always {truths[0]!r}: there is nothing to tell apart")
+    if len(counts) > max(MANY, len(truths) / 2) and all(number(name) is not None for name in counts):
+        amount = (
+            f"{data.source}: {data.target!r} has {len(counts):,} different values in {len(truths):,} rows, all numbers"
+        )
+        raise DataError(f"{amount}: did you mean `task: tabular-regression`?")
     labels = sorted(counts, key=lambda name: (0, value, "") if (value := number(name)) is not None else (1, 0, name))
     if data.positive is not None and data.positive not in labels:
         raise ConfigError(
@@ -228,7 +247,7 @@ def _encoded(schema: Schema, kept: list[Kept], tally: Tally) -> tuple[np.ndarray
             tally.drop(str(error), row.place)
             continue
         for name in unseen:
-            tally.show(f"a category of {name!r} that no training row has", row.place, row.cells[name])
+            tally.note(f"a category of {name!r} that no training row has", row.place, row.cells[name])
         values.append(encoded)
         used.append(row)
     tally.kept = len(used)
@@ -257,7 +276,7 @@ def _counts(schema: Schema, target: np.ndarray, numbers: dict[str, np.ndarray]) 
             found[split]["classes"] = np.bincount(target[held].astype(int), minlength=len(schema.labels)).tolist()
     missing = [label for label, count in zip(schema.labels, found["train"].get("classes", [])) if count == 0]
     if missing or not found["train"]["examples"]:
-        of = f" of {', '.join(missing[:5])}" if missing else ""
+        of = f" with {schema.target!r} {', '.join(missing[:5])}" if missing else ""
         raise DataError(f"no row{of} is left to train on: all were dropped, or went to another split")
     return found
 

@@ -13,15 +13,17 @@ PANELS = 24  # of the picture
 
 def lines(manifest: dict) -> Iterator[str]:
     """What was read, kept and dropped and why, what was guessed, and what to look at."""
-    settings = manifest["settings"]
+    settings, noted = manifest["settings"], manifest.get("noted", {})  # tables of 0.4 have no counts
     yield f"{settings['source']}: {manifest['read']:,} rows read, {manifest['kept']:,} kept, target {settings['target']!r}"
     for reason, examples in manifest["examples"].items():
         if reason in manifest["dropped"]:
             yield f"dropped {manifest['dropped'][reason]:,} x {reason}  e.g. {examples[0]}"
         else:
-            yield f"taken as missing: {reason}  e.g. {examples[0]}"
+            count = f"{noted[reason]:,} x " if reason in noted else ""
+            yield f"taken as missing: {count}{reason}  e.g. {examples[0]}"
     for kind, names in manifest["guessed"].items():
-        yield f"{len(names)} columns guessed to be {kind}: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"
+        columns = "column" if len(names) == 1 else "columns"
+        yield f"{len(names)} {columns} guessed to be {kind}: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"
     for warning in manifest["warnings"]:
         yield f"warning: {warning}"
 

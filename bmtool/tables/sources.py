@@ -43,6 +43,11 @@ def cell(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value).strip()
 
 
+def decimal_commas(source: str) -> dict[str, str]:
+    """See `delimited.decimal_commas`; none in what is not of that kind."""
+    return delimited.decimal_commas(Path(source)) if _READERS.get(Path(source).suffix.lower()) is _delimited else {}
+
+
 def _file(path: Path) -> Iterator[Row]:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:

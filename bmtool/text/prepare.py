@@ -105,7 +105,8 @@ def _make(run: Run, sources: list[Source], target: Path, known: dict) -> dict:
 
 def _nothing(sources: list[Source]) -> DataError:
     why = sum((source.tally.dropped for source in sources), Tally().dropped).most_common()
-    said = ", ".join(f"{count} x {reason}{hint(reason)}" for reason, count in why) or "no lines"
+    read = sum(source.tally.read for source in sources)
+    said = ", ".join(f"{count} x {reason}{hint(reason)}" for reason, count in why) or f"{read:,} lines"
     names = ", ".join(source.name for source in sources[:5]) + (", ..." if len(sources) > 5 else "")
     return DataError(f"nothing to train on: no usable sentence in {names} ({said})")
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from bmtool.base.files import write_text
 
 HINTS = {"not UTF-8": " (if it is GBK, name the source as {path: ..., encoding: gb18030})"}
-OTHER_LETTERS = " (for text in other letters than hanzi: data.clean.letters: latin, or any)"
+OTHER_LETTERS = " (for a task that learns from other letters: data.clean.letters: hanzi, latin or any)"
 LISTED = 20  # sources that the console names one by one
 
 
 def hint(reason: str) -> str:
     """What to do when nothing is left for this reason."""
-    return OTHER_LETTERS if reason.endswith(" hanzi") else HINTS.get(reason, "")
+    return OTHER_LETTERS if reason.endswith((" hanzi", " letters", " Latin letters")) else HINTS.get(reason, "")
 
 
 def write(directory: Path, manifest: dict) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bmtool.engine.task import Allowed, Fitted, Graph, Identity
+from bmtool.engine.task import Allowed, Best, Fitted, Graph, Identity
 from bmtool.images.prepare import Images
 from bmtool.predict.backends import TorchBackend
 from class_means.config import Config
@@ -32,6 +32,7 @@ class Means(nn.Module):
 
 class Task(Fitted):
     int8: ClassVar = Allowed("accuracy", 0.01)
+    best: ClassVar = Best("accuracy", "max")
     killed_after: ClassVar[int] = 0  # figures, after which a signal comes: for tests
 
     def __init__(self, config: Config, labels: list[str]):

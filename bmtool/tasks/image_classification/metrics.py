@@ -14,7 +14,7 @@ WORST = 25
 
 
 class Evaluation(labels.Evaluation):
-    def __init__(self, predictor: Any, columns: int):
+    def __init__(self, predictor: labels.Classifier, columns: int):
         super().__init__(predictor, columns)
         self._worst: list[tuple[float, int, str, Any]] = []  # a heap of the surest mistakes
         self._seen = 0

@@ -36,9 +36,12 @@ class Task(ImageTask):
         self.config, self.labels = config, labels
         require_classes(labels, config.data.source)
         backbone = backbones.build(config.model, config.data, *statistics, pretrained=pretrained)
-        self.pretrained = backbones.is_pretrained(config.model)
         self.modules = {"backbone": backbone, "head": nn.Linear(backbone.features, len(labels))}
         self._weights: Tensor | None = None
+
+    @classmethod
+    def is_pretrained(cls, config: Config) -> bool:
+        return backbones.is_pretrained(config.model)
 
     def prepared(self, images: Images) -> None:
         self._images = images

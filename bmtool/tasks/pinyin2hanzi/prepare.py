@@ -97,6 +97,9 @@ def encode(  # noqa: PLR0913
     dropped = _typed(read, pairs)
     for number in np.unique(read.row[read.source == 0]).tolist():
         dropped.setdefault(number, "hanzi without a reading")
+    has_hanzi = np.bincount(read.row[read.is_hanzi], minlength=len(sentences)) > 0
+    for number in np.flatnonzero(~has_hanzi).tolist():
+        dropped.setdefault(number, "no hanzi to learn from")
     uncertain = [
         (number, UNCERTAIN)
         for number in np.unique(read.row[read.guessed]).tolist()

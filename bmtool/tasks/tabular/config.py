@@ -57,9 +57,9 @@ class Decide(Section):
     """What a wrong answer costs, of two classes: the label is chosen so that it costs least on the validation rows."""
 
     # the positive class was said, and was wrong
-    cost_false_positive: float = Field(gt=0)
+    cost_false_positive: float = Field(1.0, gt=0)
     # the positive class was not said, and would have been right
-    cost_false_negative: float = Field(gt=0)
+    cost_false_negative: float = Field(1.0, gt=0)
 
 
 class Config(BaseConfig):
@@ -72,8 +72,12 @@ class Config(BaseConfig):
     @model_validator(mode="after")
     def _consistent(self):
         if self.task == "tabular-regression":
-            if self.decide or self.loss.class_weights or self.data.positive is not None:
-                raise ValueError("decide, loss.class_weights and data.positive are for tabular-classification")
+            asked = {
+                "decide": self.decide, "loss.class_weights": self.loss.class_weights,
+                "data.positive": self.data.positive is not None,
+            }  # fmt: skip
+            if set_ := [name for name, value in asked.items() if value]:
+                raise ValueError(f"{', '.join(set_)}: for tabular-classification only")
         elif self.loss.huber:
             raise ValueError("loss.huber is for tabular-regression")
         return self

@@ -135,6 +135,7 @@ class Grown(NamedTuple):
     figures: dict[str, float]
     best: dict[str, float]
     kept: int  # rounds up to the best
+    rounds: int
 
 
 def grow(  # noqa: PLR0913
@@ -160,6 +161,6 @@ def grow(  # noqa: PLR0913
         figures = judge(scores)
         if not best or next(iter(figures.values())) < next(iter(best.values())):
             kept, best = count, figures
-        yield Grown(booster, figures, best, kept)
+        yield Grown(booster, figures, best, kept, count)
         if count - kept >= patience:
             return

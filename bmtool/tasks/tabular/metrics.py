@@ -22,6 +22,19 @@ class Classes(ByColumns, labels.Evaluation):
         super().__init__(predictor, columns)
         self.costs = None if self.decision is None else CostMeter(self.decision, columns)
 
+    def unlike(self, other: labels.Evaluation) -> dict[str, str]:
+        """Costs are compared where both models count them alike."""
+        found, theirs = super().unlike(other), other.decision
+        if self.decision is not None and theirs is not None and self._cost(self) != self._cost(other):
+            found |= dict.fromkeys(CostMeter.names, "the two count mistakes otherwise (decide)")
+        return found
+
+    @staticmethod
+    def _cost(evaluation: labels.Evaluation) -> tuple:
+        """The positive class by name, and what mistakes cost."""
+        held = evaluation.decision
+        return evaluation.predictor.labels[held.positive], held.false_positive, held.false_negative
+
     def add(self, examples: Sequence[Example], weight: np.ndarray) -> Iterator[dict]:
         if self.costs is not None:
             said = self.predictor.probabilities([example.read for example in examples])
@@ -40,6 +53,14 @@ class Classes(ByColumns, labels.Evaluation):
             found.resamples |= self.costs.figures()
             found.notes["threshold"] = self.costs.decision.threshold
         return found
+
+    def warnings(self, measured: Measured) -> Iterator[str]:
+        yield from super().warnings(measured)
+        if self.costs is not None:
+            given, cost = self.costs.chance()
+            if measured.figures["cost"].high >= cost:
+                always = f"always saying {self.predictor.labels[given]!r} would cost {cost:.4f} of an example"
+                yield f"no better than chance: {always}, and the interval of this cost reaches that"
 
 
 class Numbers(ByColumns, number.Evaluation):

@@ -30,7 +30,7 @@ from bmtool.tasks.tabular.config import Config
 from bmtool.tasks.tabular.model import Backbone, Whole, log_probabilities
 from bmtool.tasks.tabular.predict import Classifier, Regressor
 
-EVERY = 10  # rounds of boosting between two lines of the log
+LINES = 10  # of the log of a boosting that does all its rounds
 
 
 class Task(task.Task):
@@ -172,6 +172,7 @@ class Network(_OnRows, Trained):
 
 
 class Boosted(_OnRows, Fitted):
+    unit: ClassVar = "round"
     weights: np.ndarray | None = None
 
     @classmethod
@@ -181,25 +182,29 @@ class Boosted(_OnRows, Fitted):
             task.require_examples(split, len(Table(config.data.prepared, split)))
         return super().fresh(config)
 
+    @property
+    def every(self) -> int:
+        return max(1, self.config.model.rounds // LINES)
+
     def fit(self, say: Callable[[str], None]) -> Iterator[dict[str, float]]:
         train, valid = (Table(self.config.data.prepared, split) for split in ("train", "valid"))
         weight = None if self.weights is None else self.weights[train.target]
         # LightGBM holds what is to be learned in float32, which merges numbers far from 0
         target = train.target if self.schema.labels else (train.target - self.schema.mean) / self.schema.deviation
         categories = [place for place, column in enumerate(self.schema.columns) if column.kind == "category"]
-        settings, grown, count = self.config.model, None, 0
-        for count, grown in enumerate(gbdt.grow(
+        settings, grown = self.config.model, None
+        for grown in gbdt.grow(
             gbdt.Rows(train.values, target, weight, categories), self._parameters(), valid=valid.values,
             judge=lambda scores: self._figures(scores, valid.target), rounds=settings.rounds, patience=settings.patience,
-        ), start=1):  # fmt: skip
-            if count % EVERY == 0:
-                yield grown.figures
+        ):  # fmt: skip
+            yield grown.figures
         if grown is None:
             raise DataError("no split of the training rows helps: lower model.leaf_rows, or give more rows")
-        say(f"kept {grown.kept:,} of {count:,} rounds: there the figure that decides is best on the validation rows")
         arrays = gbdt.arrays(grown.booster.dump_model(num_iteration=grown.kept))
         self.load(arrays if self.schema.labels else gbdt.scaled(arrays, self.schema.mean, self.schema.deviation))
-        yield grown.best
+        self.result, figure = grown.best, self.best.metric
+        best = f"{figure} {grown.best[f'valid/{figure}']:.4f}"
+        say(f"kept {grown.kept:,} of {grown.rounds:,} rounds: the {best} there is the lowest on the validation rows")
 
     def _parameters(self) -> dict[str, Any]:
         """Settings by LightGBM's names."""

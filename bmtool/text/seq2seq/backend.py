@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bmtool.predict.backends import Backend
+from bmtool.predict.backends import Arrays, Backend
 from bmtool.text.seq2seq import decode
-
-State = dict[str, Any]
 
 
 class Steps:
@@ -19,15 +17,15 @@ class Steps:
     def __init__(self, backend: Backend):
         self.backend = backend
 
-    def start(self, source_BS: np.ndarray) -> State:
+    def start(self, source_BS: np.ndarray) -> Arrays:
         return self.backend.run("start", {"source": source_BS})
 
-    def step(self, token_R: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+    def step(self, token_R: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
         found = self.backend.run("step", {"token": token_R} | state)
         moved = {name.removeprefix("next_"): value for name, value in found.items() if name.startswith("next_")}
         return self.backend.numpy(found["scores"]), state | moved
 
-    def reorder(self, state: State, rows_R: np.ndarray) -> State:
+    def reorder(self, state: Arrays, rows_R: np.ndarray) -> Arrays:
         return {name: self.backend.take(value, rows_R) for name, value in state.items()}
 
 
@@ -41,11 +39,11 @@ class Session:
             name: np.zeros(shape, np.bool_ if name == "keep" else np.float32) for name, shape in empty.items()
         }
 
-    def start(self, source_BS: np.ndarray) -> State:
+    def start(self, source_BS: np.ndarray) -> Arrays:
         """Nothing is run before the first step."""
         return {"source": source_BS}
 
-    def step(self, token_R: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+    def step(self, token_R: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
         starting = "source" in state
         wanted = list(self.empty) if starting else self.moving
         given = self.empty | {"source": np.zeros((1, 1), np.int64)} | state
@@ -54,7 +52,7 @@ class Session:
         kept = {} if starting else state
         return scores, kept | dict(zip(wanted, values))
 
-    def reorder(self, state: State, rows_R: np.ndarray) -> State:
+    def reorder(self, state: Arrays, rows_R: np.ndarray) -> Arrays:
         return {name: value[rows_R] for name, value in state.items()}
 
 

@@ -8,19 +8,20 @@ from typing import Any, Protocol
 import numpy as np
 
 from bmtool.nn import search as nn_search
+from bmtool.predict.backends import Arrays
 from bmtool.text.seq2seq.specials import BEGIN, END, PAD, UNKNOWN
 
 
 class Backend(Protocol):
     """A trained network, in PyTorch or exported. A state is a dict of arrays with a row a sentence or hypothesis."""
 
-    def start(self, source_BS: np.ndarray) -> dict[str, Any]:
+    def start(self, source_BS: np.ndarray) -> Arrays:
         """The state before the first written token."""
 
-    def step(self, token_R: np.ndarray, state: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+    def step(self, token_R: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
         """Scores [R, V] of what follows `token_R`, and the next state."""
 
-    def reorder(self, state: dict[str, Any], rows_R: np.ndarray) -> dict[str, Any]:
+    def reorder(self, state: Arrays, rows_R: np.ndarray) -> Arrays:
         """The state whose row i is the old row `rows_R[i]`."""
 
 
