@@ -8,6 +8,7 @@ import importlib.util
 from pathlib import Path
 
 import torch
+from torch import library
 
 SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -15,18 +16,18 @@ SCHEMAS = (
 )
 
 
-def define_missing_operators() -> "torch.library.Library | None":
+def define_missing_operators() -> library.Library | None:
     """Define the schemas that torchvision's library does not; None when it loads, and there is nothing to do."""
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
         return None
-    for library in Path(spec.origin).parent.glob("_C*"):
+    for built in Path(spec.origin).parent.glob("_C*"):
         try:
-            torch.ops.load_library(str(library))
+            torch.ops.load_library(str(built))
             return None
         except OSError:
             continue
-    operators = torch.library.Library("torchvision", "FRAGMENT")
+    operators = library.Library("torchvision", "FRAGMENT")
     for schema in SCHEMAS:
         if not hasattr(torch.ops.torchvision, schema.split("(")[0]):
             operators.define(schema)

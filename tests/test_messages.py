@@ -11,6 +11,7 @@ from bmtool.commands import serve
 from bmtool.errors import ConfigError
 
 # An extra of ours, or our name itself, handed to pip; the clone is `.` or `.[extra]`.
+NAME = "bmtool"
 STRANGER = re.compile(r"bmtool\[|pip3? install[^\n]*[\s'\"=]bmtool\b")
 
 
@@ -32,7 +33,7 @@ def test_nobody_is_sent_to_the_package_index_for_bmtool():
     assert not said, "\n".join(said)
 
 
-@pytest.mark.parametrize("line", ["pip install 'bmtool[serve]'", "pip install bmtool", 'pip install -U "bmtool"'])
+@pytest.mark.parametrize("line", [f"pip install '{NAME}[serve]'", f"pip install {NAME}", f'pip install -U "{NAME}"'])
 def test_the_words_that_are_looked_for(line):
     assert STRANGER.search(line)
     assert not STRANGER.search("pip install -c constraints.txt -e '.[serve,test]'")

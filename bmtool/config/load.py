@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from bmtool import registry
+from bmtool.base import changes
 from bmtool.base.suggest import suggest
 from bmtool.config.schema import RESUMABLE, BaseConfig
 from bmtool.errors import ConfigError
@@ -66,20 +67,8 @@ def dump(config: BaseConfig) -> str:
 
 def differences(old: BaseConfig, new: BaseConfig) -> list[str]:
     """`key: old -> new` for every key whose change would make a resumed run another run."""
-    before, after = dict(_flatten(old.model_dump())), dict(_flatten(new.model_dump()))
-    return [
-        f"{key}: {before.get(key)!r} -> {after.get(key)!r}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key) and key not in RESUMABLE
-    ]
-
-
-def _flatten(data: dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in data.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    found = changes.differences(old.model_dump(), new.model_dump())
+    return [line for key, line in found.items() if key not in RESUMABLE]
 
 
 def _read(path: Path) -> _Document:

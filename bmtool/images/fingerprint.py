@@ -9,7 +9,7 @@ import numpy as np
 
 from bmtool.base.files import read_json
 from bmtool.config.image import ImageData
-from bmtool.errors import ConfigError
+from bmtool.data import prepared
 from bmtool.images.labels import class_names
 from bmtool.images.sources import Item, items
 
@@ -73,22 +73,21 @@ def changes(manifest: dict, data: ImageData) -> list[str]:
     found = fingerprint(data)
     if manifest.get("fingerprint") == found.digest():
         return []
-    differing = setting_changes(manifest, data)
-    return differing or [f"data.source: {_source_changes(Path(data.prepared), manifest, found)}"]
+    return setting_changes(manifest, data) or [f"data.source: {_source_changes(Path(data.prepared), manifest, found)}"]
 
 
 def setting_changes(manifest: dict, data: ImageData) -> list[str]:
     """`data.key: old -> new` for every setting that differs; one that the manifest's version did not know had its default."""
     before = settings(ImageData(**manifest["settings"], prepared=data.prepared))
-    return [f"data.{key}: {before[key]} -> {new}" for key, new in settings(data).items() if before[key] != new]
+    return prepared.differing(before, settings(data))
 
 
-def _source_changes(prepared: Path, manifest: dict, found: Fingerprint) -> str:
+def _source_changes(folder: Path, manifest: dict, found: Fingerprint) -> str:
     if found.labels != manifest["labels"] and found.labels:
         return f"its classes were {_short(manifest['labels'])}, and are {_short(found.labels)}"
-    if not (prepared / "facts.npy").is_file():
+    if not (folder / "facts.npy").is_file():
         return "prepared by an earlier version, which did not note its files one by one"
-    old = dict(zip(read_json(prepared / "names.json"), np.load(prepared / "facts.npy").tolist()))
+    old = dict(zip(read_json(folder / "names.json"), np.load(folder / "facts.npy").tolist()))
     new = dict(zip(found.names, found.facts.tolist()))
     counts = {
         "added": len(new.keys() - old.keys()),
@@ -105,8 +104,4 @@ def _short(labels: list[str]) -> str:
 
 def require_same(manifest: dict, data: ImageData) -> None:
     """ConfigError that names the settings with which the prepared images were made, where they are not those of `data`."""
-    if differing := setting_changes(manifest, data):
-        raise ConfigError(
-            f"{data.prepared} was prepared with other settings ({'; '.join(differing)}): run `bmtool prepare-data` with these, "
-            "or choose another data.prepared"
-        )
+    prepared.require_same(data.prepared, setting_changes(manifest, data))

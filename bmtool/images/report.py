@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from bmtool.base.files import write_text
+from bmtool.data.prepared import page_title
 from bmtool.images import pictures
 from bmtool.images.prepare import SPLITS, Images
 from bmtool.images.targets import VOID
@@ -68,12 +69,7 @@ def _with_targets(images: Images, examples: np.ndarray) -> np.ndarray:
 
 
 def _page(name: str, manifest: dict) -> Iterator[str]:
-    yield from (
-        f"# {name}",
-        "",
-        f"Data hash `{manifest['data_hash'][:12]}`; everything in full in `manifest.json`.",
-        "",
-    )
+    yield from page_title(name, manifest)
     yield from (f"- {line}" for line in lines(manifest))
     yield from ("", "| class | " + " | ".join(SPLITS) + " |", "|---|" + "--:|" * len(SPLITS))
     counts = [manifest["splits"][split]["classes"] for split in SPLITS]

@@ -22,6 +22,7 @@ from bmtool.base.files import read_json, sha256, write_json, write_text
 from bmtool.base.suggest import suggest
 from bmtool.config.schema import BaseConfig
 from bmtool.config.table import TRAIN, TableData
+from bmtool.data import prepared
 from bmtool.data.replacing import making, put, require_own
 from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, ConfigError, DataError
@@ -312,20 +313,15 @@ def changed(config: BaseConfig, *, sources: bool = True) -> list[str]:
     """What of the prepared table is another than `config.data` asks for; see `registry.PARTS`."""
     data: TableData = config.data
     manifest = read_manifest(Path(data.prepared))
-    if (lines := _differing(manifest, data)) or not sources:
+    if (lines := setting_changes(manifest, data)) or not sources:
         return lines
     return [] if manifest["fingerprint"] == fingerprint(data) else ["data.source: its rows have changed"]
 
 
-def _differing(manifest: dict, data: TableData) -> list[str]:
-    before = manifest["settings"]
-    return [f"data.{key}: {before.get(key)} -> {new}" for key, new in _settings(data).items() if before.get(key) != new]
+def setting_changes(manifest: dict, data: TableData) -> list[str]:
+    return prepared.differing(manifest["settings"], _settings(data))
 
 
 def require_same(manifest: dict, data: TableData) -> None:
     """ConfigError that names the settings with which a table was prepared, where they are not those of `data`."""
-    if differing := _differing(manifest, data):
-        raise ConfigError(
-            f"{data.prepared} was prepared with other settings ({'; '.join(differing)}): run `bmtool prepare-data` with these, "
-            "or choose another data.prepared"
-        )
+    prepared.require_same(data.prepared, setting_changes(manifest, data))

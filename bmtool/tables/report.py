@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bmtool.base.files import write_text
+from bmtool.data.prepared import page_title
 from bmtool.tables.columns import Column, Schema
 from bmtool.tables.table import SPLITS, Table
 
@@ -42,12 +43,7 @@ def write(directory: Path, manifest: dict) -> Path:
 
 
 def _page(name: str, manifest: dict, schema: Schema) -> Iterator[str]:
-    yield from (
-        f"# {name}",
-        "",
-        f"Data hash `{manifest['data_hash'][:12]}`; everything in full in `manifest.json`.",
-        "",
-    )
+    yield from page_title(name, manifest)
     yield from (f"- {line}" for line in lines(manifest))
     yield from ("", "| split | rows | " + " | ".join(schema.labels) + " |", "|---|--:|" + "--:|" * len(schema.labels))
     for split in SPLITS:

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
+from bmtool.base.changes import differences
 from bmtool.base.files import sha256
 from bmtool.config.text import HOW_ONLY, TextData
 from bmtool.text.inventory import Source, find_sources, protected_files
@@ -53,7 +53,7 @@ def changes(manifest: dict, recipe: dict | None) -> list[str]:
     if any(before.get(key) != recipe[key] for key in VERSION):
         return ["it was prepared by another version of bmtool, or for another task"]
     return [
-        *(f"data.{line}" for line in _differences(before["data"], recipe["data"])),
+        *(f"data.{line}" for line in differences(before["data"], recipe["data"]).values()),
         *_changed_contents(before, recipe),
         *_changed_files("data.sources", before["sources"], recipe["sources"]),
         *_changed_protection(before["protected"], recipe["protected"]),
@@ -70,7 +70,7 @@ def setting_changes(manifest: dict, data: TextData) -> list[str]:
     names = [file["name"] for file in before["sources"]]
     unread = [spec.path for spec in data.sources if not any(_covers(spec.path, name) for name in names)]
     return [
-        *(f"data.{line}" for line in _differences(before["data"], _settings(data))),
+        *(f"data.{line}" for line in differences(before["data"], _settings(data)).values()),
         *_named("data.sources", unread, "added", "added"),
     ]
 
@@ -82,22 +82,6 @@ def _covers(source: str, name: str) -> bool:
 
 def _settings(data: TextData) -> dict:
     return json.loads(json.dumps(data.model_dump(exclude=HOW_ONLY | {"sources", "protected"})))
-
-
-def _differences(before: dict, now: dict) -> Iterator[str]:
-    """`key: old -> new` for every key, of sections within too."""
-    old, new = dict(_flat(before)), dict(_flat(now))
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            yield f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
-
-
-def _flat(section: dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in section.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _changed_contents(before: dict, now: dict) -> Iterator[str]:
@@ -120,7 +104,7 @@ def _changed_files(key: str, before: list[dict], now: list[dict]) -> Iterator[st
     yield from _named(key, [name for name in old if name not in new], "is gone", "are gone")
     for name in both:
         how = ({k: v for k, v in file.items() if k != "sha256"} for file in (old[name], new[name]))
-        yield from (f"{key}: {name}: {line}" for line in _differences(*how))
+        yield from (f"{key}: {name}: {line}" for line in differences(*how).values())
     if len(both) == len(old) == len(new) and list(old) != list(new):
         yield f"{key}: the files come in another order"
 

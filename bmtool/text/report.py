@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bmtool.base.files import write_text
+from bmtool.data.prepared import page_title
 
 HINTS = {"not UTF-8": " (if it is GBK, name the source as {path: ..., encoding: gb18030})"}
 OTHER_LETTERS = " (for a task that learns from other letters: data.clean.letters: hanzi, latin or any)"
@@ -78,8 +79,7 @@ def _page(name: str, manifest: dict, figures: dict[str, dict]) -> Iterator[str]:
 
 def _summary(name: str, manifest: dict) -> Iterator[str]:
     sources, splits = manifest["sources"].values(), manifest["splits"]
-    data_hash = manifest["data_hash"][:12]
-    yield from (f"# {name}", "", f"Data hash `{data_hash}`; everything in full in `manifest.json`.", "")
+    yield from page_title(name, manifest)
     yield from ("| split | examples | tokens |", "|---|--:|--:|")
     yield from (f"| {split} | {counts['examples']:,} | {counts['tokens']:,} |" for split, counts in splits.items())
     read, kept, characters = (sum(source[key] for source in sources) for key in ("read", "kept", "characters"))
