@@ -1,4 +1,12 @@
-"""Quantities as people read them."""
+"""Quantities and lists as people read them."""
+
+from collections.abc import Collection
+from itertools import islice
+
+
+def few(names: Collection[str], most: int) -> str:
+    """`a, b, c`, and `, ...` where there are more than so many."""
+    return ", ".join(islice(names, most)) + (", ..." if len(names) > most else "")
 
 
 def short(count: float, digits: int = 1) -> str:

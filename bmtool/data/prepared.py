@@ -1,6 +1,20 @@
 """What prepared data of every kit say of themselves."""
 
-from bmtool.errors import ConfigError
+from collections.abc import Callable
+from pathlib import Path
+
+from bmtool.base.files import read_json
+from bmtool.errors import ConfigError, DataError
+
+
+def read_manifest(path: Path, is_readable: Callable[[dict], bool]) -> dict:
+    """DataError that names the command to run when `path` is not prepared, or in a way that this version does not read."""
+    if not (path / "manifest.json").is_file():
+        raise DataError(f"{path} is not prepared yet: run `bmtool prepare-data CONFIG` first")
+    manifest = read_json(path / "manifest.json")
+    if not is_readable(manifest):
+        raise DataError(f"{path} was prepared by another version or task: run `bmtool prepare-data CONFIG` again")
+    return manifest
 
 
 def page_title(name: str, manifest: dict) -> tuple[str, ...]:

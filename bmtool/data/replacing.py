@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bmtool.base.files import fsync, lock
+from bmtool.base.units import few
 from bmtool.errors import DataError
 
 
@@ -37,7 +38,7 @@ def require_own(target: Path, names: frozenset[str]) -> None:
     """DataError when `target` holds anything but `names`: it is replaced whole, and nobody else's files may go with it."""
     foreign = sorted(path.name for path in target.glob("*") if path.name not in names)
     if foreign:
-        shown = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
+        shown = few(foreign, 3)
         raise DataError(
             f"{target} holds what was not prepared here ({shown}): choose another directory, or move it away"
         )

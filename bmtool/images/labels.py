@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from bmtool.base.files import read_json
+from bmtool.base.units import few
 from bmtool.config.image import ImageData
 from bmtool.errors import ConfigError, DataError
 from bmtool.images.sources import Item
@@ -19,7 +20,7 @@ def class_names(data: ImageData, listed: list[Item]) -> list[str]:
         return sorted(found, key=lambda name: (0, int(name), "") if name.isdecimal() else (1, 0, name))
     known = load_labels(Path(data.labels))
     if unknown := sorted(found - set(known)):
-        shown = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        shown = few(unknown, 5)
         raise DataError(
             f"{data.labels} does not know {len(unknown)} of the classes of {data.source}: {shown}\n"
             "leave data.labels out: finetuning then makes a new head for the classes of this data"

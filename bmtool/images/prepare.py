@@ -15,8 +15,8 @@ from bmtool.base.console import Console
 from bmtool.base.files import read_json, write_json
 from bmtool.config.image import ImageData
 from bmtool.config.schema import BaseConfig
+from bmtool.data.prepared import read_manifest
 from bmtool.data.replacing import making, put, require_own
-from bmtool.errors import DataError
 from bmtool.images import pictures
 from bmtool.images.decoding import SPLITS
 from bmtool.images.fingerprint import FORMAT, changes, fingerprint, is_readable, setting_changes
@@ -26,7 +26,7 @@ from bmtool.images.steps import make
 from bmtool.images.targets import Reader, Target
 
 __all__ = [
-    "SPLITS", "Images", "load_labels", "prepare", "read_manifest", "require_classes",
+    "SPLITS", "Images", "load_labels", "prepare", "require_classes",
 ]  # fmt: skip
 
 FILES = frozenset({
@@ -82,7 +82,7 @@ class Images:
 
     def __init__(self, directory: str | Path, split: str):
         path = Path(directory)
-        self.manifest = read_manifest(path)
+        self.manifest = read_manifest(path, is_readable)
         self.numbers = np.load(path / f"{split}.npy")
         self.labels = np.load(path / "labels.npy")[self.numbers]  # int32 [N]
         self._pixels = np.load(path / "images.npy", mmap_mode="r")
@@ -113,13 +113,3 @@ class Images:
     def names(self) -> list[str]:
         every = self._names()
         return [every[number] for number in self.numbers.tolist()]
-
-
-def read_manifest(path: Path) -> dict:
-    """DataError that names the command to run when `path` is not prepared."""
-    if not (path / "manifest.json").is_file():
-        raise DataError(f"{path} is not prepared yet: run `bmtool prepare-data CONFIG` first")
-    manifest = read_json(path / "manifest.json")
-    if not is_readable(manifest):
-        raise DataError(f"{path} was prepared by another version or task: run `bmtool prepare-data CONFIG` again")
-    return manifest

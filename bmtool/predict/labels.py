@@ -121,7 +121,7 @@ class Evaluation:
         """Count some examples, and give a record of each."""
         said = self.predictor.probabilities([example.read for example in examples])
         truth = np.array([self._number[example.truth] for example in examples])
-        self.meter.add(said, truth, weight)
+        self.count(said, truth, weight)
         chosen = said.argmax(axis=1) if self.decision is None else self.decision.given(said)
         for example, p, true, given in zip(examples, said, truth, chosen.tolist()):
             self.note(example, given == true, float(p[given]), self.predictor.labels[given])
@@ -129,6 +129,10 @@ class Evaluation:
                 "input": example.name, "reference": example.truth, "prediction": self.predictor.labels[given],
                 "probability": round(float(p[given]), 6), "probability_of_reference": round(float(p[true]), 6),
             }  # fmt: skip
+
+    def count(self, said: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> None:
+        """Add up probabilities [B, classes] and the numbers of the classes that are right; a kit that measures more extends it."""
+        self.meter.add(said, truth, weight)
 
     def note(self, example: Example, right: bool, probability: float, given: str) -> None:
         """Hears of every answer; a kit that can show mistakes keeps them."""

@@ -20,6 +20,7 @@ from bmtool.base.console import Console
 from bmtool.base.delimited import number
 from bmtool.base.files import read_json, sha256, write_json, write_text
 from bmtool.base.suggest import suggest
+from bmtool.base.units import few
 from bmtool.config.schema import BaseConfig
 from bmtool.config.table import TRAIN, TableData
 from bmtool.data import prepared
@@ -29,7 +30,7 @@ from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.tables import checks
 from bmtool.tables.columns import Schema, describe
 from bmtool.tables.sources import EXAMPLES, decimal_commas, rows
-from bmtool.tables.table import FORMAT, SPLITS, read_manifest
+from bmtool.tables.table import FORMAT, SPLITS, is_readable
 
 SHOWN = 20  # names of columns in an error
 MANY = 20  # numbers as classes; more of them, most with one row, are an amount
@@ -91,7 +92,7 @@ def _kept(data: TableData, numeric: bool, ignored: Sequence[str], *, tally: Tall
             if data.target not in row.cells:
                 raise DataError(
                     f"{row.place.rpartition(':')[0]} has no column {data.target!r}{suggest(data.target, row.cells)} "
-                    f"(columns are {', '.join(islice(row.cells, SHOWN))}{', ...' if len(row.cells) > SHOWN else ''}): set data.target"
+                    f"(columns are {few(row.cells, SHOWN)}): set data.target"
                 )
             truth = row.cells[data.target]
             if truth in data.missing:
@@ -312,7 +313,7 @@ def fingerprint(data: TableData) -> str:
 def changed(config: BaseConfig, *, sources: bool = True) -> list[str]:
     """What of the prepared table is another than `config.data` asks for; see `registry.PARTS`."""
     data: TableData = config.data
-    manifest = read_manifest(Path(data.prepared))
+    manifest = prepared.read_manifest(Path(data.prepared), is_readable)
     if (lines := setting_changes(manifest, data)) or not sources:
         return lines
     return [] if manifest["fingerprint"] == fingerprint(data) else ["data.source: its rows have changed"]

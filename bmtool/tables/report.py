@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bmtool.base.files import write_text
+from bmtool.base.units import few
 from bmtool.data.prepared import page_title
 from bmtool.tables.columns import Column, Schema
 from bmtool.tables.table import SPLITS, Table
@@ -24,7 +25,7 @@ def lines(manifest: dict) -> Iterator[str]:
             yield f"taken as missing: {count}{reason}  e.g. {examples[0]}"
     for kind, names in manifest["guessed"].items():
         columns = "column" if len(names) == 1 else "columns"
-        yield f"{len(names)} {columns} guessed to be {kind}: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"
+        yield f"{len(names)} {columns} guessed to be {kind}: {few(names, SHOWN)}"
     for warning in manifest["warnings"]:
         yield f"warning: {warning}"
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bmtool.base.files import read_json
-from bmtool.errors import DataError
+from bmtool.data import prepared
 from bmtool.tables.columns import Schema
 
 FORMAT = 1
@@ -19,7 +18,7 @@ class Table:
 
     def __init__(self, directory: str | Path, split: str):
         self._path = Path(directory)
-        self.manifest = read_manifest(self._path)
+        self.manifest = prepared.read_manifest(self._path, is_readable)
         self.schema = Schema.load((self._path / "schema.json").read_text("utf-8"))
         self.numbers = np.load(self._path / f"{split}.npy")
         self.values = np.load(self._path / "values.npy", mmap_mode="r")[self.numbers]  # float32 [N, columns]
@@ -37,11 +36,6 @@ class Table:
             yield name, cells
 
 
-def read_manifest(path: Path) -> dict:
-    """DataError that names the command to run when `path` is not prepared."""
-    if not (path / "manifest.json").is_file():
-        raise DataError(f"{path} is not prepared yet: run `bmtool prepare-data CONFIG` first")
-    manifest = read_json(path / "manifest.json")
-    if manifest.get("kind") != "tables" or manifest.get("format") != FORMAT:
-        raise DataError(f"{path} was prepared by another version or task: run `bmtool prepare-data CONFIG` again")
-    return manifest
+def is_readable(manifest: dict) -> bool:
+    """Whether it describes a table, prepared in the format that this version reads."""
+    return manifest.get("kind") == "tables" and manifest.get("format") == FORMAT

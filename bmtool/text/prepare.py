@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bmtool.base.console import Console
 from bmtool.base.files import lock, read_json, write_json
+from bmtool.base.units import few
 from bmtool.config.text import TextData
 from bmtool.data.jobs import ENGINES, facts
 from bmtool.data.tally import Tally
@@ -107,7 +108,7 @@ def _nothing(sources: list[Source]) -> DataError:
     why = sum((source.tally.dropped for source in sources), Tally().dropped).most_common()
     read = sum(source.tally.read for source in sources)
     said = ", ".join(f"{count} x {reason}{hint(reason)}" for reason, count in why) or f"{read:,} lines"
-    names = ", ".join(source.name for source in sources[:5]) + (", ..." if len(sources) > 5 else "")
+    names = few([source.name for source in sources], 5)
     return DataError(f"nothing to train on: no usable sentence in {names} ({said})")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bmtool.base.changes import differences
 from bmtool.base.files import sha256
+from bmtool.base.units import few
 from bmtool.config.text import HOW_ONLY, TextData
 from bmtool.text.inventory import Source, find_sources, protected_files
 from bmtool.text.sources import File
@@ -113,7 +114,7 @@ def _named(key: str, names: list[str], one: str, many: str) -> Iterator[str]:
     if len(names) == 1:
         yield f"{key}: {names[0]} {one}"
     elif names:
-        yield f"{key}: {len(names)} files {many} ({', '.join(names[:LISTED])}{', ...' if len(names) > LISTED else ''})"
+        yield f"{key}: {len(names)} files {many} ({few(names, LISTED)})"
 
 
 def _changed_protection(before: list[dict], now: list[dict]) -> Iterator[str]:

@@ -10,7 +10,6 @@ from bmtool.measure.labels import LabelMeter
 from bmtool.measure.numbers import NumberMeter
 from bmtool.measure.report import Measured
 from bmtool.predict import labels, number
-from bmtool.predict.examples import Example
 from bmtool.tables.importance import ByColumns
 
 
@@ -35,11 +34,10 @@ class Classes(ByColumns, labels.Evaluation):
         held = evaluation.decision
         return evaluation.predictor.labels[held.positive], held.false_positive, held.false_negative
 
-    def add(self, examples: Sequence[Example], weight: np.ndarray) -> Iterator[dict]:
+    def count(self, said: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> None:
+        super().count(said, truth, weight)
         if self.costs is not None:
-            said = self.predictor.probabilities([example.read for example in examples])
-            self.costs.add(said, np.array([self._number[example.truth] for example in examples]), weight)
-        yield from super().add(examples, weight)
+            self.costs.add(said, truth, weight)
 
     def score(self, values: np.ndarray, truth: Sequence[str]) -> float:
         meter = LabelMeter(self.predictor.labels)
