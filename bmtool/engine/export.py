@@ -146,7 +146,7 @@ def _kept_if_good(path: Path) -> Iterator[Path]:
 
 
 def _parity(graphs: Sequence[Graph], exported: Backend, ours: Predictor, theirs: Predictor) -> dict[str, float]:
-    worst, compared = 0.0, 0
+    worst = 0.0
     if all(graph.name != "step" for graph in graphs):  # a step has no state of its own: its answers are compared
         for graph in (graph for graph in graphs if not graph.part):
             worst = max([worst, *(_difference(graph, exported, sizes) for sizes in graph.sizes)])

@@ -15,6 +15,11 @@ from bmtool.tasks.autoencoder.predict import Autoencoder, beside
 SHOWN = 30
 
 
+def squared_errors(said: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """[B], of reconstructions [B, ...] the mean over all numbers of each."""
+    return np.square(said - truth).reshape(len(said), -1).mean(axis=1)
+
+
 class ReconstructionMeter:
     """`said` are reconstructions [B, ...] in 0 .. 1, `truth` the images."""
 
@@ -24,7 +29,7 @@ class ReconstructionMeter:
         self._totals = Totals(3, columns)
 
     def add(self, said: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> None:
-        error = np.square(said - truth).reshape(len(said), -1).mean(axis=1).astype(np.float64)
+        error = squared_errors(said, truth).astype(np.float64)
         self._totals.add(
             np.stack([np.ones(len(said)), error, -10 * np.log10(np.maximum(error, 1e-10))], axis=1), weight
         )
@@ -73,7 +78,7 @@ class Evaluation:
                 made[here], truth[here], weight[here]
             )
         self._shown += list(zip(images, pictures.as_pixels(made)))[: SHOWN - len(self._shown)]
-        for example, error in zip(examples, np.square(made - truth).reshape(len(made), -1).mean(axis=1)):
+        for example, error in zip(examples, squared_errors(made, truth)):
             yield {"input": example.name, "mse": round(float(error), 7)}
 
     def measured(self) -> Measured:
