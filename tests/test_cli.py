@@ -368,18 +368,14 @@ def test_sigterm_saves_and_exits_130(data, settings, tmp_path):
             "train.log_every=1",
         )
     )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bmtool", "pretrain", config_path("tagger"), *values],
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    for line in process.stderr:
-        if line.startswith("step 3/"):
-            process.terminate()
-            break
-    rest = process.stderr.read()
-    assert process.wait() == 130
+    command = [sys.executable, "-m", "bmtool", "pretrain", config_path("tagger"), *values]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        for line in process.stderr:
+            if line.startswith("step 3/"):
+                process.terminate()
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 130
     assert "state saved" in rest
     assert len(list((run / "checkpoints").glob("step-*"))) == 1
 
@@ -537,19 +533,14 @@ def test_a_reader_that_goes_away_is_no_error(exported, tmp_path):
 
 
 def test_translate_streams(exported):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bmtool", "translate", "--model", str(exported("tagger"))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    for line in ("ni hao", "wo men"):
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-        assert len(process.stdout.readline().strip()) == 2  # before the next line is written
-    process.stdin.close()
-    assert process.wait() == 0
+    command = [sys.executable, "-m", "bmtool", "translate", "--model", str(exported("tagger"))]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, cwd=ROOT) as process:
+        for line in ("ni hao", "wo men"):
+            process.stdin.write(line + "\n")
+            process.stdin.flush()
+            assert len(process.stdout.readline().strip()) == 2  # before the next line is written
+    assert process.returncode == 0
 
 
 # -- export ---------------------------------------------------------------------------------------------------------------
