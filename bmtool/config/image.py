@@ -1,8 +1,9 @@
 """Sections that the image tasks share."""
 
+import math
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bmtool.config.schema import Section, Train
 
@@ -21,6 +22,9 @@ class ImageData(Section):
     # of images that are no squares: their middle square, or the whole with its aspect kept and grey beside it
     fit: Literal["square", "pad"] = "square"
     channels: Literal[1, 3] = 3
+    # the values that are black and white in images of more than 8 bits: by the type of their files (0 to 65535; floats 0 to 1), by how
+    # many bits are used, or as two numbers
+    range: Literal["auto", "8bit", "12bit", "16bit", "unit"] | list[float] = "auto"
     # both of what the source does not split itself, by a hash of the pixels
     valid_share: float = Field(0.1, ge=0, lt=1)
     test_share: float = Field(0.1, ge=0, lt=1)
@@ -28,6 +32,13 @@ class ImageData(Section):
     per_class: int | None = Field(None, ge=1)
     # take the classes, and their order, from this run or prepared directory
     labels: str | None = None
+
+    @field_validator("range")
+    @classmethod
+    def _rises(cls, value: str | list[float]) -> str | list[float]:
+        if isinstance(value, list) and not (len(value) == 2 and -math.inf < value[0] < value[1] < math.inf):
+            raise ValueError("two numbers, that of black below that of white")
+        return value
 
 
 class Augment(Section):
