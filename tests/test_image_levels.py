@@ -1,6 +1,8 @@
 """Which values are black and white: the same scene in any depth gives the same pixels, and what does not fit the rule is refused."""
 
 import io
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,10 +74,28 @@ def test_a_scene_is_the_same_in_any_depth(seed, channels):
         assert np.abs(pixels - expected[..., None]).max() <= 1.01, name
 
 
+def png(values: np.ndarray) -> bytes:
+    """RGB of 16 bits a channel, which Pillow reads and does not write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + row.tobytes() for row in values.astype(">u2"))
+    header = struct.pack(">IIBBBBB", *values.shape[1::-1], 16, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
 def test_colours_of_16_bits_are_their_upper_8():
     values = np.random.default_rng(1).integers(0, 65536, (SIZE, SIZE, 3))
     ppm = b"P6 %d %d 65535\n" % (SIZE, SIZE) + values.astype(">u2").tobytes()
-    assert np.abs(pictures.read(ppm, 3, Frame(SIZE)) - values / 257).max() <= 1
+    for picture, wanted in ((ppm, "auto"), (png(values), "auto"), (png(values), "16bit")):
+        assert np.abs(pictures.read(picture, 3, Frame(SIZE, range=wanted)) - values / 257).max() <= 1
+    assert pictures.place(png(values), 3, Frame(SIZE)).notes == (levels.SIXTEEN,)
+    assert pictures.place(png(values // 16), 3, Frame(SIZE)).notes == (levels.SIXTEEN, levels.DIM)
+    with pytest.raises(
+        BadImage, match=r"several channels, of which the upper 8 are read: data\.range is auto or 16bit"
+    ):
+        pictures.read(png(values), 3, Frame(SIZE, range="12bit"))
 
 
 @pytest.mark.parametrize("values, wanted, reason", [

@@ -18,7 +18,8 @@ MAX_PIXELS = 64_000_000
 MIN_SIDE = 4
 _ROW = 14  # pixels of a caption
 _GREY = 128  # beside an image that is no square
-_ORIENTATION, _LIES = 0x0112, 5  # EXIF: from 5 on width and height change places
+_ORIENTATION = 0x0112  # EXIF: 2 to 8 are turned or mirrored; from 5 on width and height change places
+_TURNED, _LIES = range(2, 9), range(5, 9)
 
 
 # What is said of images that are used all the same.
@@ -128,14 +129,15 @@ def place(source: Path | bytes | np.ndarray | Image.Image, channels: int, frame:
     """
     mode, grey = ("L", _GREY) if channels == 1 else ("RGB", (_GREY,) * 3)
     with _opened(source) as image:
-        orientation, how = image.getexif().get(_ORIENTATION, 1), levels.stored(image)
-        shape = image.size[::-1] if orientation >= _LIES else image.size
+        how = levels.stored(image)  # before its EXIF is asked for, which decodes a PNG
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        shape = image.size[::-1] if orientation in _LIES else image.size
         image.draft("RGB", (frame.size, frame.size))  # JPEG: decoded at the smallest scale that is large enough
         coarse, notes = levels.to_8bit(ImageOps.exif_transpose(image), how, frame.range)
         notes += (
             [GREYED] * (mode == "L" and _has_colours(coarse))
             + [CLEAR] * _is_clear(coarse)
-            + [UPRIGHT] * (orientation > 1)
+            + [UPRIGHT] * (orientation in _TURNED)
         )
         scaled = _scaled(flatten(coarse, mode), shape, frame, Image.Resampling.BICUBIC, grey)
         notes += [FIRST] * _has_more(image)
@@ -165,8 +167,8 @@ def _may_be_clear(image: Image.Image) -> bool:
 
 
 def _has_more(image: Image.Image) -> bool:
-    """Whether a decoded image has frames or pages after its first. The second picture of a camera's JPEG (MPO) is none."""
-    if image.format == "MPO":
+    """Whether a decoded image has frames or pages after its first. Second pictures of a camera's JPEG (MPO) and layers are none."""
+    if image.format in ("MPO", "PSD"):
         return False
     try:
         image.seek(1)
