@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+from stress.images import attempts
 from test_image_kit import data_of, noise, prepared
 
 from bmtool.config.image import ImageData
@@ -45,6 +46,11 @@ def refused(source: Path, words: str) -> None:
     with pytest.raises(DataError, match=words) as told:
         listed(source)
     assert "\n" not in str(told.value)
+
+
+def test_nothing_that_lies_there_breaks_more_than_itself():
+    """A sample of what `make stress` tries: damaged pictures, folders and lists of anything."""
+    assert [tried for tried in attempts(150, seed=1) if tried.problem] == []
 
 
 # --- splits ---

@@ -9,8 +9,8 @@ from bmtool.config.schema import Section, Train
 
 
 class ImageData(Section):
-    # digits, mnist, fashion-mnist, cifar10; class folders; a .csv of path,label or of path,x1,y1,x2,y2,label; a folder of idx
-    # files; a folder of images/ and masks/, or of images/ and targets/
+    # digits, mnist, fashion-mnist, cifar10; class folders, in train/, valid/ and test/ or not; a .csv of path,label or of
+    # path,x1,y1,x2,y2,label; a folder of idx files; a folder of images/ and masks/, or of images/ and targets/
     source: str
     prepared: str
     # where mnist, fashion-mnist and cifar10 lie, or are put

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,7 +54,7 @@ def _facts(item: Item) -> int:
 
 def _state(path: Path | None) -> tuple[int, int] | None:
     """Size and time of change of a file; None where there is none."""
-    if path is None or not path.exists():
+    if path is None or not os.path.exists(path):
         return None
     state = path.stat()
     return state.st_size, state.st_mtime_ns

@@ -1,7 +1,9 @@
 """One image file to pixels, and pixels to sheets that people look at. Needs Pillow and numpy only."""
 
 import io
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,10 @@ from bmtool.predict.folders import formats
 
 MAX_PIXELS = 64_000_000
 MIN_SIDE = 4
+# What the readers of Pillow raise on damaged files.
+_DAMAGED = (
+    OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, OverflowError, RuntimeError, struct.error, zlib.error,
+)  # fmt: skip
 _ROW = 14  # pixels of a caption
 _GREY = 128  # beside an image that is no square
 _ORIENTATION = 0x0112  # EXIF: 2 to 8 are turned or mirrored; from 5 on width and height change places
@@ -209,8 +215,8 @@ def _opened(source: Path | bytes | np.ndarray | Image.Image) -> Iterator[Image.I
             raise BadImage("no such file") from error
         except UnidentifiedImageError as error:
             raise BadImage("no image, or of a kind that is not known") from error
-        except (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, OverflowError) as error:
-            raise BadImage("broken image") from error  # Pillow raises all of these on damaged files
+        except _DAMAGED as error:
+            raise BadImage("broken image") from error
 
 
 def _open(source: Path | bytes | np.ndarray | Image.Image) -> Image.Image:

@@ -1,6 +1,7 @@
 """Where images and their targets come from: named data sets, idx files, folders, lists."""
 
 import gzip
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,6 @@ def read_idx(path: Path) -> np.ndarray:
 
 def placed(item: Item, channels: int, frame: pictures.Frame) -> pictures.Placed:
     """The image as it is stored; BadImage when there is none to be had."""
-    if isinstance(item.content, Path) and not item.content.is_file():
+    if isinstance(item.content, Path) and not os.path.isfile(item.content):
         raise pictures.BadImage("no such file")
     return pictures.place(item.content, channels, frame)
