@@ -93,6 +93,7 @@ def test_hidden_folders_and_folders_without_images_beside_splits_are_counted(tmp
     (source / "annotations" / "boxes.xml").write_text("x")
     found, tally = listed(source)
     assert set(found) == {None, "valid"}
+    assert dict(tally.noted) == {"in Validation, taken for the split valid": 4}
     assert dict(tally.ignored) == {"hidden folder": 4, ".xml": 1}
 
 
@@ -165,6 +166,13 @@ def test_names_that_look_alike_are_refused_or_told(tmp_path):
     manifest = prepared(data_of(fill(tmp_path / "other", "Cat", "cat", "dog"), valid_share=0.0, test_share=0.0))
     assert manifest["labels"] == ["Cat", "cat", "dog"]
     assert [line for line in lines(manifest) if "'Cat' and 'cat'" in line and line.startswith("warning")]
+
+
+def test_classes_of_a_run_that_have_no_image_are_told(tmp_path):
+    first = data_of(fill(tmp_path / "first" / "set", "a", "b", "c"), valid_share=0.0, test_share=0.0)
+    prepared(first)
+    second = data_of(fill(tmp_path / "set", "a", "b"), valid_share=0.0, test_share=0.0, labels=first.prepared)
+    assert f"warning: no image to train on of 1 of the classes of {first.prepared}: c" in list(lines(prepared(second)))
 
 
 # --- lists ---

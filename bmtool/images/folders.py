@@ -35,6 +35,8 @@ def items(root: Path, tally: Tally) -> list[Item]:
     out = []
     for split, path in sorted(splits.items(), key=lambda one: one[1].name):
         found = _part(path, folders.subfolders(path, tally.ignore), tally)
+        for item in found if path.name not in ("train", "valid", "test") else ():
+            tally.note(f"in {path.name}, taken for the split {split}", item.name)
         # what is missing is taken out of the training images, by a hash of their pixels
         out += [item._replace(split=None if split == "train" and len(splits) < 3 else split) for item in found]
     return out

@@ -3,12 +3,14 @@
 import hashlib
 import json
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from bmtool.base.console import Console
 from bmtool.base.files import write_json, write_text
+from bmtool.base.units import few
 from bmtool.config.image import ImageData
 from bmtool.data.names import look_alike
 from bmtool.data.tally import Tally
@@ -142,12 +144,23 @@ def _require_classes(draft: Draft, chosen: dict[str, np.ndarray]) -> None:
     wanted = range(len(draft.labels))
     if draft.kind == "mask":
         wanted = np.unique(draft.classes.of(np.concatenate(list(chosen.values())))).tolist()
-    present = set(draft.classes.of(training).tolist())
-    missing = [draft.labels[number] for number in wanted if number not in present]
+    missing = _missing(draft, wanted, training)
     if missing and draft.data.labels is None:
         raise DataError(
             f"{source}: no image of the class {', '.join(missing[:5])} is left to train on: add some, or lower test_share"
         )
+
+
+def _missing(draft: Draft, wanted: Iterable[int], numbers: np.ndarray) -> list[str]:
+    """The classes among `wanted` that no image of these shows."""
+    present = set(draft.classes.of(numbers).tolist())
+    return [draft.labels[number] for number in wanted if number not in present]
+
+
+def _warnings(draft: Draft, training: np.ndarray) -> Iterator[str]:
+    yield from look_alike(draft.labels)
+    if draft.data.labels and (missing := _missing(draft, range(len(draft.labels)), training)):
+        yield f"no image to train on of {len(missing):,} of the classes of {draft.data.labels}: {few(missing, 5)}"
 
 
 # --- what is written at the end ---
@@ -200,5 +213,5 @@ def _manifest(draft: Draft, chosen: dict[str, np.ndarray]) -> dict:
     return {
         "kind": "images", "target": draft.kind, "data_hash": _data_hash(draft, chosen), "splits": counts, "labels": draft.labels,
         **draft.tally.as_dict(), "noted": dict(draft.tally.noted), "ignored": dict(draft.tally.ignored),
-        "warnings": list(look_alike(draft.labels)),
+        "warnings": [*_warnings(draft, chosen["train"])],
     }  # fmt: skip

@@ -56,22 +56,22 @@ def images(root: Path, ignore: Ignore) -> list[Path]:
         ignore("folder that cannot be opened", shown(error.filename))
 
     for folder, folders, names in os.walk(root, onerror=closed):
-        folders[:] = [name for name in folders if _is_walked(Path(folder, name), ignore)]
-        found += [path for name in names if _is_image(path := Path(folder, name), ignore)]
+        folders[:] = [name for name in sorted(folders) if _is_walked(Path(folder, name), ignore)]
+        found += [path for name in sorted(names) if _is_image(path := Path(folder, name), ignore)]
     return sorted(found)
 
 
 def subfolders(root: Path, ignore: Ignore) -> list[Path]:
     """The folders right in `root`, sorted, links to folders too; what lies beside them goes to `ignore`."""
     found = []
-    for path in root.iterdir():
-        if path.is_dir():
-            found += [path] if not is_hidden(path.name) else []
-            if is_hidden(path.name):
-                ignore("hidden folder", shown(path))
+    for path in sorted(root.iterdir()):
+        if path.is_dir() and is_hidden(path.name):
+            ignore("hidden folder", shown(path))
+        elif path.is_dir():
+            found.append(path)
         elif _is_image(path, ignore):
             ignore("image beside the folders", shown(path))
-    return sorted(found)
+    return found
 
 
 def _is_walked(path: Path, ignore: Ignore) -> bool:
