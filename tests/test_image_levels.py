@@ -100,7 +100,7 @@ def test_colours_of_16_bits_are_their_upper_8():
 
 @pytest.mark.parametrize("values, wanted, reason", [
     (np.int32([[-1000, 3000]]), "auto", "with a sign: data.range says"),
-    (np.float32([[0, 1.5]]), "auto", "values outside 0 to 1: set data.range"),
+    (np.float32([[0, 1.5]]), "auto", "values outside 0 to 1: data.range says which"),
     (np.float32([[0, np.nan]]), "auto", "no numbers"),
     (np.float32([[0, np.inf]]), [0, 1], "no numbers"),
     (np.float32([[0, 1]]), "12bit", "floats, where data.range is 12bit"),

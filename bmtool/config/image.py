@@ -1,11 +1,13 @@
 """Sections that the image tasks share."""
 
-import math
 from typing import Literal
 
 from pydantic import Field, field_validator
 
 from bmtool.config.schema import Section, Train
+
+
+LARGEST = 1e30  # of values that are black or white
 
 
 class ImageData(Section):
@@ -36,7 +38,7 @@ class ImageData(Section):
     @field_validator("range")
     @classmethod
     def _rises(cls, value: str | list[float]) -> str | list[float]:
-        if isinstance(value, list) and not (len(value) == 2 and -math.inf < value[0] < value[1] < math.inf):
+        if isinstance(value, list) and not (len(value) == 2 and -LARGEST < value[0] < value[1] < LARGEST):
             raise ValueError("two numbers, that of black below that of white")
         return value
 

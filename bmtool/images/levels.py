@@ -54,14 +54,9 @@ def stored(image: Image.Image) -> Stored:
         top = 65535 if image.format in ("PNG", "PPM") else None  # of other files 32 bits, or a sign
     else:
         top = 4095 if raw == "I;12" else 65535 if image.mode in _INTEGERS else 255
-    white_is_zero = (
-        image.format == "TIFF"
-        and image.mode in (*_INTEGERS, "F")
-        and (
-            image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO  # type: ignore[attr-defined]
-        )
-    )
-    return Stored(top, image.mode not in _INTEGERS and bool(_SEVERAL_16.search(raw)), white_is_zero)
+    tags = getattr(image, "tag_v2", {}) if image.mode in (*_INTEGERS, "F") else {}
+    halved = image.mode not in _INTEGERS and bool(_SEVERAL_16.search(raw))
+    return Stored(top, halved, tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
 
 
 def _raw_mode(image: Image.Image) -> str:
@@ -83,7 +78,7 @@ def to_8bit(image: Image.Image, how: Stored, wanted: Range) -> tuple[Image.Image
     low, high = _ends(image, how, wanted)
     outside = bool(values.min(initial=high) < low or values.max(initial=low) > high)
     if outside and isinstance(wanted, str):
-        raise BadImage(f"values outside {low:,g} to {high:,g}: set data.range")
+        raise BadImage(f"values outside {low:,g} to {high:,g}: data.range says which are black and white")
     depth = [SIXTEEN, *_dim(values, 4095, wanted)] if how.top == DEPTHS["16bit"] else [DEEP]
     scaled = np.rint((values.clip(low, high) - low) * np.float32(255 / (high - low))).astype(np.uint8)
     notes = [*depth, *([CUT] if outside else []), *([TURNED] if how.white_is_zero else [])]
