@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, features
 from test_image_kit import data_of, prepared
 
+from bmtool.config.image import ImageData
 from bmtool.errors import DataError
 from bmtool.images import levels, pictures
 from bmtool.images.fingerprint import changes, require_same
@@ -250,3 +251,12 @@ def test_every_ending_that_pillow_can_write_is_read_in_a_folder(tmp_path):
     assert folders.images(tmp_path, lambda *one: ignored.append(one)) == sorted(written.values()) and not ignored
     for path in written.values():
         assert pictures.decode(path, SIZE, 3).shape == (SIZE, SIZE, 3), path
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    ["9bit", [3, 0], [1, 1], [1], [0, 1, 2], [0, float("inf")], [float("nan"), 1], [0, 1e-300], ["a", 1], 7, True],
+)
+def test_ranges_that_are_none(wanted):
+    with pytest.raises(ValueError, match="range"):
+        ImageData(source="x", prepared="y", range=wanted)

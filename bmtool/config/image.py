@@ -6,8 +6,7 @@ from pydantic import Field, field_validator
 
 from bmtool.config.schema import Section, Train
 
-
-LARGEST = 1e30  # of values that are black or white
+LARGEST = 1e30  # of values that are black or white; they are its inverse apart
 
 
 class ImageData(Section):
@@ -38,7 +37,9 @@ class ImageData(Section):
     @field_validator("range")
     @classmethod
     def _rises(cls, value: str | list[float]) -> str | list[float]:
-        if isinstance(value, list) and not (len(value) == 2 and -LARGEST < value[0] < value[1] < LARGEST):
+        if isinstance(value, list) and not (
+            len(value) == 2 and value[0] > -LARGEST and value[0] + 1 / LARGEST < value[1] < LARGEST
+        ):
             raise ValueError("two numbers, that of black below that of white")
         return value
 
