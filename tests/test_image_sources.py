@@ -13,7 +13,7 @@ from test_image_kit import data_of, noise, prepared
 from bmtool.config.image import ImageData
 from bmtool.data.tally import Tally
 from bmtool.errors import DataError
-from bmtool.images import labels, lists
+from bmtool.images import examples, labels, lists
 from bmtool.images.folders import SPLIT_OF
 from bmtool.images.report import lines
 from bmtool.images.report import write as write_report
@@ -110,6 +110,15 @@ def test_hidden_folders_and_folders_without_images_beside_splits_are_counted(tmp
 ])  # fmt: skip
 def test_what_cannot_be_told_apart_is_refused(folders, words, tmp_path):
     refused(fill(tmp_path / "set", *folders), words)
+
+
+@pytest.mark.parametrize(
+    "given, measured, ignored", [(["train", "testing"], 4, 4), (["train", "val"], 8, 0), (["test"], 4, 0)]
+)
+def test_of_a_source_with_a_test_split_that_alone_is_measured(given, measured, ignored, tmp_path):
+    tally = Tally()
+    assert len(list(examples.file(split_set(tmp_path / "set", *given), None, tally, []))) == measured
+    assert tally.ignored.total() == ignored
 
 
 # --- files that are no candidates ---

@@ -53,9 +53,14 @@ def key(example: Example) -> tuple:
 
 
 def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor]) -> Iterator[Example]:
-    """Images from class folders or a .csv of path,label."""
+    """Images from class folders or a .csv of path,label; where there is a test split among them, those of it alone."""
     if unit is not None:
         raise ConfigError("--unit is for text")
-    for item in items(ImageData(source=str(path), prepared=""), tally):
+    listed = items(ImageData(source=str(path), prepared=""), tally)
+    tests = any(item.split == "test" for item in listed)
+    for item in listed:
+        if tests and item.split != "test":
+            tally.ignore("image of another split than test", item.name)
+            continue
         tally.read += 1
         yield Example(item.name, item.content, item.label)
