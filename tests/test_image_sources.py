@@ -212,6 +212,13 @@ def test_a_list_without_a_heading_has_its_columns_in_order(table):
     assert [(item.name, item.label) for item in lists.items(table, Tally())] == ROWS
 
 
+def test_a_list_with_tabs_may_be_called_tsv(table):
+    table.with_suffix(".tsv").write_text(
+        "\n".join(map("\t".join, [("class", "file"), ("a", "x/0.png"), ("b", "x/1.png")]))
+    )
+    assert listed(table.with_suffix(".tsv"))[0] == {None: {"a", "b"}}
+
+
 def test_boxes_by_their_names(table):
     table.write_text("filename;width;class;xmin;ymin;xmax;ymax\nx/0.png;8;a;1;2;3;4\nx/1.png;8;;;;;\n")
     first, second = lists.items(table, Tally())

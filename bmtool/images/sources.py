@@ -32,7 +32,7 @@ def items(data: ImageData, tally: Tally) -> list[Item]:
     if data.source in NAMED:
         return {"digits": _digits, "mnist": _mnist, "fashion-mnist": _mnist, "cifar10": _cifar10}[data.source](data)
     path = Path(data.source)
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() in (".csv", ".tsv"):
         found = lists.items(path, tally)
     elif path.is_file():
         raise DataError(f"data.source: {path} is no folder and no .csv: unpack an archive first")

@@ -52,7 +52,7 @@ MARKS = (",", ";", "\t", "\n", "\r\n", '"', ",,")
 
 def attempts(sample: int | None, seed: int) -> Iterator[Attempt]:
     every = list(_every())
-    chosen = every if sample is None else random.Random(seed).sample(every, sample)
+    chosen = every if sample is None else random.Random(seed).sample(every, min(sample, len(every)))
     return (Attempt(name, _problem(trial)) for name, trial in chosen)
 
 
