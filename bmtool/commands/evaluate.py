@@ -13,6 +13,7 @@ from bmtool.base.files import write_json, write_text
 from bmtool.commands import seen
 from bmtool.commands.loading import Loaded, load_model, load_several
 from bmtool.commands.measuring import Source, feed
+from bmtool.data.tally import passed_over
 from bmtool.errors import DataError
 from bmtool.measure import gate, report
 from bmtool.measure.bootstrap import Difference
@@ -88,6 +89,8 @@ def _compared(source: Source, predictions: Path, baseline: str) -> _Found:
 def _say_what_to_know(console: Console, source: Source, found: _Found) -> None:
     for reason, count in source.tally.dropped.items():
         console.warn(f"{source.data}: left out {count:,} x {reason} (e.g. {source.tally.examples[reason][0]})")
+    if told := passed_over(source.tally.ignored, source.tally.examples):
+        console.say(f"{source.data}: {told}")
     for name, why in found.unlike.items():
         console.warn(f"{name} is not compared: {why}")
     for warning in found.warnings:
