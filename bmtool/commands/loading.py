@@ -21,7 +21,10 @@ PRETRAINED = Path(bmtool.__file__).parent / "pretrained"
 
 @dataclass
 class Loaded:
-    """`run` is None for a model file; `info` are the facts of the run or the file's metadata."""
+    """`run` is None for a model file; `info` are the facts of the run or the file's metadata.
+
+    `checkpoint` is the name of that whose weights were loaded, `weights` their sha256; "" where a model file does not say.
+    """
 
     name: str
     entry: registry.Entry
@@ -30,6 +33,13 @@ class Loaded:
     info: dict
     run: "RunDir | None" = None
     members: tuple["Loaded", ...] = ()  # the others of several models that answer as one
+    path: str = ""
+    checkpoint: str = ""
+    weights: str = ""
+
+    @property
+    def all(self) -> tuple["Loaded", ...]:
+        return self, *self.members
 
 
 def load_model(path: str | Path, warn: Callable[[str], None], task: str | None = None) -> Loaded:
@@ -54,13 +64,20 @@ def _from_file(name: str, path: Path) -> Loaded:
     task = exported.about["task"]
     entry = registry.find(task)
     predictor = entry.load("predictor")(exported.about, exported.backend, exported.assets)
-    return Loaded(name, entry, task, predictor, exported.about)
+    about = exported.about
+    return Loaded(
+        name, entry, task, predictor, about,
+        path=name, checkpoint=about.get("checkpoint", ""), weights=about.get("weights", ""),
+    )  # fmt: skip
 
 
 def _from_run(name: str, path: Path, warn: Callable[[str], None]) -> Loaded:
-    run, task, _ = restore(path, warn)
+    run, task, checkpoint = restore(path, warn)
     info = run.info()
-    return Loaded(name, registry.find(info["task"]), info["task"], task.predictor(), info, run)
+    return Loaded(
+        name, registry.find(info["task"]), info["task"], task.predictor(), info, run,
+        path=name, checkpoint=checkpoint, weights=run.checkpoints(warn).digest(checkpoint),
+    )  # fmt: skip
 
 
 def load_several(paths: Sequence[str | Path], warn: Callable[[str], None], weights: Sequence[float]) -> Loaded:
