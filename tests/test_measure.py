@@ -1,9 +1,13 @@
 """Intervals that cover, comparisons that decide, gates that hold, metrics worked out by hand."""
 
+import json
+
+import cases
 import numpy as np
 import pytest
 
 from bmtool.commands.evaluate import evaluate
+from bmtool.engine.checkpoint import Checkpoints
 from bmtool.errors import ConfigError, DataError, GateMissed
 from bmtool.measure import gate
 from bmtool.measure.bootstrap import BLOCK, RESAMPLES, Counts, Figure, difference, figure, ratio, weights
@@ -308,6 +312,20 @@ def test_what_is_no_number_is_no_figure():
     for name in meter.names:
         with pytest.raises(GateMissed, match="no number"):
             gate.check([gate.parse(f"{name}>=-9")], measured.figures)
+
+
+@cases.one_a_task
+def test_a_model_that_says_no_number_passes_no_gate(case, trained, tmp_path, monkeypatch):
+    run, weights_of = trained(case), Checkpoints.weights
+    if case.fitted:
+        pytest.skip("its arrays are no weights of a network")
+    monkeypatch.setattr(Checkpoints, "weights", lambda *of: {n: t * float("nan") for n, t in weights_of(*of).items()})
+    measured = evaluate([run], output=str(tmp_path))
+    for name in measured.figures:
+        with pytest.raises(GateMissed, match="no number"):
+            gate.check([gate.parse(f"{name}>=-9")], measured.figures)
+    metrics = json.loads((tmp_path / "test.json").read_text("utf-8"))["metrics"]
+    assert all(figure == {"value": None, "low": None, "high": None} for figure in metrics.values())
 
 
 def test_few_examples_are_said_to_be_few():
