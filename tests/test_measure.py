@@ -1,10 +1,9 @@
 """Intervals that cover, comparisons that decide, gates that hold, metrics worked out by hand."""
 
-import json
-
 import cases
 import numpy as np
 import pytest
+from test_cli import fails
 
 from bmtool.commands.evaluate import evaluate
 from bmtool.engine.checkpoint import Checkpoints
@@ -315,17 +314,18 @@ def test_what_is_no_number_is_no_figure():
 
 
 @cases.one_a_task
-def test_a_model_that_says_no_number_passes_no_gate(case, trained, tmp_path, monkeypatch):
+def test_weights_that_are_no_numbers_are_neither_measured_nor_asked(case, trained, invoke, monkeypatch, tmp_path):
     run, weights_of = trained(case), Checkpoints.weights
     if case.fitted:
         pytest.skip("its arrays are no weights of a network")
-    monkeypatch.setattr(Checkpoints, "weights", lambda *of: {n: t * float("nan") for n, t in weights_of(*of).items()})
-    measured = evaluate([run], output=str(tmp_path))
-    for name in measured.figures:
-        with pytest.raises(GateMissed, match="no number"):
-            gate.check([gate.parse(f"{name}>=-9")], measured.figures)
-    metrics = json.loads((tmp_path / "test.json").read_text("utf-8"))["metrics"]
-    assert all(figure == {"value": None, "low": None, "high": None} for figure in metrics.values())
+
+    def broken(*of) -> dict:
+        return {name: t * float("nan") if t.is_floating_point() else t for name, t in weights_of(*of).items()}
+
+    monkeypatch.setattr(Checkpoints, "weights", broken)
+    for command in (["evaluate", run, "--output", tmp_path], ["predict", run, *case.asked], ["export-onnx", run]):
+        fails(invoke(*command), 4, "holds what is no number (NaN in ", "optim.lr")
+    assert not list(tmp_path.iterdir())
 
 
 def test_few_examples_are_said_to_be_few():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import bmtool
 from bmtool import registry
+from bmtool.base.units import few
 from bmtool.config.options import Options
 from bmtool.errors import ConfigError, DataError
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # a model file is loaded without torch
     from bmtool.engine.task import Task
 
 DEFAULT = "default"  # names the model that comes with bmtool
+NAMED = 3  # tensors that a message names
 PRETRAINED = Path(bmtool.__file__).parent / "pretrained"
 
 
@@ -104,7 +106,7 @@ def load_several(paths: Sequence[str | Path], warn: Callable[[str], None], weigh
 
 
 def restore(path: str | Path, warn: Callable[[str], None]) -> tuple["RunDir", "Task", str]:
-    """Run directory, task with its best weights, and the checkpoint's name."""
+    """Run directory, task with its best weights, and the checkpoint's name. DataError when there are weights that are no numbers."""
     from bmtool.engine.device import choose
     from bmtool.engine.run_dir import RunDir
 
@@ -114,7 +116,13 @@ def restore(path: str | Path, warn: Callable[[str], None]) -> tuple["RunDir", "T
     checkpoints = run.checkpoints(warn)
     name = checkpoints.best()
     device = choose(config.train.model_copy(update={"device": "auto", "precision": "fp32"})).device
-    task.restore(checkpoints.weights(name), device)
+    weights = checkpoints.weights(name)
+    if not task.fitted and (broken := [key for key, tensor in weights.items() if tensor.isnan().any()]):
+        raise DataError(
+            f"checkpoint {name} of {run.path} holds what is no number (NaN in {few(broken, NAMED)}): its training went wrong; "
+            f"train again with a lower rate: `bmtool pretrain {run.path}/config.yaml --set optim.lr={config.optim.lr / 10:g} --set run=DIR`"
+        )
+    task.restore(weights, device)
     return run, task, name
 
 

@@ -53,20 +53,18 @@ class Source:
     def __iter__(self) -> Iterator[tuple[Example, ...]]:
         """Each example as every model has read it."""
         for example in self._examples:
+            if self.data is not None:
+                self._digest.update(_fingerprint(example.raw) + _fingerprint(example.truth))
             if reason := self._refused(example):
                 self.tally.drop(reason, example.name, str(example.truth))
                 continue
             try:
-                read = tuple(replace(example, read=evaluation.read(example)) for evaluation in self.evaluations)
+                yield tuple(replace(example, read=evaluation.read(example)) for evaluation in self.evaluations)
             except BadInput as error:
                 self.tally.drop(str(error), example.name)
-                continue
-            if self.data is not None:
-                self._digest.update(_fingerprint(example.raw) + _fingerprint(example.truth))
-            yield read
 
     def digest(self) -> str:
-        """sha256, in hex, of the examples of files that were measured on: wherever the files lie, in which order they came."""
+        """sha256, in hex, of the examples of files, wherever these lie; those that were left out are among them."""
         return self._digest.hexdigest()
 
     def _refused(self, example: Example) -> str:
