@@ -67,7 +67,8 @@ def test_lines_that_say_something_else_do_not_agree(shown, came):
 def test_pages_are_rewritten_with_what_comes():
     page = "```console\n$ a \\\n  b\nold 1\n...\nold 9\n$ make c\nkept\n$ d\n```\nold 1\n```console\n$ e\nfour\n```\n"
     ran = [
-        transcripts.Ran(*one) for one in (("a    b", 0, "new 1\nx\n\nold 9\n"), ("d", 0, "x\n"), ("e", 0, "five\nsix\n"))
+        transcripts.Ran(*one)
+        for one in (("a    b", 0, "new 1\nx\n\nold 9\n"), ("d", 0, "x\n"), ("e", 0, "five\nsix\n"))
     ]
     new = page.replace("old 1", "new 1", 1).replace("four", "five\nsix")
     assert transcripts.rewritten(page, ran) == new
