@@ -248,10 +248,10 @@ def test_annotate_needs_no_torch():
 
 
 def test_a_long_line_says_how_far_it_is_and_is_written_as_its_parts_are(exported, invoke, monkeypatch):
-    model, line = exported("tagger"), "wo men qu gong yuan. " * 12
+    model, line = exported("tagger"), "wo men qu gong yuan! " * 12
     whole = invoke("translate", "--model", model, line)
     assert whole.exit_code == 0 and whole.stderr == ""
-    monkeypatch.setattr(predict, "AT_ONCE", 16)
+    monkeypatch.setattr(predict, "LONG", 16)
     parts = invoke("translate", "--model", model, line)
     assert parts.stdout == whole.stdout
     shown = re.findall(r"(\d+)% of a long line is done", parts.stderr)

@@ -27,7 +27,9 @@ from bmtool.tasks.pinyin2hanzi.typed.lexicon import Lexicon, load
 from bmtool.tasks.pinyin2hanzi.vocab import INPUTS, Vocabulary
 
 BATCH_TOKENS = 2048
-AT_ONCE = 8192  # places of parts that are written before progress is told; a few batches
+LONG = (
+    2048  # places of a line from which on it is written bit by bit, and progress told: it may take seconds for so many
+)
 
 
 class Way(NamedTuple):
@@ -99,7 +101,7 @@ def translate(
 ) -> list[Translation]:  # fmt: skip
     """Each line of typed pinyin as text, with up to `n_best` ways to write it. An empty line stays empty.
 
-    `progress` hears how many places of how many are written, where these are more than AT_ONCE.
+    `progress` hears how many places of how many are written when a line has more than LONG.
     """
     parts = [
         typed.read(
@@ -108,21 +110,27 @@ def translate(
         )
         for line in lines
     ]  # fmt: skip
-    written = _written(predictor, [part.lattice for line in parts for part in line], n_best, progress)
+    lattices = [part.lattice for line in parts for part in line]
+    longest = max((sum(part.lattice.size for part in line) for line in parts), default=0)
+    written = (
+        iter(predictor.write(lattices, n_best))
+        if longest <= LONG
+        else _bit_by_bit(predictor, lattices, n_best, progress)
+    )
     return [_translation(line, [next(written) for _ in line], n_best) for line in parts]
 
 
-def _written(
+def _bit_by_bit(
     predictor: Model, lattices: list[Lattice], n_best: int, progress: Callable[[int, int], None]
 ) -> Iterator[list[Written]]:
-    """The ways to write each lattice, about AT_ONCE places at a time."""
+    """The ways to write each lattice, about LONG places at a time."""
     ends = np.cumsum([lattice.size for lattice in lattices])
-    group = (ends - 1) // AT_ONCE
+    group = (ends - 1) // LONG
     for number in np.unique(group).tolist():
         here = np.flatnonzero(group == number)
-        yield from predictor.write([lattices[n] for n in here.tolist()], n_best)
-        if group[-1]:
-            progress(int(ends[here[-1]]), int(ends[-1]))
+        found = predictor.write([lattices[n] for n in here.tolist()], n_best)
+        progress(int(ends[here[-1]]), int(ends[-1]))
+        yield from found
 
 
 def _translation(parts: list[typed.Part], written: list[list[Written]], n_best: int) -> Translation:
