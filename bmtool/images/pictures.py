@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
+from bmtool.base.files import write_bytes
 from bmtool.errors import BadInput
 
 MAX_PIXELS = 64_000_000
@@ -240,7 +241,8 @@ def outlined(pixels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 def save(image: Image.Image, path: Path) -> Path:
-    """Write a PNG, its folder made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, "PNG")
+    """Write a PNG in one step, its folder made if need be."""
+    encoded = io.BytesIO()
+    image.save(encoded, "PNG")
+    write_bytes(path, encoded.getvalue())
     return path
