@@ -1,0 +1,216 @@
+"""kill -9 at every call that changes a file, for each command that writes: `python -m stress.kills [NAME...]` tries those whose name
+holds one of the words, all of them without any.
+
+Whole: preparing the data of each kit, anew and in the place of other ones, and one training of each kit. Of the rest ten moments each are
+drawn: every other tiny config, finetuning, measuring, exporting. For trainings some are killed a second time, in the restart.
+"""
+
+import importlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from cases import CASES, ROOT, Case, find
+
+from stress import Attempt
+
+DRAWN = 10  # moments of a command that is not tried whole, and second kills of a training
+FIRST = {case.entry.kit: case for case in reversed(CASES)}.values()  # of each kit
+FIRST_OF_A_TASK = {case.task: case for case in reversed(CASES)}.values()
+# A checkpoint at every step, most of them deleted again, the best two averaged at the end.
+SHORT = (
+    "train.steps=4", "train.validate_every=1", "train.save_every=1", "train.log_every=2", "train.keep_last=1", "train.keep_best=2",
+    "train.average_best=2", "train.ema=0.5",
+)  # fmt: skip
+# Every validation is as good as the one before: nothing but their order ranks the checkpoints, and training ends early.
+STILL = ("optim.lr=1e-30", "train.patience=2")
+OTHER_DATA = ("data.valid_share=0.3",)
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A command that is killed, and those that are run before it; `whole`: at every moment."""
+
+    name: str
+    before: tuple[Call, ...]
+    call: Call
+    whole: bool = False
+    twice: bool = False
+
+
+# --- the commands; `place` is the directory that they write below ---
+
+
+def _settings(case: Case, place: Path, *more: str, run: str = "run") -> list[str]:
+    return [f"data.prepared={place / 'prepared' / case.entry.kit}", f"run={place / run}", *more]
+
+
+def _prepare(case: Case, place: Path, *more: str) -> Call:
+    from bmtool.commands.prepare_data import prepare_data
+
+    return lambda: prepare_data(case.path, _settings(case, place, *more))
+
+
+def _pretrain(case: Case, place: Path, *more: str, run: str = "run") -> Call:
+    from bmtool.commands.train import pretrain
+
+    short = () if case.fitted else SHORT
+    return lambda: pretrain(case.path, _settings(case, place, *short, *more, run=run))
+
+
+def _finetune(case: Case, place: Path) -> Call:
+    from bmtool.commands.train import finetune
+
+    return lambda: finetune(case.path, place / "parent", _settings(case, place, *SHORT))
+
+
+def _evaluate(place: Path) -> Call:
+    from bmtool.commands.evaluate import evaluate
+
+    return lambda: evaluate([place / "run"])
+
+
+def _export(place: Path) -> Call:
+    from bmtool.commands.export_onnx import export_onnx
+
+    return lambda: export_onnx(place / "run")
+
+
+def plans(place: Path) -> Iterator[Plan]:
+    for case in FIRST:
+        yield Plan(f"prepare-data {case.name}", (), _prepare(case, place), whole=True)
+        other = _prepare(case, place, *OTHER_DATA)
+        yield Plan(f"prepare-data again {case.name}", (other,), _prepare(case, place), whole=True)
+    for case in CASES:
+        before, whole = (_prepare(case, place),), case in FIRST
+        yield Plan(f"pretrain {case.name}", before, _pretrain(case, place), whole=whole, twice=whole)
+    for case in FIRST_OF_A_TASK:
+        before = (_prepare(case, place), _pretrain(case, place))
+        yield Plan(f"evaluate {case.name}", before, _evaluate(place))
+        yield Plan(f"export-onnx {case.name}", before, _export(place))
+    yield from _special(find("image-classification"), place)
+
+
+def _special(case: Case, place: Path) -> Iterator[Plan]:
+    """Trainings that go another way than the first of their task."""
+    data = _prepare(case, place)
+    yield Plan(f"finetune {case.name}", (data, _pretrain(case, place, run="parent")), _finetune(case, place))
+    yield Plan(f"pretrain from raw data {case.name}", (), _pretrain(case, place))
+    yield Plan(f"pretrain without progress {case.name}", (data,), _pretrain(case, place, *STILL), twice=True)
+    yield Plan(f"pretrain with a loader {case.name}", (data,), _pretrain(case, place, "train.workers=1"))
+
+
+# --- trying them ---
+
+
+def attempts(sample: int | None = None, seed: int = 0, words: tuple[str, ...] = ()) -> Iterator[Attempt]:
+    """All of it, or `sample` moments spread over the commands; in a process of its own, which stays warm and has one thread."""
+    asked = json.dumps([sample, seed, *words])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT)]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "stress.kills", "--json", asked]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            yield Attempt(*json.loads(line))
+    if process.returncode:
+        yield Attempt("kills", f"the harness itself failed: exit {process.returncode}")
+
+
+def _tried(sample: int | None, seed: int, words: tuple[str, ...]) -> Iterator[Attempt]:
+    with tempfile.TemporaryDirectory(prefix="bmtool-kills-") as folder:
+        place, dice = Path(folder).resolve() / "place", random.Random(seed)
+        listed = [plan for plan in plans(place) if not words or any(word in plan.name for word in words)]
+        share = None if sample is None else _shares(len(listed), sample, dice)
+        for index, plan in enumerate(listed):
+            count = None if share is None else share[index]
+            if count != 0:
+                yield from _of(plan, place, count, dice)
+
+
+def _shares(plans: int, sample: int, dice: random.Random) -> list[int]:
+    """How many moments each plan gets."""
+    shares = [sample // plans] * plans
+    for index in dice.sample(range(plans), sample % plans):
+        shares[index] += 1
+    return shares
+
+
+def _of(plan: Plan, place: Path, count: int | None, dice: random.Random) -> Iterator[Attempt]:
+    from stress.killing import Subject, Trials
+
+    trials = Trials(Subject(plan.name, plan.call, _start(plan, place), place))
+    _warm(trials.modules)
+    if trials.problem:
+        yield Attempt(f"{plan.name}, not killed", trials.problem)
+        return
+    unlike = Trials(trials.subject)
+    yield Attempt(f"{plan.name}, twice the same", unlike.problem or trials.compared(unlike))
+    every = list(trials.moments())
+    drawn = (
+        every
+        if count is None and plan.whole
+        else dice.sample(every, min(DRAWN if count is None else count, len(every)))
+    )
+    for at in drawn:
+        yield Attempt(trials.name(at), trials.problem_at(at))
+    for _ in range(DRAWN if plan.twice and count is None else 0):
+        pair = dice.choices(every, k=2)
+        yield Attempt(trials.name(*pair), trials.problem_at(*pair))
+
+
+def _start(plan: Plan, place: Path) -> Path:
+    """What `place` holds before the command."""
+    from stress.killing import run
+
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    for call in plan.before:
+        ended = run(call, place)
+        assert ended.code == 0, f"{plan.name}: {ended.said}"
+        _warm(ended.modules)
+    start = place.with_name("start")
+    shutil.rmtree(start, ignore_errors=True)
+    return place.rename(start)
+
+
+def _warm(modules: list[str]) -> None:
+    """Import what a run had to import, so that the next need not."""
+    for name in modules:
+        if name not in sys.modules and not name.startswith("__"):
+            with suppress(BaseException):
+                importlib.import_module(name)
+    assert len(os.listdir("/proc/self/task")) == 1, "a process with several threads must not fork"
+
+
+def main(arguments: list[str]) -> int:
+    import torch
+
+    from stress.killing import announce_libraries
+
+    torch.set_num_threads(1)
+    announce_libraries()
+    sys.modules["torch.utils.tensorboard"] = None  # type: ignore[assignment]  # its files are named by the time
+    if arguments[:1] == ["--json"]:
+        sample, seed, *words = json.loads(arguments[1])
+        for attempt in _tried(sample, seed, tuple(words)):
+            print(json.dumps([attempt.name, attempt.problem]), flush=True)
+        return 0
+    failed = 0
+    for attempt in _tried(None, 0, tuple(arguments)):
+        failed += bool(attempt.problem)
+        print(f"{'FAILED' if attempt.problem else 'ok'}  {attempt.name}  {attempt.problem}", flush=True)
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
