@@ -67,7 +67,7 @@ class Shim:
         if len(self.names) == number:
             if state == "before":
                 _die()
-            self._torn = path, os.path.getsize(path) if arguments[2] & os.O_APPEND else 0
+            self._torn = path, _size(path) if arguments[2] & os.O_APPEND else 0
             if state == "empty":
                 os.close(os.open(path, arguments[2] | os.O_CREAT, 0o666))
                 _die()
@@ -77,8 +77,8 @@ class Shim:
         """Where there is no further call: a file that should be half written is."""
         if self._torn is not None:
             path, before = self._torn
-            if os.path.exists(path) and os.path.getsize(path) > before:
-                os.truncate(path, (before + os.path.getsize(path)) // 2)
+            if _size(path) > before:
+                os.truncate(path, (before + _size(path)) // 2)
             _die()
 
 
@@ -86,6 +86,10 @@ def _is_idle(event: str, path: str) -> bool:
     """A call that finds nothing to do, such as those behind `exist_ok` and `missing_ok`."""
     there = os.path.lexists(path)
     return there if event == "os.mkdir" else not there and event in ("os.remove", "os.rmdir")
+
+
+def _size(path: str) -> int:
+    return os.path.getsize(path) if os.path.exists(path) else 0
 
 
 def _die() -> None:
@@ -104,7 +108,7 @@ def _path_of(event: str, arguments: tuple) -> str | None:
     return os.path.join(os.path.realpath(above), os.fsdecode(path))
 
 
-def announce_libraries() -> None:
+def _announce_libraries() -> None:
     """Files that libraries in C++ and Rust open are opened without an audit event: raise it for them."""
     for module, name, position in ((torch, "save", 1), (safetensors.torch, "serialize_file", 1)):
         setattr(module, name, _announced(getattr(module, name), position))
@@ -138,7 +142,6 @@ def run(call: Callable[[], object], place: Path, at: Moment | None = None) -> En
     report.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
-        os.setpgid(0, 0)
         _child(call, Shim(place, at), log, report)
     code = _wait(child)
     calls, modules = json.loads(report.read_text("utf-8")) if report.exists() else ([], [])
@@ -146,17 +149,20 @@ def run(call: Callable[[], object], place: Path, at: Moment | None = None) -> En
 
 
 def _child(call: Callable[[], object], shim: Shim, log: Path, report: Path) -> None:
+    """Never returns."""
     code = 1
     try:
-        with log.open("wb") as stream:
-            os.dup2(stream.fileno(), 1)
-            os.dup2(stream.fileno(), 2)
+        os.setpgid(0, 0)
+        stream = log.open("wb")
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+        _announce_libraries()
         sys.addaudithook(shim)
         code = _code(call)
         shim.end()
         report.write_text(json.dumps([shim.names, sorted(sys.modules)]), "utf-8")
-    finally:
         sys.stderr.flush()
+    finally:
         os._exit(code)
 
 
