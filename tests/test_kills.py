@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from stress.kills import attempts
 from stress.killing import Moment, Subject, Trials
+from stress.kills import attempts
 
 from bmtool.base.files import write_text
 

@@ -48,8 +48,9 @@ def prepare(data: TextData, task: TextTask, console: Console, limit: int | None 
     for name in repeated:
         console.say(f"{name} is named twice among the sources: read once")
     recipe = recipe_of(data, task, sources)
+    place = target.resolve()
     busy = f"{target} is being prepared by another process: wait for it, or name another directory"
-    with making(target, busy) as new:
+    with making(place, busy) as new:
         manifest = _already(target, recipe, console)
         if manifest is None:
             small = is_small(sum(source.bytes for source in sources))  # it is done before a worker has started
@@ -58,7 +59,7 @@ def prepare(data: TextData, task: TextTask, console: Console, limit: int | None 
                 manifest = _make(run, sources, new, {"recipe": recipe, "named_twice": repeated})
             # Before the data are in their place: then the same command, after a kill, would find nothing to do.
             run.forget_unused()
-            put(new, target)
+            put(new, place)
     if not data.cache:
         shutil.rmtree(cache, ignore_errors=True)
     return manifest
@@ -106,4 +107,3 @@ def _nothing(sources: list[Source]) -> DataError:
     said = ", ".join(f"{count} x {reason}{hint(reason)}" for reason, count in why) or f"{read:,} lines"
     names = few([source.name for source in sources], 5)
     return DataError(f"nothing to train on: no usable sentence in {names} ({said})")
-
