@@ -6,6 +6,7 @@ drawn: every other tiny config, finetuning, measuring, exporting. For trainings 
 """
 
 import importlib
+import io
 import json
 import os
 import random
@@ -14,13 +15,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cases import CASES, ROOT, Case, find
 
 from stress import Attempt
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from stress.killing import Subject
 
 DRAWN = 10  # moments of a command that is not tried whole, and second kills of a training
 FIRST = {case.entry.kit: case for case in reversed(CASES)}.values()  # of each kit
@@ -39,13 +44,17 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True)
 class Plan:
-    """A command that is killed, and those that are run before it; `whole`: at every moment."""
+    """A command that is killed, and those that are run before it; `whole`: at every moment, `twice`: the next start of it too.
+
+    `warms` says that it leaves no thread behind when it is run in the process that forks.
+    """
 
     name: str
     before: tuple[Call, ...]
     call: Call
     whole: bool = False
     twice: bool = False
+    warms: bool = True
 
 
 # --- the commands; `place` is the directory that they write below ---
@@ -97,7 +106,7 @@ def plans(place: Path) -> Iterator[Plan]:
     for case in FIRST_OF_A_TASK:
         before = (_prepare(case, place), _pretrain(case, place))
         yield Plan(f"evaluate {case.name}", before, _evaluate(place))
-        yield Plan(f"export-onnx {case.name}", before, _export(place))
+        yield Plan(f"export-onnx {case.name}", before, _export(place), warms=False)
     yield from _special(find("image-classification"), place)
 
 
@@ -107,7 +116,8 @@ def _special(case: Case, place: Path) -> Iterator[Plan]:
     yield Plan(f"finetune {case.name}", (data, _pretrain(case, place, run="parent")), _finetune(case, place))
     yield Plan(f"pretrain from raw data {case.name}", (), _pretrain(case, place))
     yield Plan(f"pretrain without progress {case.name}", (data,), _pretrain(case, place, *STILL), twice=True)
-    yield Plan(f"pretrain with a loader {case.name}", (data,), _pretrain(case, place, "train.workers=1"))
+    loading = _pretrain(case, place, "train.workers=1")
+    yield Plan(f"pretrain with a loader {case.name}", (data,), loading, warms=False)
 
 
 # --- trying them ---
@@ -149,10 +159,12 @@ def _of(plan: Plan, place: Path, count: int | None, dice: random.Random) -> Iter
     from stress.killing import Subject, Trials
 
     trials = Trials(Subject(plan.name, plan.call, _start(plan, place), place))
-    _warm(trials.modules)
+    _import(trials.modules)
     if trials.problem:
         yield Attempt(f"{plan.name}, not killed", trials.problem)
         return
+    if plan.warms:
+        _warm(trials.subject)
     unlike = Trials(trials.subject)
     yield Attempt(f"{plan.name}, twice the same", unlike.problem or trials.compared(unlike))
     every = list(trials.moments())
@@ -177,18 +189,30 @@ def _start(plan: Plan, place: Path) -> Path:
     for call in plan.before:
         ended = run(call, place)
         assert ended.code == 0, f"{plan.name}: {ended.said}"
-        _warm(ended.modules)
+        _import(ended.modules)
     start = place.with_name("start")
     shutil.rmtree(start, ignore_errors=True)
     return place.rename(start)
 
 
-def _warm(modules: list[str]) -> None:
-    """Import what a run had to import, so that the next need not."""
+def _import(modules: list[str]) -> None:
+    """What a run had to import, so that the next need not."""
     for name in modules:
         if name not in sys.modules and not name.startswith("__"):
             with suppress(BaseException):
                 importlib.import_module(name)
+    _require_one_thread()
+
+
+def _warm(subject: "Subject") -> None:
+    """Run a command in this process: tables are loaded and fonts are found then."""
+    subject.reset()
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        subject.call()
+    _require_one_thread()
+
+
+def _require_one_thread() -> None:
     threads = [path.read_text("utf-8").strip() for path in Path("/proc/self/task").glob("*/comm")]
     # pyarrow's allocator has a thread that knows of forks.
     assert len([name for name in threads if name != "jemalloc_bg_thd"]) == 1, f"{threads}: must not fork"
