@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,10 @@ from cases import CASES, ROOT, Case, find
 from stress import Attempt
 
 if TYPE_CHECKING:  # torch takes seconds to import
-    from stress.killing import Subject
+    from stress.killing import Moment, Subject, Trials
 
 DRAWN = 10  # moments of a command that is not tried whole, and second kills of a training
+EACH = 2  # moments of a command in a sample
 FIRST = {case.entry.kit: case for case in reversed(CASES)}.values()  # of each kit
 FIRST_OF_A_TASK = {case.task: case for case in reversed(CASES)}.values()
 # A checkpoint at every step, most of them deleted again, the best two averaged at the end.
@@ -138,46 +140,64 @@ def attempts(sample: int | None = None, seed: int = 0, words: tuple[str, ...] = 
 
 def _tried(sample: int | None, seed: int, words: tuple[str, ...]) -> Iterator[Attempt]:
     with tempfile.TemporaryDirectory(prefix="bmtool-kills-") as folder:
-        place, dice = Path(folder).resolve() / "place", random.Random(seed)
+        place = Path(folder).resolve() / "place"
         listed = [plan for plan in plans(place) if not words or any(word in plan.name for word in words)]
-        share = None if sample is None else _shares(len(listed), sample, dice)
-        for index, plan in enumerate(listed):
-            count = None if share is None else share[index]
-            if count != 0:
-                yield from _of(plan, place, count, dice)
+        if sample is None:
+            for plan in listed:
+                yield from _all_of(plan, place, random.Random(f"{seed} {plan.name}"))
+        else:
+            for plan, count in _spread(listed, sample, random.Random(seed)):
+                yield from _some_of(plan, place, count, random.Random(f"{seed} {plan.name}"))
 
 
-def _shares(plans: int, sample: int, dice: random.Random) -> list[int]:
-    """How many moments each plan gets."""
-    shares = [sample // plans] * plans
-    for index in dice.sample(range(plans), sample % plans):
-        shares[index] += 1
-    return shares
+def _spread(listed: list[Plan], sample: int, dice: random.Random) -> list[tuple[Plan, int]]:
+    """Some plans, each kind of command in turn, and how many moments each of them gets, `sample` in all."""
+    kinds: dict[str, list[Plan]] = {}
+    for plan in dice.sample(listed, len(listed)):
+        kinds.setdefault(plan.name.split()[0], []).append(plan)
+    turns = [plan for turn in zip_longest(*kinds.values()) for plan in turn if plan is not None]
+    count = min(len(turns), -(-sample // EACH))
+    return [(plan, sample // count + (index < sample % count)) for index, plan in enumerate(turns[:count])]
 
 
-def _of(plan: Plan, place: Path, count: int | None, dice: random.Random) -> Iterator[Attempt]:
+def _all_of(plan: Plan, place: Path, dice: random.Random) -> Iterator[Attempt]:
+    from stress.killing import Trials
+
+    trials = _trials(plan, place)
+    if not trials.problem:
+        again = Trials(trials.subject)
+        yield Attempt(f"{plan.name}, twice the same", again.problem or trials.compared(again))
+    moments = list(trials.moments())
+    kills = (
+        [(at,) for at in moments] if plan.whole else [(at,) for at in dice.sample(moments, min(DRAWN, len(moments)))]
+    )
+    kills += [tuple(dice.choices(moments, k=2)) for _ in range(DRAWN if plan.twice else 0)]
+    yield from _of(trials, kills)
+
+
+def _some_of(plan: Plan, place: Path, count: int, dice: random.Random) -> Iterator[Attempt]:
+    trials = _trials(plan, place)
+    moments = list(trials.moments())
+    yield from _of(trials, [(at,) for at in dice.sample(moments, min(count, len(moments)))])
+
+
+def _of(trials: "Trials", kills: list[tuple["Moment", ...]]) -> Iterator[Attempt]:
+    if trials.problem:
+        yield Attempt(f"{trials.subject.name}, not killed", trials.problem)
+        return
+    for moments in kills:
+        yield Attempt(trials.name(*moments), trials.problem_at(*moments))
+
+
+def _trials(plan: Plan, place: Path) -> "Trials":
+    """Of a plan in a process that has run it."""
     from stress.killing import Subject, Trials
 
     trials = Trials(Subject(plan.name, plan.call, _start(plan, place), place))
     _import(trials.modules)
-    if trials.problem:
-        yield Attempt(f"{plan.name}, not killed", trials.problem)
-        return
-    if plan.warms:
+    if plan.warms and not trials.problem:
         _warm(trials.subject)
-    unlike = Trials(trials.subject)
-    yield Attempt(f"{plan.name}, twice the same", unlike.problem or trials.compared(unlike))
-    every = list(trials.moments())
-    drawn = (
-        every
-        if count is None and plan.whole
-        else dice.sample(every, min(DRAWN if count is None else count, len(every)))
-    )
-    for at in drawn:
-        yield Attempt(trials.name(at), trials.problem_at(at))
-    for _ in range(DRAWN if plan.twice and count is None else 0):
-        pair = dice.choices(every, k=2)
-        yield Attempt(trials.name(*pair), trials.problem_at(*pair))
+    return trials
 
 
 def _start(plan: Plan, place: Path) -> Path:
