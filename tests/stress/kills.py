@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from stress.killing import Moment, Subject, Trials
 
 DRAWN = 10  # moments of a command that is not tried whole, and second kills of a training
-EACH = 2  # moments of a command in a sample
+EACH = 3  # moments of a command in a sample
 FIRST = {case.entry.kit: case for case in reversed(CASES)}.values()  # of each kit
 FIRST_OF_A_TASK = {case.task: case for case in reversed(CASES)}.values()
 # A checkpoint at every step, most of them deleted again, the best two averaged at the end.
@@ -102,6 +102,8 @@ def plans(place: Path) -> Iterator[Plan]:
         yield Plan(f"prepare-data {case.name}", (), _prepare(case, place), whole=True)
         other = _prepare(case, place, *OTHER_DATA)
         yield Plan(f"prepare-data again {case.name}", (other,), _prepare(case, place), whole=True)
+    text = find("pinyin2hanzi")
+    yield Plan(f"prepare-data without a cache {text.name}", (), _prepare(text, place, "data.cache=false"))
     for case in CASES:
         before, whole = (_prepare(case, place),), case in FIRST
         yield Plan(f"pretrain {case.name}", before, _pretrain(case, place), whole=whole, twice=whole)
