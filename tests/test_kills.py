@@ -9,7 +9,7 @@ import torch
 from stress.killing import Moment, Subject, Trials
 from stress.kills import attempts
 
-from bmtool.base.files import write_text
+from bmtool.base.files import filling, write_text
 
 SAMPLE = 12
 
@@ -26,6 +26,13 @@ def test_what_was_killed_ends_as_what_was_not(capsys):
 
 def one_file(place: Path) -> None:
     write_text(place / "a.txt", "all of it\n")
+
+
+def several(place: Path) -> None:
+    """`a.txt` names the others, so it comes last."""
+    with filling(place, "a.txt", last=lambda path: path.name == "a.txt") as folder:
+        for name in "abc":
+            write_text(folder / f"{name}.txt", f"all of {name}\n")
 
 
 def torn(place: Path) -> None:
@@ -86,9 +93,19 @@ def test_a_writer_that_a_kill_harms_is_found(trials, writer, at, problem):
     assert problem in found[at]
 
 
-def test_a_writer_that_no_kill_harms_passes(trials):
-    found = trials(one_file)
+@pytest.mark.parametrize("writer", [one_file, several])
+def test_a_writer_that_no_kill_harms_passes(trials, writer):
+    found = trials(writer)
     assert len(found) >= 4 and not any(found.values()), found
+
+
+def test_a_folder_that_cannot_be_filled_is_as_before(tmp_path):
+    (tmp_path / "a.txt").write_text("old\n", "utf-8")
+    with pytest.raises(OSError, match="No space"), filling(tmp_path, "a.txt", last=lambda _: True) as folder:
+        (folder / "a.txt").write_text("new\n", "utf-8")
+        raise OSError(28, "No space left on device")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text("utf-8") == "old\n"
 
 
 def test_a_call_that_does_not_come_is_no_success(tmp_path):
