@@ -1,13 +1,15 @@
-"""Writing files so that a reader sees all of one or nothing, and hashing them."""
+"""Writing files so that a reader sees all of one or nothing, hashing them, and holding a directory for one process."""
 
 import fcntl
 import hashlib
 import json
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bmtool.errors import DataError, ResourceError
 
@@ -33,15 +35,38 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, contents: bytes) -> None:
     """Replace `path` in one step: temporary file, fsync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    working = temporary(path)
     try:
-        with temporary.open("wb") as stream:
+        with working.open("wb") as stream:
             stream.write(contents)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
+        working.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        working.unlink(missing_ok=True)
+
+
+def temporary(path: Path) -> Path:
+    """Where this process writes a file or directory that is then renamed to `path`."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def sweep(directory: Path) -> None:
+    """Remove the temporaries that killed processes left in a directory; those of another process that lives stay."""
+    for path in directory.glob(".*.tmp"):
+        writer = re.search(r"\.(\d+)\.tmp$", path.name)
+        if writer is None or not _is_another_that_lives(int(writer[1])):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _is_another_that_lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return pid != os.getpid()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -67,13 +92,33 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
+_locks: set[IO[str]] = set()  # what this process holds or asks for
+
+
+def _let_go() -> None:
+    """A forked child, such as a loader worker, may outlive a parent that is killed: it must not hold what the parent locked."""
+    while _locks:
+        _locks.pop().close()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
 @contextmanager
 def lock(directory: Path, busy: str) -> Iterator[None]:
     """Hold a directory, made if need be, for one process; ResourceError that says `busy` when another process has it."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / ".lock").open("w") as stream:
+        _locks.add(stream)
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ResourceError(busy) from error
-        yield
+            _take(stream, busy)
+            yield
+        finally:
+            _locks.discard(stream)
+
+
+def _take(stream: IO[str], busy: str) -> None:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ResourceError(busy) from error
