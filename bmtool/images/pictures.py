@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
+from bmtool.base.files import write_bytes
 from bmtool.errors import BadInput
 
 MAX_PIXELS = 64_000_000
@@ -241,6 +242,7 @@ def outlined(pixels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 def save(image: Image.Image, path: Path) -> Path:
     """Write a PNG, its folder made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, "PNG")
+    drawn = io.BytesIO()
+    image.save(drawn, "PNG")
+    write_bytes(path, drawn.getvalue())
     return path

@@ -202,22 +202,17 @@ def contents(place: Path) -> dict[str, object]:
 def _held(path: Path) -> object:
     if path.name == "log.txt" or path.name.endswith("_per_s.png"):
         return "times"
-    if path.name == "state.pt":
-        return repr(_untimed(torch.load(path, weights_only=True), _tensor))
     raw = path.read_bytes()
     if path.suffix in (".json", ".jsonl"):
-        return _untimed([json.loads(line) for line in ([raw] if path.suffix == ".json" else raw.splitlines())])
+        values = [json.loads(line) for line in ([raw] if path.suffix == ".json" else raw.splitlines())]
+        return json.dumps(_untimed(values))
     return re.sub(rb"in \d+ s|\d+\.\d \|$", b"", raw, flags=re.MULTILINE) if path.suffix == ".md" else raw
 
 
-def _tensor(value: object) -> object:
-    return (value.dtype, value.shape, value.numpy().tobytes()) if isinstance(value, torch.Tensor) else value
-
-
-def _untimed(value: Any, leaf: Callable[[object], object] = lambda value: value) -> Any:
+def _untimed(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _untimed(held, leaf) for key, held in value.items() if not TIMED.fullmatch(str(key))}
-    return [_untimed(held, leaf) for held in value] if isinstance(value, (list, tuple)) else leaf(value)
+        return {key: _untimed(held) for key, held in value.items() if not TIMED.fullmatch(key)}
+    return [_untimed(held) for held in value] if isinstance(value, list) else value
 
 
 def differences(expected: dict[str, object], found: dict[str, object]) -> str:
