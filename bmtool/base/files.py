@@ -1,17 +1,20 @@
-"""Writing files so that a reader sees all of one or nothing, and hashing them."""
+"""Writing files so that a reader sees all of one or nothing, hashing them, and holding a directory for one process."""
 
 import errno
 import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from bmtool.errors import DataError, ResourceError
+
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.tmp")
 
 
 def sha256(path: Path) -> str:
@@ -35,15 +38,64 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, contents: bytes) -> None:
     """Replace `path` in one step: temporary file, fsync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    working = temporary(path)
     try:
-        with temporary.open("wb") as stream:
+        with working.open("wb") as stream:
             stream.write(contents)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
+        working.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        working.unlink(missing_ok=True)
+
+
+def temporary(path: Path) -> Path:
+    """Where this process writes a file or directory that is then renamed to `path`; what killed ones left of the same is removed."""
+    for left in path.parent.glob(".*.tmp"):
+        written = _TEMPORARY.fullmatch(left.name)
+        if written and written["name"] == path.name and not _is_another_that_lives(int(written["process"])):
+            _remove(left)
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def sweep(directory: Path) -> None:
+    """Remove all temporaries that killed processes left in a directory of ours; those of another process that lives stay."""
+    for left in directory.glob(".*.tmp"):
+        written = _TEMPORARY.fullmatch(left.name)
+        if written is None or not _is_another_that_lives(int(written["process"])):
+            _remove(left)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+@contextmanager
+def filling(folder: Path, name: str, last: Callable[[Path], bool]) -> Iterator[Path]:
+    """A directory, called after `name`, whose files move to `folder` when the block ends, the `last` ones behind the others.
+
+    When the block fails none does. What a killed process left under the same name goes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    working = temporary(folder / name)
+    working.mkdir()
+    try:
+        yield working
+        for path in sorted(working.iterdir(), key=last):
+            path.replace(folder / path.name)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+
+
+def _is_another_that_lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return pid != os.getpid()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -100,13 +152,33 @@ def is_full(error: OSError) -> bool:
     return error.errno in _FULL or ("requested and" in str(error) and "written" in str(error))
 
 
+_locks: set[IO[str]] = set()  # what this process holds or asks for
+
+
+def _let_go() -> None:
+    """A forked child, such as a loader worker, may outlive a parent that is killed: it must not hold what the parent locked."""
+    while _locks:
+        _locks.pop().close()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
 @contextmanager
 def lock(directory: Path, busy: str) -> Iterator[None]:
     """Hold a directory, made if need be, for one process; ResourceError that says `busy` when another process has it."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / ".lock").open("w") as stream:
+        _locks.add(stream)
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ResourceError(busy) from error
-        yield
+            _take(stream, busy)
+            yield
+        finally:
+            _locks.discard(stream)
+
+
+def _take(stream: IO[str], busy: str) -> None:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ResourceError(busy) from error
