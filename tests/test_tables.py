@@ -180,7 +180,7 @@ def test_what_looks_like_numbers_and_is_none_is_said(cells, said):
     assert describe("x", cells, [""], Columns(categorical=["x"]))[1] == ""
 
 
-def test_a_row_becomes_numbers_and_bad_rows_say_which_column():
+def test_a_row_becomes_numbers_and_bad_rows_say_which_column(tmp_path):
     columns = [describe("age", ["30", "40", ""], [""], Columns())[0], describe("sex", ["f", "m"], [""], Columns())[0]]
     schema = Schema(tuple(columns), "y", ("id",), ("", "NA"), ("no", "yes"), 1)
     values, unseen = schema.encode({"age": 35, "sex": "m", "id": 7, "y": "no"})
@@ -197,7 +197,8 @@ def test_a_row_becomes_numbers_and_bad_rows_say_which_column():
     ]:
         with pytest.raises(BadInput, match=words):
             schema.encode(record)
-    assert Schema.load(schema.dump()) == schema
+    (tmp_path / "schema.json").write_text(schema.dump(), "utf-8")
+    assert Schema.read(tmp_path / "schema.json", "") == schema
 
 
 # --- preparing ---

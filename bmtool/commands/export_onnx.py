@@ -9,10 +9,12 @@ from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.files import read_json, write_json
 from bmtool.base.units import short
+from bmtool.commands.checking import checked
 from bmtool.commands.loading import restore
 from bmtool.commands.measuring import measure
 from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, DataError
+from bmtool.measure.report import Report
 from bmtool.predict.contract import Evaluation, Predictor
 from bmtool.predict.examples import Example
 
@@ -36,7 +38,7 @@ def export_onnx(
     run, task, checkpoint = restore(run_path, console.warn)
     entry = registry.find(run.info()["task"])
     path = Path(output) if output else run.exports / ("model-int8.onnx" if int8 else "model.onnx")
-    examples = _samples(run, entry, task, samples) if int8 else None
+    examples = _samples(run, entry, task, samples, console) if int8 else None
     kind = entry.load("evaluation")
     report = export.write(
         task, path, lambda opened: entry.load("predictor")(opened.about, opened.backend, opened.assets),
@@ -60,18 +62,23 @@ def _metadata(run: "RunDir", checkpoint: str, console: Console) -> dict[str, Any
         "task": info["task"], "run": run.path.resolve().name, "checkpoint": checkpoint, "data_hash": info["data_hash"],
         "bmtool": info["versions"]["bmtool"],
         "validation": run.checkpoints(console.warn).manifest(checkpoint)["metrics"],
-        "metrics": read_json(evaluation)["metrics"] if evaluation.is_file() else {},
+        "metrics": read_json(evaluation, Report, "evaluate the run again, or delete it")["metrics"] if evaluation.is_file() else {},
     }  # fmt: skip
 
 
-def _samples(run: "RunDir", entry: registry.Entry, task: "Task", samples: str | None) -> list[Example]:
+def _samples(
+    run: "RunDir", entry: registry.Entry, task: "Task", samples: str | None, console: Console
+) -> list[Example]:
     """Examples with what is right, that a model can be measured on."""
     kit, reads, tally = entry.load("examples"), [task.predictor()], Tally()
     if samples is not None:
         stream = kit.file(Path(samples), None, tally, reads)
     else:
         try:
-            stream = kit.split(run.config().data, run.prepared(), "valid", reads)
+            prepared = checked(run.prepared(), entry, console.say)
+            if changed := run.changed_data():
+                console.warn(f"{changed}: int8 is judged on other data")
+            stream = kit.split(run.config().data, prepared, "valid", reads)
         except DataError as error:
             raise DataError(f"int8 is judged on samples, and {error}; or name some with --samples PATH") from error
     evaluation = entry.load("evaluation")(reads[0], 1)

@@ -5,6 +5,7 @@
 `model.safetensors` holds the weights to use (the moving average, where there is one); `state.pt` what resuming needs besides.
 """
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +14,24 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from bmtool.base.files import fsync, read_json, sha256, write_json, write_text
 from bmtool.engine import upgrades
 from bmtool.errors import DataError, ResourceError
 
 WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
+_NAME = re.compile(r"step-[0-9]{8,}|averaged")
 Warn = Callable[[str], None]
+
+
+class Manifest(TypedDict):
+    """What a checkpoint says of itself: its validation figures, and the sha256 of its files."""
+
+    format: int
+    step: int
+    metrics: dict[str, float]
+    sha256: dict[str, str]
 
 
 class Checkpoints:
@@ -79,7 +91,9 @@ class Checkpoints:
 
     def manifest(self, name: str) -> dict:
         """Its step, its validation figures by the names of today, and the sha256 of its files."""
-        return upgrades.manifest(read_json(self.directory / name / MANIFEST), self.renamed)
+        return upgrades.manifest(
+            read_json(self.directory / name / MANIFEST, Manifest, "delete the checkpoint"), self.renamed
+        )
 
     def problem(self, name: str) -> str | None:
         """Why a checkpoint cannot be used; None if it is whole."""
@@ -110,8 +124,15 @@ class Checkpoints:
         return found
 
     def _pointer(self, pointer: str) -> str | None:
+        """The name in a pointer file; None when there is none, or with a warning when it names no checkpoint."""
         path = self.directory / pointer
-        return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+        if not path.is_file():
+            return None
+        name = path.read_bytes().decode("ascii", "replace").strip()
+        if _NAME.fullmatch(name) and (self.directory / name).is_dir():
+            return name
+        self.warn(f"{path} is damaged (it names no checkpoint); it is passed over")
+        return None
 
     def _first_whole(self, names: list[str]) -> str | None:
         for name in names:

@@ -53,7 +53,7 @@ def write(  # noqa: PLR0913
         raise ConfigError(
             f"--int8: a model of {task.config.task} such as this has no weights to round: export without it"
         )
-    about = metadata | task.about() | {"format": FORMAT, "int8": int8}
+    about = metadata | task.about() | {"format": FORMAT, "int8": int8, "packed": True}
     with _kept_if_good(path) as working:
         for graph in parts:
             _save(

@@ -24,7 +24,7 @@ def fit(run: RunDir, task: Fitted, console: Console, *, again: bool) -> None:
         return
     if again:
         console.say("the fit before this one was interrupted: it is done again from its start")
-    run.forget_after(0)
+    run.forget_after(0, console.warn)
     began = time.perf_counter()
     task.draw(run.plots)
     step, figures = 0, dict[str, float]()

@@ -48,7 +48,7 @@ class Session:
         self.saved_step = self.trainer.step
         self._rank_existing()
         if self.is_main:
-            self.run.forget_after(self.trainer.step)
+            self.run.forget_after(self.trainer.step, self.console.warn)
         self.console.say(f"resuming from {name}; {self.trainer.step:,} of {self.settings.steps:,} steps are done")
 
     def _rank_existing(self) -> None:
@@ -231,7 +231,7 @@ def say_where(run: RunDir, console: Console) -> None:
     """Draw the curves of a run and say where it lies."""
     from bmtool.engine import plots
 
-    drawn = plots.curves(run.events(), run.plots)
+    drawn = plots.curves(run.events(console.warn), run.plots)
     console.say(f"run directory {run.path}; plots {run.plots} ({', '.join(path.name for path in drawn)})")
 
 

@@ -3,6 +3,7 @@
 Old names of keys of a configuration are read by the sections that have them; a figure that was renamed is listed here.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 FORMAT = 2  # of run.json and of a checkpoint's manifest
@@ -28,18 +29,18 @@ def renamed(config: dict[str, Any]) -> Names:
     return FIGURES.get((config["task"], config.get("model", {}).get("kind")), {})
 
 
-def figures(values: dict[str, Any], names: Names) -> dict[str, Any]:
+def figures(values: Mapping[str, Any], names: Names) -> dict[str, Any]:
     """Figures, or the `valid/` figures of an event, by the names of today."""
     new = {f"{prefix}{old}": f"{prefix}{name}" for prefix in ("", "valid/") for old, name in names.items()}
     return {new.get(key, key): value for key, value in values.items()}
 
 
-def info(old: dict[str, Any]) -> dict[str, Any]:
-    return UNKNOWN | old
+def info(old: Mapping[str, Any]) -> dict[str, Any]:
+    return UNKNOWN | dict(old)
 
 
-def manifest(old: dict[str, Any], names: Names) -> dict[str, Any]:
-    return old | {"metrics": figures(old["metrics"], names)}
+def manifest(old: Mapping[str, Any], names: Names) -> dict[str, Any]:
+    return dict(old) | {"metrics": figures(old["metrics"], names)}
 
 
 def state(old: dict[str, Any], names: Names) -> dict[str, Any]:

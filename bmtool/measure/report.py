@@ -5,8 +5,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from bmtool.measure.bootstrap import LEVEL, Difference, Figure, difference, figure
+
+
+class Report(TypedDict):
+    """What of the JSON of an evaluation is read again: figures with their intervals, as `Measured.as_dict` gives them."""
+
+    metrics: dict[str, dict[str, float | None]]
 
 
 @dataclass
