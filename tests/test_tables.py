@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bmtool.base.console import Console
 from bmtool.base.delimited import number
 from bmtool.config.table import Columns, TableData
+from bmtool.data.prepared import described
 from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.tables import report
@@ -323,7 +324,7 @@ def test_preparing_again(made, write, tmp_path):
     assert changed(config_of(source, place, **same), sources=False) == []
     with pytest.raises(DataError):
         made("a,y\n1,no\n")
-    assert json.loads((place / "manifest.json").read_text("utf-8")) == first
+    assert described(place) == first
 
 
 def test_columns_of_another_table(made, tmp_path):

@@ -43,10 +43,15 @@ from bmtool.errors import ConfigError, DataError
 EVENT_AGAIN = "delete the line"
 
 
-class Info(TypedDict):
-    """What run.json says; `config` are the sha256 that config.yaml may have."""
+class Versioned(TypedDict):
+    """What run.json says in any version."""
 
     format: int
+
+
+class Info(Versioned):
+    """What run.json says; `config` are the sha256 that config.yaml may have."""
+
     task: str
     data_hash: str
     vocabulary: str
@@ -77,7 +82,7 @@ class RunDir:
         run = cls(path)
         if not run.exists:
             raise DataError(f"{path} is not a run directory (no run.json): train one with `bmtool pretrain CONFIG`")
-        if (found := run.info().get("format")) not in upgrades.READS:
+        if (found := read_json(run.path / "run.json", Versioned, TRAIN_AGAIN)["format"]) not in upgrades.READS:
             known = " and ".join(map(str, upgrades.READS))
             raise DataError(
                 f"{path} has run format {found}, this bmtool reads {known}: install the version that made it"

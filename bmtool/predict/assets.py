@@ -108,7 +108,7 @@ class Packed:
         return header + 30 + name + extra
 
     def names(self) -> list[str]:
-        return sorted(self._places)
+        return sorted(self._places.keys() - {SUMS})
 
     def read(self, name: str) -> memoryview:
         if name not in self._places:
