@@ -29,6 +29,19 @@ Overrides = Annotated[
 ]
 
 
+def _verify(leave_out: bool) -> None:
+    """Heeds `--no-verify`, for all that this call of bmtool does."""
+    from bmtool.data.prepared import verifies
+
+    verifies.set(not leave_out)
+
+
+NoVerify = Annotated[
+    bool,
+    typer.Option("--no-verify", help="Use prepared data without checking them first.", callback=_verify),
+]
+
+
 def command(function: Callable, to: typer.Typer = app, cls: type[TyperCommand] | None = None) -> Callable:
     """Register a command whose BmtoolError is printed on stderr and becomes the exit code."""
 
@@ -90,7 +103,7 @@ def prepare_data(
 
 
 @command
-def pretrain(config: Config, set_: Overrides = []) -> None:  # noqa: B006
+def pretrain(config: Config, set_: Overrides = [], no_verify: NoVerify = False) -> None:  # noqa: B006
     """Train from scratch, or resume.
 
     Resumes by itself when the run directory holds a checkpoint.
@@ -110,6 +123,7 @@ def finetune(
         ),
     ] = None,
     set_: Overrides = [],  # noqa: B006
+    no_verify: NoVerify = False,
 ) -> None:
     """Train from the weights of another run, or from those that the config names.
 
@@ -156,6 +170,7 @@ def evaluate(  # noqa: PLR0913
     output: Annotated[
         str | None, typer.Option(help="Directory for the report; default: the run's eval/, or beside the .onnx file.")
     ] = None,
+    no_verify: NoVerify = False,
 ) -> None:
     """Measure a model, with a quality gate.
 
@@ -282,6 +297,7 @@ def export_onnx(
     output: Annotated[
         str | None, typer.Option(help="Where to write; default: the run's export/.", metavar="FILE")
     ] = None,
+    no_verify: NoVerify = False,
 ) -> None:
     """Export to ONNX, compared with PyTorch.
 

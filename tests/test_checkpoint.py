@@ -177,7 +177,7 @@ def test_a_torn_last_line_of_metrics_is_passed_over(tmp_path):
     with run.metrics.open("a") as stream:
         stream.write('{"step": 4, "lo')
     assert [event["step"] for event in run.events()] == [1, 2, 3]
-    run.forget_after(2)
+    run.forget_after(2, pytest.fail)
     assert [json.loads(line)["step"] for line in run.metrics.read_text().splitlines()] == [1, 2]
 
 

@@ -1,4 +1,8 @@
-"""Writing files so that a reader sees all of one or nothing, hashing them, and holding a directory for one process."""
+"""Writing files so that a reader sees all of one or nothing, reading what bmtool wrote only if it is still that, and holding a directory.
+
+A JSON object that is written here begins with its seal, the sha256 of the rest. A folder of bmtool's (prepared data, the assets of a
+run, the model in the box) has a `sums.json` with the CRC-32 of its files. What has no seal and no sums, being older, is read without.
+"""
 
 import errno
 import fcntl
@@ -7,26 +11,44 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+from typing_extensions import TypedDict
 
 from bmtool.errors import DataError, ResourceError
 
+if TYPE_CHECKING:  # of no use to most commands, and takes time to import
+    from pydantic import TypeAdapter, ValidationError
+
+T = TypeVar("T")
+SUMS = "sums.json"
+LARGEST = 1 << 28  # bytes of a file of JSON
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.tmp")
+_BLOCK = 1 << 20
+_SEAL = re.compile(rb'\{\n "seal": "([0-9a-f]{64})",')
+_SHOWN = 120  # letters of what is wrong with a value
+
+
+class Sums(TypedDict):
+    """What `sums.json` holds: file name -> CRC-32 in eight hex digits."""
+
+    files: dict[str, str]
+
+
+# --- writing ---
 
 
 def sha256(path: Path) -> str:
     """Hex digest of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(stream)
-
-
-def _digest(stream) -> str:  # Python 3.10
     digest = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        digest.update(block)
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
     return digest.hexdigest()
 
 
@@ -99,17 +121,119 @@ def _is_another_that_lives(pid: int) -> bool:
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+    """Replace `path` in one step; an object is sealed."""
+    text = (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode("utf-8")
+    write_bytes(path, _sealed(text) if isinstance(value, dict) and value else text)
 
 
-def read_json(path: Path) -> Any:
-    """The JSON value in `path`; DataError when it is missing or damaged."""
+def _sealed(text: bytes) -> bytes:
+    return b'{\n "seal": "' + hashlib.sha256(text).hexdigest().encode() + b'",' + text[1:]
+
+
+def write_sums(folder: Path, names: Iterable[str]) -> None:
+    """Note what these files of a folder hold now, beside what was noted of others before."""
+    held = noted(folder) | {name: file_checksum(folder / name) for name in names}
+    write_json(folder / SUMS, {"files": dict(sorted(held.items()))})
+
+
+def checksum(data: bytes | memoryview) -> str:
+    """CRC-32 in eight hex digits: enough against damage, and several times as fast as a cryptographic hash."""
+    return f"{zlib.crc32(data):08x}"
+
+
+def file_checksum(path: Path) -> str:
+    """The `checksum` of a file of any size."""
+    found = 0
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            found = zlib.crc32(block, found)
+    return f"{found:08x}"
+
+
+# --- reading ---
+
+
+def noted(folder: Path) -> dict[str, str]:
+    """File name -> checksum of what bmtool wrote into a folder; nothing where it was written before there were sums."""
+    path = folder / SUMS
+    return (
+        read_json(path, Sums, "restore it, or delete it to read the folder unchecked")["files"]
+        if path.is_file()
+        else {}
+    )
+
+
+def require_noted(path: Path, data: bytes | memoryview, again: str) -> None:
+    """DataError when the sums beside a file say that it held something else than `data`."""
+    wanted = noted(path.parent).get(path.name)
+    if wanted is not None and checksum(data) != wanted:
+        raise damaged(str(path), f"it is not what {SUMS} beside it says", again)
+
+
+def read_bytes(path: Path, again: str) -> bytes:
+    """A file that bmtool wrote. DataError when it is missing or has changed, with what to do about it."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path} is damaged: {error}") from error
+        raise DataError(f"cannot read {path}: {error.strerror}: {again}") from error
+    if path.name != SUMS:
+        require_noted(path, data, again)
+    return data
+
+
+def read_text(path: Path, again: str) -> str:
+    """As `read_bytes`."""
+    try:
+        return read_bytes(path, again).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise damaged(str(path), f"not UTF-8 at byte {error.start + 1}", again) from error
+
+
+def read_json(path: Path, kind: type[T], again: str) -> T:
+    """The value in `path`, which must be of this kind (what pydantic takes, such as a TypedDict) and as it was sealed, if it was."""
+    if path.is_file() and path.stat().st_size > LARGEST:
+        raise damaged(str(path), f"it is larger than {LARGEST >> 20} MiB", again)
+    data = read_bytes(path, again)
+    if seal := _SEAL.match(data):
+        data = b"{" + data[seal.end() :]
+        if hashlib.sha256(data).hexdigest().encode() != seal[1]:
+            raise damaged(str(path), "it was changed after it was written", again)
+    return parse_json(data, kind, origin=str(path), again=again)
+
+
+def parse_json(data: bytes | str, kind: type[T], *, origin: str, again: str) -> T:
+    """JSON that bmtool wrote, as `json.loads` gives it. DataError in one line when it is none, or of another kind."""
+    from pydantic import ValidationError
+    from pydantic_core import from_json
+
+    try:
+        _adapter(kind).validate_json(data, strict=True)
+        return from_json(data)
+    except ValidationError as error:
+        raise damaged(origin, _first(error), again) from error
+
+
+def damaged(origin: str, why: str, again: str) -> DataError:
+    """The error of a file that is not what bmtool wrote."""
+    return DataError(f"{origin} is damaged ({why}): {again}")
+
+
+@cache
+def _adapter(kind: Any) -> "TypeAdapter":
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def _first(error: "ValidationError") -> str:
+    """The first problem: where it is and what was expected."""
+    found = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, found["loc"]))
+    message = found["msg"].replace("\n", " ")[:_SHOWN]
+    return f"{place[:_SHOWN]}: {message}" if place else message
+
+
+# --- the file system ---
 
 
 def fsync(path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from bmtool.base.files import fsync, read_json, sha256, temporary, write_json, write_text
 from bmtool.engine import upgrades
@@ -30,6 +31,15 @@ Warn = Callable[[str], None]
 
 def name_of(step: int) -> str:
     return f"step-{step:08d}"
+
+
+class Manifest(TypedDict):
+    """What a checkpoint says of itself: its validation figures, and the sha256 of its files."""
+
+    format: int
+    step: int
+    metrics: dict[str, float]
+    sha256: dict[str, str]
 
 
 class Checkpoints:
@@ -95,7 +105,9 @@ class Checkpoints:
 
     def manifest(self, name: str) -> dict:
         """Its step, its validation figures by the names of today, and the sha256 of its files."""
-        return upgrades.manifest(read_json(self.directory / name / MANIFEST), self.renamed)
+        return upgrades.manifest(
+            read_json(self.directory / name / MANIFEST, Manifest, "delete the checkpoint"), self.renamed
+        )
 
     def digest(self, name: str) -> str:
         """The sha256 of its weights."""

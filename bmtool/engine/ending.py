@@ -20,6 +20,6 @@ def end(run: RunDir, task: Task, console: Console, *, device: Device, reached: R
     run.keep(task.settle())
     if task.fitted:  # else drawn after each validation
         task.draw(run.plots)
-    drawn = plots.curves(run.events(), run.plots)
+    drawn = plots.curves(run.events(console.warn), run.plots)
     console.say(f"run directory {run.path}; plots {run.plots} ({', '.join(path.name for path in drawn)})")
     run.end(reached)

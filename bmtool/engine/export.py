@@ -51,7 +51,7 @@ def write(  # noqa: PLR0913
         raise ConfigError(
             f"--int8: a model of {task.config.task} such as this has no weights to round: export without it"
         )
-    about = metadata | task.about() | {"format": FORMAT, "int8": int8}
+    about = metadata | task.about() | {"format": FORMAT, "int8": int8, "packed": True}
     with filling(path.parent, path.name, last=lambda file: file.name == path.name) as folder:
         working = folder / path.name
         for graph in parts:

@@ -3,6 +3,7 @@
 Old names of keys of a configuration are read by the sections that have them; a figure that was renamed is listed here.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 FORMAT = 3  # of run.json and of a checkpoint's manifest
@@ -26,19 +27,19 @@ def renamed(config: dict[str, Any]) -> Names:
     return FIGURES.get((config["task"], config.get("model", {}).get("kind")), {})
 
 
-def figures(values: dict[str, Any], names: Names) -> dict[str, Any]:
+def figures(values: Mapping[str, Any], names: Names) -> dict[str, Any]:
     """Figures, or the `valid/` figures of an event, by the names of today."""
     new = {f"{prefix}{old}": f"{prefix}{name}" for prefix in ("", "valid/") for old, name in names.items()}
     return {new.get(key, key): value for key, value in values.items()}
 
 
-def info(old: dict[str, Any]) -> dict[str, Any]:
+def info(old: Mapping[str, Any]) -> dict[str, Any]:
     """With what it does not say after what it says: a file that is written again keeps its order."""
-    return old | {key: value for key, value in UNKNOWN.items() if key not in old}
+    return dict(old) | {key: value for key, value in UNKNOWN.items() if key not in old}
 
 
-def manifest(old: dict[str, Any], names: Names) -> dict[str, Any]:
-    return old | {"metrics": figures(old["metrics"], names)}
+def manifest(old: Mapping[str, Any], names: Names) -> dict[str, Any]:
+    return dict(old) | {"metrics": figures(old["metrics"], names)}
 
 
 def state(old: dict[str, Any], elapsed_s: dict[str, float] | None, names: Names) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from bmtool.base.files import read_json, write_json
 from bmtool.base.units import few
 from bmtool.config.text import TextData
 from bmtool.data.jobs import ENGINES, facts
+from bmtool.data.prepared import AGAIN, MANIFEST, is_whole
 from bmtool.data.replacing import making, put
 from bmtool.data.tally import Tally
 from bmtool.errors import DataError
-from bmtool.text.assemble import assemble
+from bmtool.text.assemble import Manifest, assemble, content_hash
 from bmtool.text.inventory import Source, find_sources
 from bmtool.text.passes.choose import choose_pass
 from bmtool.text.passes.clean import clean_pass
@@ -32,7 +33,7 @@ from bmtool.text.report import hint
 from bmtool.text.sources import is_small
 from bmtool.text.task import TextTask
 
-__all__ = ["changes", "fingerprint", "prepare"]
+__all__ = ["changes", "content_hash", "fingerprint", "prepare"]
 SAID = 5  # changes that are named when there are many
 
 
@@ -74,7 +75,9 @@ def _already(target: Path, recipe: dict | None, console: Console) -> dict | None
                 f"data.prepared: {target} exists and holds something else than prepared data: name another directory"
             )
         return None
-    manifest = read_json(target / "manifest.json")
+    if not is_whole(target, content_hash, console.say):
+        return None
+    manifest = read_json(target / MANIFEST, Manifest, AGAIN)
     different = changes(manifest, recipe)
     if different:
         more = f"; and {len(different) - SAID} more" if len(different) > SAID else ""
