@@ -4,9 +4,9 @@ import asyncio
 import hmac
 import json
 import logging
+import random
 import re
 import time
-import uuid
 from collections.abc import Callable
 
 from starlette.middleware.cors import CORSMiddleware
@@ -169,7 +169,7 @@ class _Answer:
     def __init__(self, scope: Scope, headers: list[tuple[bytes, bytes]], send: Send):
         sent = dict(scope["headers"])
         given = sent.get(b"x-request-id", b"").decode("latin-1")
-        self.id = given if _ID.fullmatch(given) else uuid.uuid4().hex
+        self.id = given if _ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
         self.status = 500
         self._send, self._scope, self._headers = send, scope, headers
         self._has_body = b"transfer-encoding" in sent or sent.get(b"content-length", b"0") != b"0"
