@@ -185,13 +185,18 @@ def test_runs_are_small_where_memory_is_little():
 # --- memory ---
 
 
-@pytest.mark.parametrize("files, expected", [
-    ({}, 8 << 30), ({"sys/fs/cgroup/memory.max": "max\n"}, 8 << 30), ({"sys/fs/cgroup/memory.max": f"{1 << 30}\n"}, 1 << 30),
-    ({"sys/fs/cgroup/memory/memory.limit_in_bytes": f"{1 << 29}\n"}, 1 << 29),
-    ({"sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n"}, 8 << 30),
+@pytest.mark.parametrize("groups, files, expected", [
+    ("", {}, 8 << 30), ("0::/", {"memory.max": "max"}, 8 << 30), ("0::/", {"memory.max": 1 << 30}, 1 << 30),
+    ("0::/system.slice/x.service", {"system.slice/x.service/memory.max": 1 << 29, "system.slice/memory.max": "max"}, 1 << 29),
+    ("0::/a/b", {"a/b/memory.max": 1 << 29, "a/memory.max": 1 << 28}, 1 << 28),
+    ("3:cpu:/z\n4:memory:/docker/y\n0::/", {"memory/docker/y/memory.limit_in_bytes": 1 << 27}, 1 << 27),
+    ("4:memory:/docker/y", {"memory/memory.limit_in_bytes": 1 << 26}, 1 << 26),
+    ("4:memory:/", {"memory/memory.limit_in_bytes": 9223372036854771712}, 8 << 30),
 ])  # fmt: skip
-def test_what_there_is_counts_the_container(files, expected, tmp_path):
-    for name, text in ({"proc/meminfo": f"MemTotal: {8 << 20} kB\n"} | files).items():
+def test_what_there_is_counts_the_container(groups, files, expected, tmp_path):
+    written = {"proc/meminfo": f"MemTotal: {8 << 20} kB", "proc/self/cgroup": groups}
+    written |= {f"sys/fs/cgroup/{name}": f"{limit}\n" for name, limit in files.items()}
+    for name, text in written.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     assert memory.available(tmp_path) == expected

@@ -42,7 +42,7 @@ def create(service: Service) -> Guard:
         try:
             yield
         except asyncio.CancelledError:  # by a second signal
-            service.model.kill()
+            service.kill()
             raise
         await service.stop()
 

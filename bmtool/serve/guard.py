@@ -24,6 +24,7 @@ _ID = re.compile(r"[\w.-]{1,64}")
 OPEN_PATHS = ("/health", "/ready", "/", "/favicon.ico")  # need no key
 GONE = 499  # in the log: who asked has gone before the answer (as nginx says it)
 PIECE = 65_536  # bytes of an answer that are written at once: a client has to take each in time
+VALUE = 250  # bytes that a value of JSON takes at most when it is parsed, beside its letters
 STREAM = "/v1/translate/stream"
 
 
@@ -128,6 +129,7 @@ class Guard:
                 raise _too_long(self.settings.body_bytes)
             if values is not None and piece:
                 self._count(values, piece)
+        held.more(VALUE * values.count if values is not None else 0)
         return parts
 
     def _count(self, values: Values, piece: bytes) -> None:

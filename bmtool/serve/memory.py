@@ -1,8 +1,10 @@
 """The memory of a server: what there is, what may be used, and what requests under way hold of it."""
 
+import os
 import re
 import resource
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from bmtool.errors import ConfigError, ResourceError
@@ -10,8 +12,6 @@ from bmtool.serve.problems import ProblemError
 
 SHARE = 0.75  # of what there is, unless told otherwise
 LEAST = 96_000_000  # bytes for requests and runs of the model, below which a server is of no use
-_CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # version 2, version 1
-_MEMINFO = "/proc/meminfo"
 _SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([KMGT]?)B?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
@@ -25,31 +25,45 @@ def size(text: str) -> int:
 
 
 def available(root: Path = Path("/")) -> int:
-    """Bytes that this machine, or the container that we are in, has."""
-    limits = [_number(root / name.lstrip("/")) for name in _CGROUPS]
-    return min([_machine(root / _MEMINFO.lstrip("/")), *(limit for limit in limits if limit)])
+    """Bytes that this machine, or the container or service that we are in, has."""
+    return min([_machine(root), *_limits(root)])
 
 
-def _number(path: Path) -> int:
-    """0 where there is no limit (`max`) or no such file."""
+def _limits(root: Path) -> Iterator[int]:
+    """What the control groups that we are in, and those around them, allow."""
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, kinds, group = line.split(":", 2)
+        if kinds == "":  # version 2
+            yield from _upwards(root / "sys/fs/cgroup", group, "memory.max")
+        elif "memory" in kinds.split(","):  # version 1
+            yield from _upwards(root / "sys/fs/cgroup/memory", group, "memory.limit_in_bytes")
+
+
+def _upwards(mount: Path, group: str, name: str) -> Iterator[int]:
+    for folder in (mount / group.strip("/"), *(mount / group.strip("/")).parents):
+        if folder.is_relative_to(mount) and (text := _read(folder / name).strip()).isdigit():  # "max": no limit
+            yield int(text)
+
+
+def _read(path: Path) -> str:
+    """A file of the kernel's; "" where there is none."""
     try:
-        text = path.read_text("ascii").strip()
+        return path.read_text("ascii")
     except OSError:
-        return 0
-    return int(text) if text.isdigit() else 0
+        return ""
 
 
-def _machine(meminfo: Path) -> int:
-    try:
-        return 1024 * int(meminfo.read_text("ascii").split()[1])
-    except OSError:  # no Linux
-        import os
-
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def _machine(root: Path) -> int:
+    if text := _read(root / "proc/meminfo"):
+        return 1024 * int(text.split()[1])
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # no Linux
 
 
 def resident() -> int:
     """Bytes that this process has taken at most so far."""
+    for line in _read(Path("/proc/self/status")).splitlines():
+        if line.startswith("VmHWM:"):
+            return 1024 * int(line.split()[1])
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
 

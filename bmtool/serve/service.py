@@ -81,12 +81,16 @@ class Service:
         self.ready, self._ended = False, True
         for task in self._background:
             task.cancel()
-        if self._starting is not None:
-            self._starting.kill()
-        if self.batcher.running:
-            self.model.kill()
+        if self.batcher.running or self._starting is not None:
+            self.kill()
         self.batcher.close()
         self.model.close()
+
+    def kill(self) -> None:
+        """End the model now, and one that is being loaded."""
+        for process in (self.model, self._starting):
+            if process is not None:
+                process.kill()
 
     def _run(self, options: Options, inputs: list) -> list:
         """In the batcher's thread."""
