@@ -128,19 +128,19 @@ class Batcher:
         timer.cancel()
 
     def _share(self) -> dict[_Waiting, int]:
-        """How many inputs of each request the next run holds."""
-        options = self._queue[0].options
-        taken = {waiting: 0 for waiting in self._queue if waiting.options == options}
-        inputs, cost = self._limits.batch, self._limits.cost
-        # First everyone's share, then what is left for those that have more.
-        for most, dear in ((max(1, inputs // len(taken)), max(1, cost // len(taken))), (inputs, cost)):
+        """How many inputs of each request the next run holds: one of the first, however dear, then everyone's share, then what is left
+        for those that have more. Beside one that is very dear there is still half a run for the others."""
+        first = self._queue[0]
+        taken = {waiting: 0 for waiting in self._queue if waiting.options == first.options}
+        taken[first] = 1
+        inputs = self._limits.batch - 1
+        cost = max(self._limits.cost - first.costs[len(first.answers)], self._limits.cost // 2)
+        share = max(1, inputs // len(taken)), max(1, cost // len(taken))
+        for most, dear in (share, (inputs, cost)):
             for waiting, already in taken.items():
                 count, spent = waiting.fitting(already, min(most, inputs), min(dear, cost))
                 taken[waiting] = already + count
                 inputs, cost = inputs - count, cost - spent
-        # One that is dearer than a run by itself has its turn, too.
-        if not taken[self._queue[0]]:
-            taken = {self._queue[0]: 1}
         return {waiting: count for waiting, count in taken.items() if count}
 
     async def _answer(self, group: dict[_Waiting, int]) -> None:

@@ -30,8 +30,8 @@ class Connection(H11Protocol):
         self._cancel_stuck()
         super().connection_lost(exc)
         cycle: Any = self.cycle  # None before the first request
-        if cycle and cycle.disconnected and (give_up := self.scope["state"].get("give_up")):
-            give_up()
+        if cycle and cycle.disconnected and (abandoned := self.scope["state"].get("abandoned")):
+            abandoned()
 
     def pause_writing(self) -> None:
         super().pause_writing()

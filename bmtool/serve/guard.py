@@ -90,6 +90,10 @@ class Guard:
         try:
             self._check_key(scope["path"], headers)
             parts = await self._body(scope["path"], headers, receive, held)
+            if scope["state"][
+                "abandoned"
+            ].yes:  # and `wait_for` kept it from us, as the body had come at the same moment
+                raise asyncio.CancelledError
             scope["state"]["read"] = True
             await self.app(scope, _replay(parts, receive), send)
         except ProblemError as refused:
@@ -152,14 +156,14 @@ def _too_long(limit: int) -> ProblemError:
 
 
 class _Abandoned:
-    """Ends a request whose connection is lost: the connection calls `give_up`."""
+    """Ends a request whose connection is lost: the connection calls it."""
 
     def __init__(self, scope: Scope):
         self.yes = False
         self._task = asyncio.current_task()
-        scope.setdefault("state", {})["give_up"] = self._give_up
+        scope.setdefault("state", {})["abandoned"] = self
 
-    def _give_up(self) -> None:
+    def __call__(self) -> None:
         self.yes = True
         if self._task is not None:
             self._task.cancel()
