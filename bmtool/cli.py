@@ -1,19 +1,16 @@
 """The command line: a signature, a sentence and a lazy call each. Nothing heavy is imported here."""
 
-import functools
-import sys
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand
 
 import bmtool
-from bmtool import flags
-from bmtool.errors import BmtoolError, ConfigError, ResourceError
+from bmtool import ends, flags
+from bmtool.errors import ConfigError
 
 app = typer.Typer(
     name="bmtool",
+    cls=ends.Root,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: Rich would double the time of --help
@@ -29,31 +26,6 @@ Overrides = Annotated[
 ]
 
 
-def command(function: Callable, to: typer.Typer = app, cls: type[TyperCommand] | None = None) -> Callable:
-    """Register a command whose BmtoolError is printed on stderr and becomes the exit code."""
-
-    @functools.wraps(function)
-    def run(*args: Any, **kwargs: Any) -> None:
-        try:
-            function(*args, **kwargs)
-        except BmtoolError as error:
-            print(f"bmtool: {error}", file=sys.stderr)
-            raise typer.Exit(error.exit_code) from error
-        except KeyboardInterrupt as error:
-            raise typer.Exit(130) from error
-        except BrokenPipeError as error:  # the reader of our output has gone: `bmtool translate ... | head`
-            sys.stdout = None
-            raise typer.Exit(0) from error
-        except (
-            OSError,
-            MemoryError,
-        ) as error:  # a full disk, a file in the way, no permission: not a bug, so no traceback
-            print(f"bmtool: {error or 'out of memory'}", file=sys.stderr)
-            raise typer.Exit(ResourceError.exit_code) from error
-
-    return to.command(cls=cls)(run)
-
-
 @app.callback(invoke_without_command=True)
 def root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     if version:
@@ -61,7 +33,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit(0)
 
 
-@command
+@app.command()
 def prepare_data(
     config: Annotated[str | None, typer.Argument(help="A YAML file.", metavar="CONFIG", show_default=False)] = None,
     set_: Overrides = [],  # noqa: B006
@@ -89,7 +61,7 @@ def prepare_data(
         prepare_data.prepare_data(config, set_)
 
 
-@command
+@app.command()
 def pretrain(config: Config, set_: Overrides = []) -> None:  # noqa: B006
     """Train from scratch, or resume.
 
@@ -100,7 +72,7 @@ def pretrain(config: Config, set_: Overrides = []) -> None:  # noqa: B006
     train.pretrain(config, set_)
 
 
-@command
+@app.command()
 def finetune(
     config: Config,
     from_: Annotated[
@@ -120,7 +92,7 @@ def finetune(
     train.finetune(config, from_, set_)
 
 
-@command
+@app.command()
 def evaluate(  # noqa: PLR0913
     models: Annotated[
         list[str],
@@ -168,7 +140,7 @@ def evaluate(  # noqa: PLR0913
     )
 
 
-@functools.partial(command, cls=flags.command(lambda entry: (entry.takes, entry.gives) == ("text", "text")))
+@app.command(cls=flags.command(lambda entry: (entry.takes, entry.gives) == ("text", "text")))
 def translate(  # noqa: PLR0913
     context: typer.Context,
     text: Annotated[
@@ -205,7 +177,7 @@ def translate(  # noqa: PLR0913
         translate.translate(text, model=model, input_file=input_, as_json=json, explain=explain, options=options)
 
 
-@functools.partial(command, cls=flags.command(lambda entry: True))
+@app.command(cls=flags.command(lambda entry: True))
 def predict(
     context: typer.Context,
     model: Model,
@@ -229,7 +201,7 @@ def predict(
     predict.predict(model, inputs, as_json=json, pictures=pictures, options=options)
 
 
-@command
+@app.command()
 def serve(  # noqa: PLR0913
     model: Annotated[
         str, typer.Argument(help="A run directory or an exported .onnx file.", metavar="[RUN|FILE.onnx]")
@@ -253,7 +225,7 @@ def serve(  # noqa: PLR0913
     serve.serve(model, host=host, port=port, api_key=api_key, is_open=open_, batch=batch, wait_ms=wait_ms, queue=queue)
 
 
-@command
+@app.command()
 def annotate(
     text: Annotated[
         list[str],
@@ -271,7 +243,7 @@ def annotate(
     annotate.annotate(text, input_file=input_, style=style, readings=readings)
 
 
-@command
+@app.command()
 def export_onnx(
     run: Run,
     int8: Annotated[bool, typer.Option("--int8", help="Quantise weights to 8 bits.")] = False,
@@ -298,7 +270,7 @@ selfcheck_app = typer.Typer(
 app.add_typer(selfcheck_app, name="selfcheck")
 
 
-@functools.partial(command, to=selfcheck_app)
+@selfcheck_app.command()
 def resume(
     config: Config,
     from_: Annotated[

@@ -60,22 +60,23 @@ def test_all_problems_are_reported_together_where_they_are(read):
     ("- a\n", "expected `key: value` lines"),
     ("task: pinyin2hanz\n", "did you mean 'pinyin2hanzi'?"),
     ("task: [\n", "not valid YAML"),
-    (GOOD.replace("tagger", "taggr"), "x.yaml:7  model.kind: expected one of tagger, transformer, rnn, got 'taggr'; did you"),
+    (GOOD.replace("tagger", "taggr"), "x.yaml:7: model.kind: expected one of tagger, transformer, rnn, got 'taggr'; did you"),
     (GOOD.replace("  kind: tagger", "  width: 8"), "model.kind: missing key"),
     (GOOD.replace("  prepared: b\n", ""), "data.prepared: missing key"),
-    (GOOD + "run: runs/y\n", "x.yaml:10  run: given twice, first at x.yaml:2"),
+    (GOOD + "run: runs/y\n", "x.yaml:10: run: given twice, first at x.yaml:2"),
     (GOOD + "train: {average_best: 3}\n", "average_best (3) needs keep_best"),
     (GOOD.replace("kind: tagger", "{kind: tagger, width: 100, heads: 3}"), "model.width (100) must be a multiple"),
     (GOOD + "finetune: {last_blocks: 1}\n", "last_blocks goes with"),
     (GOOD + "train: {batch_tokens: 8}\n", "must hold data.max_length"),
     (GOOD.replace("lr: 1e-4", "lr: -1"), "optim.lr"),
-    (GOOD.replace("lr: 1e-4", "lr: -1") + "  phases: {model: {l1: 0.1}}\n", "1 problem in"),
-    (GOOD + "  phases: {model: {beta: [0, 1]}}\n", "x.yaml:10  optim.phases.model.beta: unknown key; did you mean 'betas'?"),
-    (GOOD + "  phases: {model: {l1: -1.0}}\n", "x.yaml:10  optim.phases.model.l1: "),
+    (GOOD.replace("lr: 1e-4", "lr: -1") + "  phases: {model: {l1: 0.1}}\n", "x.yaml:9: optim.lr: "),
+    (GOOD + "  phases: {model: {beta: [0, 1]}}\n", "x.yaml:10: optim.phases.model.beta: unknown key; did you mean 'betas'?"),
+    (GOOD + "  phases: {model: {l1: -1.0}}\n", "x.yaml:10: optim.phases.model.l1: "),
     (GOOD + "  phases: {model: 3}\n", "optim.phases.model: expected a section"),
 ])  # fmt: skip
 def test_single_problems(text, words, read):
-    assert words in problems(read, text)
+    said = problems(read, text)
+    assert words in said and "\n" not in said
 
 
 @pytest.mark.parametrize("override", ["nothing", "=3", "a.b=[1"])

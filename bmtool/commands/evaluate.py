@@ -1,14 +1,12 @@
 """`evaluate`: measure a run or an exported model, compare it with another, and hold it to bounds."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.console import Console as RichConsole
 from rich.table import Table
 
-from bmtool.base.console import Console
+from bmtool.base.console import Console, Terminal
 from bmtool.base.files import write_json, write_text
 from bmtool.commands import seen
 from bmtool.commands.loading import Loaded, load_model, load_several
@@ -123,5 +121,4 @@ def _print(title: str, found: _Found) -> None:
         table.add_column(heading, justify="left" if index == 0 else "right")
     for row in cells:
         table.add_row(*row)
-    width = None if sys.stdout.isatty() else 120  # a file or pipe has no width to fit
-    RichConsole(highlight=False, width=width).print(table)
+    Terminal().print(table)

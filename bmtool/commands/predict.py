@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bmtool.base.console import Console
+from bmtool.base.console import Console, answer
 from bmtool.commands.loading import Loaded, load_model, options_of
 from bmtool.config.options import Options
 from bmtool.data.tally import Tally
@@ -39,10 +39,7 @@ def predict(
         failed.drop(why, one.name)
 
     for name, item, value in answers(loaded, named(loaded.entry.takes, inputs), asked, bad):
-        print(
-            json.dumps(record(loaded, name, value), ensure_ascii=False) if as_json else f"{name}\t{value.line()}",
-            flush=True,
-        )
+        answer(json.dumps(record(loaded, name, value), ensure_ascii=False) if as_json else f"{name}\t{value.line()}")
         read += [(name, item)] if pictures else []
     for flag, path in (pictures or {}).items():
         if not read:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from bmtool import registry
-from bmtool.base.console import Console
+from bmtool.base.console import Console, answer
 from bmtool.base.files import read_json
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
@@ -110,9 +110,9 @@ def dry_run(config: str | Path, overrides: list[str] | None = None) -> None:
         trial = loaded.model_copy(update={"data": data})
         manifest = registry.find(loaded.task).load("prepare")(trial, Console(), limit=DRY_LINES)
     unit = {"images": "images", "tables": "rows of each file"}.get(manifest.get("kind"), "lines of each file")
-    print(f"the first {DRY_LINES:,} {unit}; nothing was written to {loaded.data.prepared}")
+    answer(f"the first {DRY_LINES:,} {unit}; nothing was written to {loaded.data.prepared}")
     for line in _report(manifest).lines(manifest):
-        print(line)
+        answer(line)
 
 
 def report_only(directory: str | Path) -> None:

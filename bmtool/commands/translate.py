@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bmtool.commands.lines import chunks, standard_input, warn
+from bmtool.base.console import answer, visible, warn
+from bmtool.commands.lines import chunks, standard_input
 from bmtool.commands.loading import Loaded, load_model, options_of
 from bmtool.commands.predict import record, require_json
 from bmtool.config.options import Options
@@ -47,10 +48,10 @@ def translate(  # noqa: PLR0913
     asked = options_of(loaded, given)
     for first, name, lines in chunks(texts, input_file):
         for number, (line, value) in enumerate(zip(lines, _answered(loaded, lines, asked)), start=first):
-            print(json.dumps(record(loaded, line, value), ensure_ascii=False) if as_json else _shown(value), flush=True)
+            answer(json.dumps(record(loaded, line, value), ensure_ascii=False) if as_json else _shown(value))
             if explain:
                 for shown in loaded.predictor.explained(line, asked):
-                    print(shown, flush=True)
+                    answer(shown)
             if value.unread:
                 warn(f"{name}:{number}: no pinyin, kept as it is: {_listing(list(value.unread))}")
 
@@ -90,7 +91,7 @@ def proofread(path: str, *, model: str = "default", as_json: bool = False) -> No
                 around = line[max(0, finding.start - 10) : finding.end + 10]
                 value = {"file": name, "line": number, "column": finding.start + 1} | finding._asdict()
                 shown = f"{name}:{number}:{finding.start + 1}: {finding.found} → {finding.suggested}   {around}"
-                print(json.dumps(value, ensure_ascii=False) if as_json else shown, flush=True)
+                answer(json.dumps(value, ensure_ascii=False) if as_json else shown)
 
 
 def interactive(*, model: str = "default", options: dict[str, Any] | None = None) -> None:
@@ -108,7 +109,7 @@ def interactive(*, model: str = "default", options: dict[str, Any] | None = None
             _say(f"expected a number from 1 to {len(found.n_best)}; nothing was written")
             continue
         text = found.n_best[int(chosen) - 1][0]
-        print(text, flush=True)
+        answer(text)
         written += text
 
 
@@ -119,4 +120,4 @@ def _ask(prompt: str) -> str:
 
 
 def _say(message: str) -> None:
-    print(message, file=sys.stderr)
+    print(visible(message), file=sys.stderr)

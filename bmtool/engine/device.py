@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from bmtool.base import environment
 from bmtool.base.cores import cores
 from bmtool.config.schema import Train
 from bmtool.errors import ConfigError
@@ -32,10 +33,10 @@ def choose(settings: Train) -> Device:
             f"train.device: {name} was asked for, but PyTorch {torch.__version__} sees no CUDA device here"
         )
     if name == "cuda" and "LOCAL_RANK" in os.environ:
-        name = f"cuda:{os.environ['LOCAL_RANK']}"
+        name = f"cuda:{environment.whole('LOCAL_RANK', 0)}"
     device = torch.device(name)
     if device.type == "cpu":
-        local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        local_processes = environment.whole("LOCAL_WORLD_SIZE", 1, least=1)
         torch.set_num_threads(settings.threads or max(1, cores() // local_processes))
         where = f"CPU, {torch.get_num_threads()} threads" + ("" if cuda else " (no CUDA device)")
     else:

@@ -52,7 +52,7 @@ class RunDir:
         return upgrades.info(read_json(self.path / "run.json"))
 
     def config(self) -> BaseConfig:
-        return load.load(self.path / "config.yaml")
+        return load.of_run(self.path / "config.yaml")
 
     def checkpoints(self, warn: Callable[[str], None]) -> Checkpoints:
         return Checkpoints(self.path, warn, self._renamed())
