@@ -8,7 +8,8 @@ from rich.table import Table
 
 from bmtool.base.console import Console, Terminal
 from bmtool.base.files import write_json, write_text
-from bmtool.commands import seen
+from bmtool.commands import refusals, seen
+from bmtool.commands.refusals import require_known, require_measurable
 from bmtool.commands.loading import Loaded, load_model, load_several
 from bmtool.commands.measuring import Source, feed
 from bmtool.errors import DataError
@@ -35,6 +36,10 @@ def evaluate(  # noqa: PLR0913
     """  # fmt: skip
     console = Console()
     bounds = [gate.parse(bound) for bound in require or []]
+    require_measurable(split, data, unit)
+    require_known(models[0], bounds)
+    if output is not None:
+        refusals.require_folder(output, "--output")
     loaded = load_several(models, console.warn, weight)
     gate.check_names(bounds, list(loaded.entry.load("evaluation").names))
     others = [load_model(baseline, console.warn, task=loaded.task)] if baseline is not None else []

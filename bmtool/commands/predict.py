@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bmtool.base.console import Console, answer
+from bmtool.commands import refusals
 from bmtool.commands.loading import Loaded, load_model, options_of
 from bmtool.config.options import Options
 from bmtool.data.tally import Tally
@@ -27,6 +28,8 @@ def predict(
     DataError at the end when some inputs could not be read, or when there was none.
     """
     console = Console()
+    for flag, path in (pictures or {}).items():
+        refusals.require_file(path, f"--{flag}")
     loaded = load_model(model, console.warn)
     _require_pictures(loaded, pictures or {})
     require_json(options or {}, as_json)

@@ -10,6 +10,7 @@ from types import ModuleType
 from bmtool import registry
 from bmtool.base.console import Console, answer
 from bmtool.base.files import read_json
+from bmtool.commands import refusals
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
 from bmtool.engine import distributed
@@ -31,6 +32,7 @@ def prepare_data(config: str | Path, overrides: list[str] | None = None) -> dict
 
 def prepare(loaded: BaseConfig) -> dict:
     """`prepare_data` of a configuration that is loaded."""
+    refusals.require_preparing(loaded)
     console = Console()
     try:
         manifest = registry.find(loaded.task).load("prepare")(loaded, console)
@@ -105,6 +107,7 @@ def fingerprint(prepared: Path) -> str:
 def dry_run(config: str | Path, overrides: list[str] | None = None) -> None:
     """Print what would be read and kept of the first DRY_LINES lines of every file; write nothing."""
     loaded = load(config, overrides)
+    refusals.require_packages(loaded, of_data=True)
     with tempfile.TemporaryDirectory() as folder:
         data = loaded.data.model_copy(update={"prepared": str(Path(folder) / "prepared")})
         trial = loaded.model_copy(update={"data": data})

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bmtool.base.console import answer, visible, warn
+from bmtool.commands import refusals
 from bmtool.commands.lines import chunks, standard_input
 from bmtool.commands.loading import Loaded, load_model, options_of
 from bmtool.commands.predict import record, require_json
@@ -36,13 +37,15 @@ def translate(  # noqa: PLR0913
     ConfigError for `explain` with JSON, which has no place for it, and for alternatives without, which show in JSON alone.
     Words in small letters that were copied though they look as if they were meant otherwise are named on stderr, with their line.
     """
-    loaded = load(model)
     given = dict(options or {})
     if explain and as_json:
         raise ConfigError(
             "--explain shows lines for people: leave it or --json out (--json holds what was weighed, too)"
         )
     require_json(given, as_json)
+    if input_file not in (None, "-"):
+        refusals.require_exists(str(input_file), "--input")
+    loaded = load(model)
     if as_json and loaded.predictor.weighs:
         given.setdefault("alternatives", True)
     asked = options_of(loaded, given)
@@ -82,6 +85,8 @@ def proofread(path: str, *, model: str = "default", as_json: bool = False) -> No
     """Print what seems to be a wrong hanzi in a file of text ("-" is standard input), as FILE:LINE:COLUMN."""
     from bmtool.tasks.pinyin2hanzi.proofread import proofread as search
 
+    if path != "-":
+        refusals.require_exists(path, "--proofread")
     predictor = load_model(model, warn, task="pinyin2hanzi").predictor
     if not predictor.weighs:
         raise ConfigError("this model cannot proofread: that needs a tagger")

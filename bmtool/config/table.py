@@ -1,13 +1,17 @@
 """Sections that the tasks on tables share."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from bmtool.base.needs import Package
 from bmtool.config.schema import FilePath, Name, Section, Train
 
 # as `valid` or `test`: the training rows themselves
 TRAIN = "train"
+# Tables that come with scikit-learn: name -> (its loader there, name of the target).
+EXAMPLES = {"breast-cancer": ("load_breast_cancer", "diagnosis"), "diabetes": ("load_diabetes", "progression")}
 
 
 Names = Annotated[list[Name], Field(max_length=10_000)]
@@ -47,6 +51,12 @@ class TableData(Section):
     # files of their own, or `train` for the training rows themselves: figures then show what was learned by heart
     valid: FilePath | None = None
     test: FilePath | None = None
+
+    def packages(self) -> Iterator[Package]:
+        if self.source in EXAMPLES:
+            yield Package("sklearn", "scikit-learn", f"data.source: {self.source} comes with scikit-learn")
+        if any((path or "").lower().endswith(".parquet") for path in (self.source, self.valid, self.test)):
+            yield Package("pyarrow", "pyarrow", "reading parquet takes pyarrow")
 
     @model_validator(mode="after")
     def _consistent(self):

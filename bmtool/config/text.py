@@ -1,9 +1,11 @@
 """The `data` section of every task that reads text: where it comes from, how it is cleaned, deduplicated and split."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from bmtool.base.needs import Package
 from bmtool.config.schema import MANY, FilePath, Name, Section, Train
 
 
@@ -104,6 +106,10 @@ class Clean(Section):
     def _old_names(cls, section: Any) -> Any:
         return _renamed(section, {"min_hanzi": "min_letters", "min_hanzi_share": "min_letters_share"})
 
+    def packages(self) -> Iterator[Package]:
+        if self.simplify:
+            yield Package("opencc", "opencc", "data.clean.simplify takes OpenCC")
+
     @model_validator(mode="after")
     def _something_is_kept(self):
         if self.min_letters > self.max_characters:
@@ -127,6 +133,10 @@ class Duplicates(Section):
     @classmethod
     def _old_names(cls, section: Any) -> Any:
         return _renamed(section, {"min_hanzi": "min_units"})
+
+    def packages(self) -> Iterator[Package]:
+        if self.near:
+            yield Package("rensa", "rensa", "data.duplicates.near takes rensa")
 
 
 class TextTrain(Train):
@@ -152,6 +162,10 @@ class TextData(Section):
     engine: Literal["processes", "ray"] = "processes"
     # keep the steps between, so that a changed source or setting redoes only what depends on it
     cache: bool = True
+
+    def packages(self) -> Iterator[Package]:
+        if self.engine == "ray":
+            yield Package("ray", "'ray[data]'", "data.engine: ray takes Ray Data")
 
 
 # Keys on which the prepared bytes do not depend.

@@ -5,14 +5,14 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from bmtool.config import options
-from bmtool.config.image import Cnn, ImageConfig, Mlp
+from bmtool.config.image import Cnn, Mlp, WithoutClasses
 
 
 class Options(options.Options):
     pictures: ClassVar = {"explain": "A picture of the images, each beside what is made of it."}
 
 
-class Config(ImageConfig):
+class Config(WithoutClasses):
     # the encoder; the decoder is its mirror image
     model: Annotated[Mlp | Cnn, Field(discriminator="kind")]
     # numbers an image is squeezed into

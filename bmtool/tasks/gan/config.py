@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from bmtool.config import options
-from bmtool.config.image import Cnn, ImageConfig, Mlp
+from bmtool.config.image import Cnn, Mlp, WithoutClasses
 from bmtool.config.schema import FilePath
 
 
@@ -13,7 +13,7 @@ class Options(options.Options):
     pictures: ClassVar = {"output": "A picture of the images that were made."}
 
 
-class Config(ImageConfig):
+class Config(WithoutClasses):
     # the discriminator; the generator is its mirror image
     model: Annotated[Mlp | Cnn, Field(discriminator="kind")]
     # numbers that an image is made from

@@ -1,9 +1,11 @@
 """The typed sections of image-classification."""
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from bmtool.base.needs import Package
 from bmtool.config import options
 from bmtool.config.image import Augment, Cnn, EfficientNetLite0, ImageConfig, Mlp, Torchvision
 from bmtool.config.schema import Section
@@ -29,6 +31,10 @@ class Config(ImageConfig):
     balance: Literal["none", "over", "under", "smote"] = "none"
     # test-time augmentation: mean over the image and its mirror image, or 5 shifts
     views: Literal["one", "flip", "shifts"] = "one"
+
+    def packages(self) -> Iterator[Package]:
+        if self.balance == "smote":
+            yield Package("imblearn", "imbalanced-learn", "balance: smote comes with imbalanced-learn")
 
     @model_validator(mode="after")
     def _consistent(self):

@@ -1,10 +1,12 @@
 """The typed sections of tabular-classification and tabular-regression."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from bmtool.base.needs import Package
 from bmtool.config import options
 from bmtool.config.schema import MANY, BaseConfig, Section
 from bmtool.config.table import TableData, TableTrain
@@ -50,6 +52,9 @@ class Boosting(Section):
     l2: float = Field(0.0, ge=0, le=1e9)
     # share of the columns that each tree may use
     columns: float = Field(1.0, gt=0, le=1)
+
+    def packages(self) -> Iterator[Package]:
+        yield Package("lightgbm", "lightgbm", "model.kind: lightgbm takes a package of that name")
 
 
 class Loss(Section):
