@@ -18,9 +18,14 @@ app = typer.Typer(
     help="From raw data to a trained, measured, exported and deployed model, from the shell.",
 )
 
-Config = Annotated[str, typer.Argument(help="A YAML file; those that ship are under configs/.", metavar="CONFIG")]
-Run = Annotated[str, typer.Argument(help="A run directory.", metavar="RUN")]
-Model = Annotated[str, typer.Argument(help="A run directory or an exported .onnx file.", metavar="RUN|FILE.onnx")]
+Config = Annotated[
+    str, typer.Argument(help="A YAML file; those that ship are under configs/.", metavar="CONFIG", parser=flags.path)
+]
+Run = Annotated[str, typer.Argument(help="A run directory.", metavar="RUN", parser=flags.path)]
+Model = Annotated[
+    str,
+    typer.Argument(help="A run directory or an exported .onnx file.", metavar="RUN|FILE.onnx", parser=flags.path),
+]
 Overrides = Annotated[
     list[str], typer.Option("--set", help="Override a key of the config: --set train.steps=100.", metavar="KEY=VALUE")
 ]
@@ -35,14 +40,17 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command()
 def prepare_data(
-    config: Annotated[str | None, typer.Argument(help="A YAML file.", metavar="CONFIG", show_default=False)] = None,
+    config: Annotated[
+        str | None, typer.Argument(help="A YAML file.", metavar="CONFIG", show_default=False, parser=flags.path)
+    ] = None,
     set_: Overrides = [],  # noqa: B006
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Read the first 10,000 lines of each file, say what is kept, write nothing."),
     ] = False,
     report_only: Annotated[
-        str | None, typer.Option(help="Print the report of a prepared directory again.", metavar="DIR")
+        str | None,
+        typer.Option(help="Print the report of a prepared directory again.", metavar="DIR", parser=flags.path),
     ] = None,
 ) -> None:
     """Turn raw data into what training reads.
@@ -78,7 +86,10 @@ def finetune(
     from_: Annotated[
         str | None,
         typer.Option(
-            "--from", help="The run directory to start from; not needed where model.weights names some.", metavar="RUN"
+            "--from",
+            help="The run directory to start from; not needed where model.weights names some.",
+            metavar="RUN",
+            parser=flags.path,
         ),
     ] = None,
     set_: Overrides = [],  # noqa: B006
@@ -99,6 +110,7 @@ def evaluate(  # noqa: PLR0913
         typer.Argument(
             help="A run directory or an exported .onnx file; several are averaged, or vote.",
             metavar="RUN|FILE.onnx",
+            parser=flags.path,
         ),
     ],
     split: Annotated[str, typer.Option(help="valid or test: a split of the run's prepared data.")] = "test",
@@ -108,6 +120,7 @@ def evaluate(  # noqa: PLR0913
             help="What to evaluate on instead: a file of text or pairs (.tsv, .jsonl), class folders, "
             "a table (.csv, .tsv, .jsonl, .parquet).",
             metavar="PATH",
+            parser=flags.path,
         ),
     ] = None,
     unit: Annotated[
@@ -120,13 +133,16 @@ def evaluate(  # noqa: PLR0913
         list[str], typer.Option(help='A bound that must hold, else exit 3: --require "cer<=0.08".')
     ] = [],  # noqa: B006
     baseline: Annotated[
-        str | None, typer.Option(help="Another run or .onnx file: is the difference significant?")
+        str | None, typer.Option(help="Another run or .onnx file: is the difference significant?", parser=flags.path)
     ] = None,
     weight: Annotated[
         list[float], typer.Option(help="Of several models: how much each counts, in their order.", show_default=False)
     ] = [],  # noqa: B006
     output: Annotated[
-        str | None, typer.Option(help="Directory for the report; default: the run's eval/, or beside the .onnx file.")
+        str | None,
+        typer.Option(
+            help="Directory for the report; default: the run's eval/, or beside the .onnx file.", parser=flags.path
+        ),
     ] = None,
 ) -> None:
     """Measure a model, with a quality gate.
@@ -147,16 +163,27 @@ def translate(  # noqa: PLR0913
         list[str], typer.Argument(help="Lines of text; without any, standard input is read.", metavar="[TEXT]...")
     ] = [],  # noqa: B006
     model: Annotated[
-        str, typer.Option(help="A run directory or an exported .onnx file.", envvar="BMTOOL_MODEL", show_default=False)
+        str,
+        typer.Option(
+            help="A run directory or an exported .onnx file.",
+            envvar="BMTOOL_MODEL",
+            show_default=False,
+            parser=flags.path,
+        ),
     ] = "default",
-    input_: Annotated[str | None, typer.Option("--input", help="A file of lines.", metavar="FILE")] = None,
+    input_: Annotated[
+        str | None, typer.Option("--input", help="A file of lines.", metavar="FILE", parser=flags.path)
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with probabilities.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Show what was weighed for every syllable.")] = False,
     interactive: Annotated[
         bool, typer.Option("--interactive", "-i", help="Choose among candidates by number.")
     ] = False,
     proofread: Annotated[
-        str | None, typer.Option(help="Look for homophone errors in a file of Chinese text instead.", metavar="FILE")
+        str | None,
+        typer.Option(
+            help="Look for homophone errors in a file of Chinese text instead.", metavar="FILE", parser=flags.path
+        ),
     ] = None,
 ) -> None:
     """Text to text, line by line: pinyin to Chinese, by the model that comes with bmtool unless --model names another."""
@@ -204,7 +231,8 @@ def predict(
 @app.command()
 def serve(  # noqa: PLR0913
     model: Annotated[
-        str, typer.Argument(help="A run directory or an exported .onnx file.", metavar="[RUN|FILE.onnx]")
+        str,
+        typer.Argument(help="A run directory or an exported .onnx file.", metavar="[RUN|FILE.onnx]", parser=flags.path),
     ] = "default",
     host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs a key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
@@ -231,10 +259,15 @@ def annotate(
         list[str],
         typer.Argument(help="Lines of Chinese text; without any, standard input is read.", metavar="[TEXT]..."),
     ] = [],  # noqa: B006
-    input_: Annotated[str | None, typer.Option("--input", help="A file of lines.", metavar="FILE")] = None,
+    input_: Annotated[
+        str | None, typer.Option("--input", help="A file of lines.", metavar="FILE", parser=flags.path)
+    ] = None,
     style: Annotated[str, typer.Option(help="marks (nǐ), numbers (ni3), or ruby (HTML over the hanzi).")] = "marks",
     readings: Annotated[
-        str | None, typer.Option(help="Your own reading dictionary: a line each of word, tab, pinyin.", metavar="FILE")
+        str | None,
+        typer.Option(
+            help="Your own reading dictionary: a line each of word, tab, pinyin.", metavar="FILE", parser=flags.path
+        ),
     ] = None,
 ) -> None:
     """Chinese text to pinyin, line by line."""
@@ -249,10 +282,14 @@ def export_onnx(
     int8: Annotated[bool, typer.Option("--int8", help="Quantise weights to 8 bits.")] = False,
     samples: Annotated[
         str | None,
-        typer.Option(help="What int8 is judged on; default: the validation split of the run's data.", metavar="PATH"),
+        typer.Option(
+            help="What int8 is judged on; default: the validation split of the run's data.",
+            metavar="PATH",
+            parser=flags.path,
+        ),
     ] = None,
     output: Annotated[
-        str | None, typer.Option(help="Where to write; default: the run's export/.", metavar="FILE")
+        str | None, typer.Option(help="Where to write; default: the run's export/.", metavar="FILE", parser=flags.path)
     ] = None,
 ) -> None:
     """Export to ONNX, compared with PyTorch.
@@ -274,7 +311,7 @@ app.add_typer(selfcheck_app, name="selfcheck")
 def resume(
     config: Config,
     from_: Annotated[
-        str | None, typer.Option("--from", help="Check a finetuning from this run.", metavar="RUN")
+        str | None, typer.Option("--from", help="Check a finetuning from this run.", metavar="RUN", parser=flags.path)
     ] = None,
     set_: Overrides = [],  # noqa: B006
 ) -> None:

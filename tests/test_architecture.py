@@ -29,7 +29,7 @@ LAYERS = {
     "tasks": {
         "base", "config", "data", "nn", "ngram", "chinese", "measure", "predict", "engine.task", "text", "images", "tables",
     },
-    "flags": {"registry"},
+    "flags": {"base", "registry"},
     # They start each other (`bmtool serve`), and know the models by the same loading.
     "serve": {"registry", "predict", "commands"},
     "commands": {

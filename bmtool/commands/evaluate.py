@@ -9,9 +9,9 @@ from rich.table import Table
 from bmtool.base.console import Console, Terminal
 from bmtool.base.files import write_json, write_text
 from bmtool.commands import refusals, seen
-from bmtool.commands.refusals import require_known, require_measurable
 from bmtool.commands.loading import Loaded, load_model, load_several
 from bmtool.commands.measuring import Source, feed
+from bmtool.commands.refusals import require_known, require_measurable
 from bmtool.errors import DataError
 from bmtool.measure import gate, report
 from bmtool.measure.bootstrap import Difference

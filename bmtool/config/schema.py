@@ -92,10 +92,13 @@ class Schedule(Section):
             )
         if self.name == "wsd" and self.warmup_steps + self.decay_steps > steps:
             raise ValueError(
-                f"schedule.warmup_steps ({self.warmup_steps}) and decay_steps ({self.decay_steps}) are more than train.steps ({steps})"
+                f"schedule.warmup_steps ({self.warmup_steps}) and decay_steps ({self.decay_steps}) of schedule.name wsd are more than "
+                f"train.steps ({steps})"
             )
         if self.name == "step" and self.step_every >= steps:
-            raise ValueError(f"schedule.step_every ({self.step_every}) must be fewer than train.steps ({steps})")
+            raise ValueError(
+                f"schedule.step_every ({self.step_every}) of schedule.name step must be fewer than train.steps ({steps})"
+            )
 
 
 class Train(Section):

@@ -26,14 +26,14 @@ class Device:
 
 def choose(settings: Train) -> Device:
     """The device and precision that `settings` ask for; ConfigError when the machine does not have them."""
-    cuda = torch.cuda.is_available()
+    cuda, local_rank = torch.cuda.is_available(), environment.whole("LOCAL_RANK", 0)
     name = settings.device if settings.device != "auto" else "cuda" if cuda else "cpu"
     if name.startswith("cuda") and not cuda:
         raise ConfigError(
             f"train.device: {name} was asked for, but PyTorch {torch.__version__} sees no CUDA device here"
         )
     if name == "cuda" and "LOCAL_RANK" in os.environ:
-        name = f"cuda:{environment.whole('LOCAL_RANK', 0)}"
+        name = f"cuda:{local_rank}"
     device = torch.device(name)
     if device.type == "cpu":
         local_processes = environment.whole("LOCAL_WORLD_SIZE", 1, least=1)

@@ -6,11 +6,9 @@ must be taken. No traceback, nothing that hangs, nothing that is passed over.
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,30 +16,24 @@ from pathlib import Path
 from cases import ROOT
 
 from stress import Attempt
+from stress.forked import Told, told
+from stress.hostile import (
+    ARGUMENTS,
+    BYTES,
+    ENVIRONMENTS,
+    FILES,
+    FINE_ENVIRONMENTS,
+    GOOD,
+    ODD,
+    REFUSED,
+    SETTINGS,
+    SHELLS,
+    TAKEN,
+    TAKEN_SETTINGS,
+    TAKEN_TEXTS,
+)  # fmt: skip
 
 SECONDS = 20  # that a command may take to refuse; drawn from a machine with other work on it
-GOOD = """\
-task: pinyin2hanzi
-run: runs/x
-data:
-  sources: [nowhere/*.txt]
-  prepared: nowhere/prepared
-model:
-  kind: tagger
-optim:
-  lr: 1e-4
-"""
-# What a configuration that is taken comes to: its sources are not there.
-TAKEN = "nothing at 'nowhere/*.txt'"
-
-
-@dataclass(frozen=True)
-class _Told:
-    """How a command ended; `code` is None when it did not."""
-
-    code: int | None
-    out: str
-    err: str
 
 
 @dataclass(frozen=True)
@@ -58,216 +50,6 @@ class _Try:
     shell: str = ""
 
 
-# --- configurations ---
-
-
-def _with(line: str) -> str:
-    return GOOD + line + "\n"
-
-
-def _laughs(levels: int) -> str:
-    """Each level nine times the one before."""
-    lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, levels))]
-    return "\n".join([*lines, GOOD])
-
-
-# Texts that are refused. The names are what is shown.
-REFUSED = {
-    "billion laughs": _laughs(12),
-    "a thousand laughs a level": "a: &a [1" + ", 1" * 999 + "]\nb: &b [*a" + ", *a" * 999 + "]\nc: [*b" + ", *b" * 999 + "]\n",
-    "laughs by merging": "a: &a {x: 1}\n" + "".join(f"{chr(98 + n)}: &{chr(98 + n)} {{<<: [*{chr(97 + n)}, *{chr(97 + n)}], k{n}: *{chr(97 + n)}}}\n" for n in range(20)),
-    "a list that holds itself": _with("run2: &r [*r]"),
-    "a section that holds itself": "task: pinyin2hanzi\ndata: &d\n  sources: [a]\n  x: *d\n",
-    "a section that merges itself": "task: pinyin2hanzi\ndata: &d\n  <<: *d\n",
-    "a document that holds itself": "&a {task: *a}\n",
-    "an alias of nothing": _with("x: *nothing"),
-    "!!int zzz": _with("seed: !!int zzz"),
-    "!!int of nothing": _with("seed: !!int"),
-    "!!bool zzz": _with("train: {deterministic: !!bool zzz}"),
-    "!!float zzz": _with("train: {ema: !!float zzz}"),
-    "!!timestamp zzz": _with("seed: !!timestamp zzz"),
-    "!!timestamp of February 31": _with("seed: !!timestamp 2001-02-31"),
-    "!!binary zzz": _with("seed: !!binary zzz"),
-    "!!binary bytes": _with("run2: !!binary aGk="),
-    "!!set": _with("finetune: !!set {a, b}"),
-    "!!omap": _with("finetune: !!omap [a: 1]"),
-    "!!omap of text": _with("finetune: !!omap x"),
-    "!!pairs": _with("finetune: !!pairs [a: 1]"),
-    "!!map of text": _with("finetune: !!map x"),
-    "!!seq of text": _with("finetune: !!seq x"),
-    "!!str of a list": _with("finetune: !!str [x]"),
-    "!!null of text": _with("finetune: !!null x"),
-    "!!python/object": _with("seed: !!python/object/apply:os.system ['true']"),
-    "!!python/name": _with("seed: !!python/name:os.system"),
-    "a tag of one's own": _with("seed: !mine 3"),
-    "a tag with a handle that is unknown": _with("seed: !x!y 3"),
-    "task is a section": GOOD.replace("pinyin2hanzi", "{}"),
-    "task is a list": GOOD.replace("pinyin2hanzi", "[a]"),
-    "task is a list of sections": GOOD.replace("pinyin2hanzi", "[{a: b}]"),
-    "task is nothing": GOOD.replace(" pinyin2hanzi", ""),
-    "task is a number": GOOD.replace("pinyin2hanzi", "3"),
-    "task is infinite": GOOD.replace("pinyin2hanzi", ".inf"),
-    "task is true": GOOD.replace("pinyin2hanzi", "true"),
-    "task has a control character": GOOD.replace("pinyin2hanzi", '"\\e[31m"'),
-    "an escape beyond Unicode": GOOD.replace("runs/x", '"\\UFFFFFFFF"'),
-    "an escape just beyond Unicode": GOOD.replace("runs/x", '"\\U00110000"'),
-    "half of a pair": GOOD.replace("runs/x", '"\\uD800"'),
-    "an escape that is cut short": GOOD.replace("runs/x", '"\\u12"'),
-    "an escape that is none": GOOD.replace("runs/x", '"\\q"'),
-    "NUL by an escape": GOOD.replace("runs/x", '"a\\0b"'),
-    "5,000 brackets": _with("x: " + "[" * 5000),
-    "5,000 brackets, closed": _with("x: " + "[" * 5000 + "]" * 5000),
-    "5,000 braces": _with("x: " + "{a: " * 5000 + "1" + "}" * 5000),
-    "100 brackets, closed": _with("x: " + "[" * 100 + "]" * 100),
-    "5,000 indents": "\n".join(" " * n + "a:" for n in range(5000)),
-    "5,000 dashes": _with("x: " + "\n  " + "- " * 5000 + "1"),
-    "5,000 questions": _with("? " * 5000 + "a"),
-    "5,000 digits": _with("seed: " + "1" * 5000),
-    "5,000 digits of a number": _with("train: {ema: 0." + "1" * 5000 + "e99999}"),
-    "5,000 hexadecimal digits": _with("seed: 0x" + "f" * 5000),
-    "40 digits": _with("seed: " + "1" * 40),
-    "two million letters": GOOD.replace("runs/x", "x" * 2_000_000),
-    "300,000 letters": GOOD.replace("runs/x", "x" * 300_000),
-    "two million lines": GOOD + "#\n" * 2_000_000,
-    "200,000 values": _with("x: [" + "1, " * 200_000 + "]"),
-    "a hundred thousand keys": GOOD + "".join(f"k{n}: 1\n" for n in range(100_000)),
-    "a tab before a key": GOOD + "\tseed: 1\n",
-    "a tab as indentation": GOOD + "train:\n\tsteps: 3\n",
-    "a key twice": _with("run: y"),
-    "a key twice in a section": _with("train: {steps: 3, steps: 3}"),
-    "a key of a list": _with("[a, b]: 3"),
-    "a key of a section": _with("{a: b}: 3"),
-    "a key of an alias": _with("x: &x [1]\n*x : 3"),
-    "a key of nothing": _with("~: 3"),
-    "a key that is empty": _with('"": 3'),
-    "a key that is a number": _with("3: 3"),
-    "a key that is true": _with("true: 3"),
-    "a key with a control character": _with('"\\e[2J": 3'),
-    "two documents": GOOD + "---\n" + GOOD,
-    "two documents, the first empty": "---\n---\n" + GOOD,
-    "no document": "",
-    "a comment alone": "# nothing\n",
-    "null": "~\n",
-    "a text": "hello\n",
-    "a number": "3\n",
-    "a list": "- task\n",
-    "a date": "2001-01-01\n",
-    "a bracket": "[\n",
-    "a brace": "{\n",
-    "a quote": '"\n',
-    "an anchor": "&\n",
-    "an ampersand and an asterisk": "*\n",
-    "a percent": "%\n",
-    "a directive of another version": "%YAML 3.0\n---\n" + GOOD,
-    "a directive twice": "%YAML 1.2\n%YAML 1.2\n---\n" + GOOD,
-    "a directive without an end": "%TAG ! tag:x\n" + GOOD,
-    "a question": "?\n",
-    "a back quote": _with("x: `y`"),
-    "an at sign": _with("x: @y"),
-    "a colon in a plain value": _with("x: a: b"),
-    "merging a text": _with("train: {<<: hello}"),
-    "merging a list of texts": _with("train: {<<: [hello]}"),
-    "merging what is not there": _with("train: {<<: *t}"),
-    "the value sign": _with("=: 3"),
-    "yes for true": _with("train: {deterministic: yes}"),
-    "on for true": _with("train: {deterministic: on}"),
-    "y for true": _with("train: {deterministic: y}"),
-    "1 for true": _with("train: {deterministic: 1}"),
-    "a date for a run": _with("seed: 2001-01-01"),
-    "a time for a number": _with("seed: 1:30"),
-    "an underscore in a number": _with("seed: 1_000"),
-    "a run that is empty": GOOD.replace("runs/x", '""'),
-    "a run of blanks": GOOD.replace("runs/x", '"  "'),
-    "a run that is a number": GOOD.replace("runs/x", "3"),
-    "a run that is nothing": GOOD.replace(" runs/x", ""),
-    "prepared is empty": GOOD.replace("nowhere/prepared", '""'),
-    "a source that is empty": GOOD.replace("nowhere/*.txt", '""'),
-    "a variable that is not set": GOOD.replace("runs/x", "$NO_SUCH_VARIABLE/x"),
-    "a variable in braces that is not set": GOOD.replace("runs/x", "${NO_SUCH_VARIABLE}/x"),
-    "a home of nobody": GOOD.replace("runs/x", "~no-such-user/x"),
-    "an infinite rate": GOOD.replace("1e-4", ".inf"),
-    "a rate that is no number": GOOD.replace("1e-4", ".nan"),
-    "a rate of 0": GOOD.replace("1e-4", "0"),
-    "a rate beyond floats": GOOD.replace("1e-4", "1e999"),
-    "a seed below 0": _with("seed: -1"),
-    "a seed of half a step": _with("seed: 1.5"),
-    "a seed as a text": _with("seed: '1'"),
-    "a seed beyond 64 bits": _with("seed: 18446744073709551616"),
-    "betas of 1": _with("  betas: [0.9, 1.0]"),
-    "betas beyond 1": _with("  betas: [0.9, 9.0]"),
-    "betas below 0": _with("  betas: [-0.1, 0.9]"),
-    "one beta": _with("  betas: [0.9]"),
-    "a warm-up as long as the training": _with("train: {steps: 100}\nschedule: {warmup_steps: 100}"),
-    "a warm-up longer than the training": _with("train: {steps: 100}\nschedule: {warmup_steps: 5000}"),
-    "a decay longer than the training": _with("train: {steps: 100}\nschedule: {name: wsd, decay_steps: 5000}"),
-    "more threads than there are": _with("train: {threads: 1000000}"),
-    "more workers than there are": _with("train: {workers: 1000000}"),
-    "a width of a million": GOOD.replace("kind: tagger", "{kind: tagger, width: 1000000}"),
-    "a million layers": GOOD.replace("kind: tagger", "{kind: tagger, layers: 1000000}"),
-    "shares that leave nothing": GOOD.replace("prepared:", "valid_share: 0.49\n  test_share: 0.6\n  prepared:"),
-    "steps beyond counting": _with("train: {steps: 1" + "0" * 20 + "}"),
-    "a rate of a layer below 0": _with("finetune: {lr_scale: {head: -1}}"),
-    "a rate of a layer that is no number": _with("finetune: {lr_scale: {head: .nan}}"),
-    "nothing to train": _with("finetune: {train: []}"),
-    "a text of an empty name to train": _with('finetune: {train: [""]}'),
-    "train is a list": _with("train: [steps]"),
-    "train is nothing": _with("train:"),
-    "model is a text": GOOD.replace("  kind: tagger", "  tagger"),
-    "model.kind is a list": GOOD.replace("tagger", "[tagger]"),
-    "model.kind is a section": GOOD.replace("tagger", "{a: 1}"),
-    "sources are a section": GOOD.replace("[nowhere/*.txt]", "{a: b}"),
-    "sources are a text": GOOD.replace("[nowhere/*.txt]", "a"),
-    "no sources": GOOD.replace("[nowhere/*.txt]", "[]"),
-    "sources are lists": GOOD.replace("[nowhere/*.txt]", "[[a]]"),
-    "an encoding that is none": GOOD.replace("nowhere/*.txt", "{path: a, encoding: no-such}"),
-    "an encoding that is no text": GOOD.replace("nowhere/*.txt", "{path: a, encoding: base64}"),
-    "an encoding that is rot13": GOOD.replace("nowhere/*.txt", "{path: a, encoding: rot13}"),
-    "an encoding with NUL": GOOD.replace("nowhere/*.txt", '{path: a, encoding: "utf\\0"}'),
-    "a device with a number beyond counting": _with("train: {device: 'cuda:" + "9" * 40 + "'}"),
-    "a phase that is a list": _with("  phases: [a]"),
-    "a phase of nothing": _with("  phases: {a: }"),
-    "a metric of an empty name": _with("train: {best: ''}"),
-}  # fmt: skip
-BYTES = {
-    "UTF-16": GOOD.encode("utf-16"),
-    "UTF-16 without a mark": GOOD.encode("utf-16-le"),
-    "UTF-32": GOOD.encode("utf-32"),
-    "GBK": GOOD.replace("runs/x", "汉字").encode("gb18030"),
-    "Latin-1": GOOD.replace("runs/x", "é").encode("latin-1"),
-    "NUL bytes": GOOD.encode() + b"\0\0",
-    "half of a pair in UTF-8": GOOD.replace("runs/x", "\ud800").encode("utf-8", "surrogatepass"),
-    "an overlong slash": GOOD.encode().replace(b"/", b"\xc0\xaf"),
-    "control characters": GOOD.encode() + b"x: \x01\x02\n",
-    "ESC": GOOD.encode() + b"x: \x1b[31m\n",
-    "random bytes": bytes(random.Random(1).randrange(256) for _ in range(4000)),
-    "a gzip": b"\x1f\x8b\x08" + bytes(100),
-    "a picture": b"\x89PNG\r\n\x1a\n" + bytes(100),
-}
-TAKEN_TEXTS = {
-    "as it is": GOOD,
-    "a mark before it": "\ufeff" + GOOD,
-    "lines of another system": GOOD.replace("\n", "\r\n"),
-    "one document with its dashes": "---\n" + GOOD + "...\n",
-    "a directive": "%YAML 1.2\n---\n" + GOOD,
-    "JSON": '{"task": "pinyin2hanzi", "run": "r", "data": {"sources": ["nowhere/*.txt"], "prepared": "nowhere/p"}, "model": {"kind": "tagger"}}',
-    "an anchor and its alias": GOOD.replace("runs/x", "&r runs/x").replace("nowhere/prepared", "nowhere/p") + "finetune: {lr_scale: {head: &one 1.0, backbone: *one}}\n",
-    "merging with a change": "train: &t {steps: 30}\n" + GOOD + "  phases: {model: {<<: {l1: 0.1, lr: 0.1}, lr: 0.2}}\n",
-    "1e-3 is a number": _with("train: {ema: 1e-3}"),
-    ".5 is a number": _with("train: {ema: .5}"),
-    "010 is ten": _with("seed: 010"),
-    "0x10 is sixteen": _with("seed: 0x10"),
-    "0o17 is fifteen": _with("seed: 0o17"),
-    "no is text": GOOD.replace("runs/x", "no"),
-    "1:30 is text": GOOD.replace("runs/x", "1:30"),
-    "a date is text": GOOD.replace("runs/x", "2001-01-01"),
-    "hanzi": GOOD.replace("runs/x", "runs/汉字"),
-    "the home directory": GOOD.replace("runs/x", "~/runs/x"),
-    "a variable": GOOD.replace("runs/x", "$HOME/runs/x"),
-    "a variable in braces": GOOD.replace("runs/x", "${HOME}/runs/x"),
-    "an emoji by its escape": GOOD.replace("runs/x", '"\\U0001F600"'),
-}  # fmt: skip
-
-
 def _configs() -> Iterator[_Try]:
     command = ["pretrain", "{config}"]
     for name, text in REFUSED.items():
@@ -276,47 +58,8 @@ def _configs() -> Iterator[_Try]:
         yield _Try(f"yaml: {name}", command, config=contents)
     for name, text in TAKEN_TEXTS.items():
         yield _Try(f"yaml: {name}", command, "taken", config=text.encode())
-    for name in (
-        "/dev/zero",
-        "/dev/null",
-        "/dev/full",
-        "/",
-        "/tmp",
-        "{pipe}",
-        "",
-        "no\0body",
-        "x" * 5000,
-        "\udcff.yaml",
-        "no.yaml/",
-    ):
-        yield _Try(f"file: {name[:20]!r}", ["pretrain", name])  # fmt: skip
-
-
-# Values of --set, as they stand behind the sign of equality.
-SETTINGS = {
-    "seed": ["!!int zzz", "!!python/name:os.system", "[" * 5000, "1" * 5000, "&a [*a]", "*a", "1e999", ".nan", "-1", "1: 2", "a: b: c", "\t1", "{", "'", '"\\UFFFFFFFF"',
-             "2001-02-31", "!!timestamp x", "\udcff", "a\0b", "", "x" * 300_000, "[1, 2]", "{a: b}", "--- 1\n--- 2", "\x1b[31m", "yes", "1_000", "true"],
-    "run": ["", '""', "3", "~", "[a]", "$NO_SUCH_VARIABLE", "~no-such-user", "\udcff", '"\\0"', "configs/pinyin2hanzi/tiny.yaml"],
-    "task": ["", "[a]", "{}", "3", "{a: [b]}", "nothing", "\x1b[2J", "true"],
-    "data.sources.0": ["a"],
-    "data.sources": ["", "3", "[]", "[3]", "[[]]", "[{}]", "{0: a}"],
-    "data..prepared": ["a"], ".": ["a"], "..": ["a"], " ": ["a"], "data.": ["a"], ".data": ["a"], "a" * 5000: ["a"], "seed.x": ["1"], "\udcff": ["1"], "\x1b": ["1"],
-    "model.kind": ["", "[a]", "{}", "3", "~"],
-    "optim.betas": ["[0.9, 1]", "[0.9, .nan]", "[[]]", "0.9"],
-    "train.best": ["''", "3"], "train.device": ["cuda:99999999999", "gpu", "3"], "finetune.lr_scale": ["{3: 1.0}", "{a: b}", "[]"],
-    "optim.phases": ["{nothing: {lr: 0.1}}", "{model: {phases: {}}}", "{3: {}}"],
-}  # fmt: skip
-TAKEN_SETTINGS = [
-    "run=~/x",
-    "run=$HOME/x",
-    "run=${HOME}/x",
-    "seed=010",
-    "run=no",
-    "run=1:30",
-    "optim.lr=1e-3",
-    "run=a=b",
-    "seed = 3",
-]
+    for name in FILES:
+        yield _Try(f"file: {name[:20]!r}", ["pretrain", name])
 
 
 def _settings() -> Iterator[_Try]:
@@ -331,48 +74,13 @@ def _settings() -> Iterator[_Try]:
 
 def _drawn(count: int, seed: int) -> Iterator[_Try]:
     """Good configurations with bytes changed, left out, put in or doubled at random."""
-    odd = [b"\0", b"\xff", b"&a ", b"*a", b"!!", b"[", b"]", b"{", b"}", b"\t", b": ", b"- ", b"'", b'"', b"\n", b"\x1b", b"%", b"<<: ", b"9" * 400, b"?", b"|", b">", b"#", b".inf", b"~", "\u2028".encode(), b"\x85", b"-1", b"e9"]  # fmt: skip
     for number in range(count):
         draw = random.Random(f"{seed}/{number}")
         text = bytearray(GOOD.encode())
         for _ in range(draw.randint(1, 4)):
             at, length = draw.randrange(len(text)), draw.randint(0, 12)
-            text[at : at + draw.choice((0, length))] = draw.choice(odd) if draw.random() < 0.7 else text[: at + length]
+            text[at : at + draw.choice((0, length))] = draw.choice(ODD) if draw.random() < 0.7 else text[: at + length]
         yield _Try(f"drawn: {seed}/{number}", ["pretrain", "{config}"], "either", config=bytes(text))
-
-
-# --- arguments, the environment, the streams ---
-
-ARGUMENTS = [
-    ["\udcff"], ["--\udcff"], ["pretrain"], ["pretrain", "a", "b"], ["pretrain", "--nothing"], ["pretrain", "--set"], [""], ["--help", "x\udcff"],
-    ["translate", "--n-best", "9" * 5000, "ni"], ["translate", "--n-best", "0"], ["translate", "--n-best", "-1", "ni"], ["translate", "--n-best", "nan", "ni"],
-    ["translate", "--model", "", "ni"], ["translate", "--model", "no\udcff.onnx", "ni"], ["translate", "--input", "\udcff"], ["translate", "--input", "/"], ["translate", "--input", ""],
-    ["translate", "--lexicon", "no\udcff", "ni"], ["translate", "--fuzzy", "\udcff", "ni"], ["predict", "default", "--lexicon", "", "ni"], ["translate", "--proofread", "no\udcff"],
-    ["annotate", "--style", "\udcff", "x"], ["annotate", "--readings", "no\udcff", "x"], ["annotate", "--input", "/"],
-    ["evaluate", "no\udcff"], ["evaluate", "default", "--require", "x"], ["evaluate", "default", "--require", "cer<=nan", "--data", "x"], ["evaluate", "default", "--require", "cer<=" + "9" * 5000],
-    ["evaluate", "default", "--split", "\x1b[2J"], ["evaluate", "default", "--data", "no\udcff"], ["evaluate", "default", "--weight", "nan", "--data", "x"], ["evaluate", "default", "--weight", "inf"],
-    ["export-onnx", "no\udcff"], ["export-onnx", "default"], ["export-onnx", ""], ["serve", "no\udcff"], ["serve", "--port", "0"], ["serve", "--port", "9" * 5000], ["serve", "--host", "\udcff", "--open"],
-    ["serve", "--wait-ms", "nan"], ["serve", "--host", "256.256.256.256", "--open"], ["serve", "--queue", "-1"], ["prepare-data"], ["prepare-data", "--report-only", "no\udcff"], ["prepare-data", "--report-only", "/"],
-    ["prepare-data", "--report-only", ""], ["finetune", "{config}"], ["finetune", "{config}", "--from", "no\udcff"], ["finetune", "{config}", "--from", ""], ["finetune", "{config}", "--from", "/"],
-    ["finetune", "{config}", "--from", "default"], ["selfcheck"], ["selfcheck", "resume", "no\udcff"], ["selfcheck", "resume", "{config}", "--from", "no"], ["evaluate", "$NO_SUCH_VARIABLE/x"], ["pretrain", "~no-such-user/x"],
-]  # fmt: skip
-ENVIRONMENTS = [
-    {"RANK": "x"}, {"RANK": "-1"}, {"RANK": ""}, {"RANK": "3"}, {"RANK": "1.5"}, {"RANK": "9" * 5000}, {"WORLD_SIZE": "abc"}, {"WORLD_SIZE": "0"}, {"WORLD_SIZE": "-2"}, {"WORLD_SIZE": ""},
-    {"LOCAL_RANK": "x"}, {"LOCAL_RANK": "-1"}, {"LOCAL_WORLD_SIZE": "x"}, {"LOCAL_WORLD_SIZE": "0"}, {"OMP_NUM_THREADS": "abc"}, {"OMP_NUM_THREADS": "-1"}, {"OMP_NUM_THREADS": "0"},
-    {"RANK": "1", "WORLD_SIZE": "1"},
-]  # fmt: skip
-FINE_ENVIRONMENTS = [
-    {"MPLBACKEND": "x"}, {"MPLBACKEND": "module://nothing"}, {"OMP_NUM_THREADS": "2"}, {"OMP_NUM_THREADS": "2,1"}, {"LANG": "C", "LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"},
-    {"PYTHONIOENCODING": "latin-1:strict"}, {"LC_ALL": "no_SUCH.locale"}, {"TERM": "x"}, {"COLUMNS": "x"}, {"COLUMNS": "0"}, {"HOME": "/nowhere"},
-]  # fmt: skip
-# (what a shell runs, the exit codes that are right)
-SHELLS = [
-    ("$BMTOOL --help > /dev/full", "6"), ("$BMTOOL --version > /dev/full", "6"), ("$BMTOOL annotate 你好 > /dev/full", "6"), ("$BMTOOL translate 'ni hao' > /dev/full", "6"),
-    ("$BMTOOL predict default 'ni hao' > /dev/full", "6"), ("$BMTOOL --help >&-", "6"), ("$BMTOOL annotate 你好 >&-", "6"), ("$BMTOOL --version 2>&-", "0"), ("$BMTOOL annotate 你好 2>&-", "0"),
-    ("$BMTOOL annotate <&-", "4"), ("$BMTOOL annotate 你好 0<&- 1>&- 2>&-", "6"), ("$BMTOOL no-such 2> /dev/full", "2"), ("$BMTOOL evaluate nowhere 2>&-", "4"),
-    ("yes 你好 | head -n 20000 | $BMTOOL annotate | head -n 1", "0"), ("$BMTOOL --help | head -n 1", "0"), ("$BMTOOL predict --help | true", "0"), ("printf '\\xff\\n' | $BMTOOL annotate", "4"),
-    ("printf 'ni\\n\\xff\\n' | $BMTOOL translate", "4"), ("PYTHONIOENCODING=ascii $BMTOOL annotate 你好", "0"), ("LC_ALL=C LANG=C $BMTOOL annotate 你好", "0"), ("$BMTOOL annotate $'\\xff'", "4"),
-]  # fmt: skip
 
 
 def _commands() -> Iterator[_Try]:
@@ -400,38 +108,38 @@ def attempts(sample: int | None, seed: int) -> Iterator[Attempt]:
 
 def _problem(one: _Try) -> str:
     with tempfile.TemporaryDirectory(prefix="bmtool-outside-") as folder:
-        told = _run(one, Path(folder))
-    if told.code is None:
+        ended = _run(one, Path(folder))
+    if ended.code is None:
         return f"no end after {SECONDS} s"
-    if "Traceback" in told.err or "Exception ignored" in told.err:
-        return f"traceback: {told.err.strip().splitlines()[-1][:200]}"
-    if any(character in told.err for character in "\x1b\x00\x01\x02"):
+    if "Traceback" in ended.err or "Exception ignored" in ended.err:
+        return f"traceback: {ended.err.strip().splitlines()[-1][:200]}"
+    if any(character in ended.err for character in "\x1b\x00\x01\x02"):
         return "a control character on stderr"
     if one.shell:
-        return "" if str(told.code) == one.wants else f"exit {told.code}, not {one.wants}: {told.err[:200]}"
-    taken = TAKEN in told.err
-    if told.code == 0 and one.wants != "either":
-        return f"silence: {told.out[:100]!r}"
+        return "" if str(ended.code) == one.wants else f"exit {ended.code}, not {one.wants}: {ended.err[:200]}"
+    taken = TAKEN in ended.err
+    if ended.code == 0 and one.wants != "either":
+        return f"silence: {ended.out[:100]!r}"
     if one.wants == ("taken" if not taken else "refused"):
-        return f"not {one.wants} (exit {told.code}): {told.err[:200]}"
-    lines = told.err.strip().splitlines()
+        return f"not {one.wants} (exit {ended.code}): {ended.err[:200]}"
+    lines = ended.err.strip().splitlines()
     # A list of several problems has a head and a line for each.
-    if not any(line.startswith("bmtool: ") for line in lines) or len(told.err) > 5000 or told.code not in (2, 4, 6):
-        return f"exit {told.code}, {len(lines)} lines: {told.err[:200]!r}"
+    if not any(line.startswith("bmtool: ") for line in lines) or len(ended.err) > 5000 or ended.code not in (2, 4, 6):
+        return f"exit {ended.code}, {len(lines)} lines: {ended.err[:200]!r}"
     return ""
 
 
-def _run(one: _Try, folder: Path) -> _Told:
+def _run(one: _Try, folder: Path) -> Told:
     config, pipe = folder / "x.yaml", folder / "pipe"
     config.write_bytes(one.config)
     os.mkfifo(pipe)
     arguments = [argument.replace("{config}", str(config)).replace("{pipe}", str(pipe)) for argument in one.arguments]
     if one.shell or one.environment:
         return _started(one, arguments)
-    return _forked(arguments, folder)
+    return told(arguments, folder, seconds=SECONDS)
 
 
-def _started(one: _Try, arguments: list[str]) -> _Told:
+def _started(one: _Try, arguments: list[str]) -> Told:
     """In a process of its own, whose environment and streams are as asked."""
     command = ["bash", "-o", "pipefail", "-c", one.shell] if one.shell else [sys.executable, "-m", "bmtool", *arguments]
     more = {"BMTOOL": f"{sys.executable} -m bmtool", "PYTHONPATH": os.pathsep.join(sys.path), "BMTOOL_MODEL": "default"}
@@ -441,44 +149,5 @@ def _started(one: _Try, arguments: list[str]) -> _Told:
             command, capture_output=True, check=False, env=environment, cwd=ROOT, timeout=6 * SECONDS, stdin=subprocess.DEVNULL
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return _Told(None, "", "")
-    return _Told(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
-
-
-def _forked(arguments: list[str], folder: Path) -> _Told:
-    """In a fork of this process, which has imported what takes time."""
-    import bmtool.commands.train  # noqa: F401
-
-    out, err = folder / "out", folder / "err"
-    child = os.fork()
-    if not child:
-        _become(arguments, out, err)
-    _, status = os.waitpid(child, 0)
-    code = None if os.WIFSIGNALED(status) else os.waitstatus_to_exitcode(status)
-    return _Told(code, out.read_text("utf-8", "replace"), err.read_text("utf-8", "replace"))
-
-
-def _become(arguments: list[str], out: Path, err: Path) -> None:
-    """The command line, with its output in files; never returns, and SIGALRM ends it."""
-    code = 1
-    try:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(SECONDS)
-        os.chdir(ROOT)
-        for number, path in enumerate((Path(os.devnull), out, err)):
-            opened = os.open(path, os.O_RDWR | os.O_CREAT)
-            os.dup2(opened, number)
-        sys.stdin, sys.stdout, sys.stderr = (open(number, mode, encoding="utf-8", errors="surrogateescape" if number == 1 else "backslashreplace", closefd=False) for number, mode in enumerate(("r", "w", "w")))  # fmt: skip
-        sys.argv = ["bmtool", *arguments]
-        from bmtool import cli
-
-        cli.main()
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush() if sys.stdout else None
-        sys.stderr.flush() if sys.stderr else None
-        os._exit(code)
+        return Told(None, "", "")
+    return Told(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))

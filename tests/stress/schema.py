@@ -9,6 +9,7 @@ import math
 import random
 import tempfile
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,9 +17,10 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
+import yaml
 from cases import CASES, Case
 
-from bmtool.config.load import load
+from bmtool.config.load import parse
 from bmtool.config.schema import Section
 from bmtool.errors import ConfigError
 from stress import Attempt
@@ -27,10 +29,10 @@ from stress.forked import told
 SECONDS, MEMORY = 60, 2 << 30
 # More of these takes longer than a test has, or is no step on tiny data; their bounds are tried without training.
 COSTLY = {
-    "train.accumulate": 8, "train.workers": 2, "train.threads": 4, "model.layers": 3, "model.convolutions": 3, "model.width": 128, "model.heads": 8,
-    "model.feedforward": 256, "model.widths": 64, "model.channels": 16, "model.rounds": 20, "model.leaves": 64, "model.ngram_rows": 1000, "model.ngram_width": 16,
-    "code": 64, "noise": 64, "data.size": 16, "data.workers": 2, "model.ngram.entries": 1000, "data.duplicates.ngram": 4, "train.keep_last": 4, "train.keep_best": 4,
-    "train.average_best": 4,
+    "train.accumulate": 8, "train.workers": 2, "train.threads": 4, "model.layers": 3, "model.convolutions": 3, "model.width": 128,
+    "model.heads": 8, "model.feedforward": 256, "model.widths": 64, "model.channels": 16, "model.rounds": 20, "model.leaves": 64,
+    "model.ngram_rows": 1000, "model.ngram_width": 16, "code": 64, "noise": 64, "data.size": 16, "data.workers": 2,
+    "model.ngram.entries": 1000, "data.duplicates.ngram": 4, "train.keep_last": 4, "train.keep_best": 4, "train.average_best": 4,
 }  # fmt: skip
 # Set by the attempts themselves, or names of what lies elsewhere.
 SET = {"task", "run", "data.prepared", "model.kind", "train.device", "train.stop_after", "train.compile"}
@@ -52,17 +54,20 @@ class _Try:
 
 
 def attempts(sample: int | None, seed: int) -> Iterator[Attempt]:
-    """All, or `sample` of them drawn by `seed`."""
-    every = all_tries(seed)
+    """All, or of those that train a step `sample` drawn by `seed`: to be refused takes no time."""
+    every = _all(seed)
+    trained = random.Random(seed).sample([one for one in every if one.is_legal and one.trains], sample or 0)
     with tempfile.TemporaryDirectory(prefix="bmtool-schema-") as folder:
-        for one in every if sample is None else random.Random(seed).sample(every, sample):
-            yield Attempt(one.name, _problem(one, Path(folder)))
+        for one in every:
+            yield Attempt(
+                one.name, _problem(one, Path(folder), trains=one.trains and (sample is None or one in trained))
+            )
 
 
 # --- what there is to try ---
 
 
-def all_tries(seed: int) -> list[_Try]:
+def _all(seed: int) -> list[_Try]:
     """Of the cases of a task, what one has before it is not tried again."""
     tried: set[tuple[str, str]] = set()
     return [one for case in CASES for one in _tries(case, tried, seed)]
@@ -190,22 +195,37 @@ def _yaml(value: Any) -> str:
     return json.dumps(value, default=lambda section: section.model_dump())
 
 
-def _problem(one: _Try, folder: Path) -> str:
+def _problem(one: _Try, folder: Path, *, trains: bool) -> str:
     try:
-        load(one.case.path, [f"{one.key}={_yaml(one.value)}"])
+        parse(_data(one))
     except ConfigError as error:
         return _of_refusal(one, str(error))
     except Exception as error:  # any other is a traceback
         return f"traceback: {error!r}"
     if one.is_legal is False:
         return "taken in silence"
-    return _of_training(one, folder) if one.trains else ""
+    return _of_training(one, folder) if trains else ""
+
+
+def _data(one: _Try) -> dict[str, Any]:
+    """The plain data of a case's configuration with the value in its place."""
+    *sections, name = one.key.split(".")
+    target = data = deepcopy(_plain(one.case.path))
+    for section in sections:
+        target = target.setdefault(section, {})
+    target[name] = json.loads(json.dumps(one.value, default=lambda section: section.model_dump()))
+    return data
+
+
+@cache
+def _plain(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text("utf-8"))
 
 
 def _of_refusal(one: _Try, said: str) -> str:
     """A refusal names the key, and is of what is outside or does not go with the rest."""
     lines = said.splitlines()
-    if any(one.key.split(".")[-1] not in line for line in lines[1:] or lines):
+    if any(not any(part in line for part in one.key.split(".")[-2:]) for line in lines[1:] or lines):
         return f"the key is not named: {said}"
     return f"refused: {said}" if one.is_legal and "input should" in said else ""
 
@@ -235,6 +255,8 @@ def _prepared(case: Case, folder: Path) -> str:
     """The name of a folder with the data of a case, made once."""
     name = Path(case.config.data.prepared).name
     if not (folder / name).exists():
-        ended = told(["prepare-data", str(case.path), "--set", f"data.prepared={folder / name}"], folder, seconds=SECONDS)
+        ended = told(
+            ["prepare-data", str(case.path), "--set", f"data.prepared={folder / name}"], folder, seconds=SECONDS
+        )
         assert ended.code == 0, ended.err
     return name
