@@ -3,7 +3,8 @@
 import pytest
 from conftest import CONFIGS
 
-from bmtool.config.load import differences, dump, load, parse
+from bmtool.config import document as documents
+from bmtool.config.load import differences, dump, load, of_run, parse
 from bmtool.errors import ConfigError
 
 GOOD = """\
@@ -82,6 +83,55 @@ def test_single_problems(text, words, read):
 @pytest.mark.parametrize("override", ["nothing", "=3", "a.b=[1"])
 def test_bad_overrides(override, read):
     assert "--set" in problems(read, GOOD, override)
+
+
+@pytest.mark.parametrize("written, value", [
+    ("010", 10), ("0x10", 16), ("0o17", 15), ("1e-3", 1e-3), (".5", 0.5), ("-.5e1", -5.0), ("true", True), ("~", None), ("", None),
+    ("yes", "yes"), ("off", "off"), ("1:30", "1:30"), ("2026-01-01", "2026-01-01"), ("1_000", "1_000"), ("0o8", "0o8"), ("'1'", "1"),
+])  # fmt: skip
+def test_plain_values_are_those_of_yaml_1_2(written, value, tmp_path):
+    (tmp_path / "x.yaml").write_text(f"x: {written}\n", encoding="utf-8")
+    assert documents.read(tmp_path / "x.yaml").data == {"x": value} == {"x": documents.value(written or "~", "--set x")}
+    assert documents.value(documents.dump({"x": written}), "x") == {"x": written}
+
+
+def test_paths_are_expanded_and_kept_as_they_came_out(read, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("DATA", "/data")
+    config = read(
+        GOOD.replace("runs/x", "~/x"),
+        "data.prepared=$DATA/p",
+        "data.sources=['${DATA}/*.txt', '-']",
+        "data.protected=[~/t]",
+    )
+    assert (config.run, config.data.prepared, config.data.protected) == ("/home/me/x", "/data/p", ["/home/me/t"])
+    assert [source.path for source in config.data.sources] == ["/data/*.txt", "-"]
+    assert read(dump(config)) == config
+    assert problems(read, GOOD.replace("runs/x", "$NOTHING/x")).startswith("x.yaml:2: run: $NOTHING is not set")
+    assert "no such home directory" in problems(read, GOOD, "run=~nobody-here/x")
+    assert "expected a path" in problems(read, GOOD, "run=''")
+
+
+def test_keys_that_are_merged_may_be_changed(read):
+    config = read(GOOD + "schedule: {<<: {final: 0.1, name: linear}, name: cosine}\n")
+    assert (config.schedule.final, config.schedule.name) == (0.1, "cosine")
+
+
+@pytest.mark.parametrize("schedule, words", [
+    ("{warmup_steps: 100}", "schedule.warmup_steps (100) must be fewer than train.steps (100)"),
+    ("{name: wsd, warmup_steps: 50, decay_steps: 51}", "are more than train.steps (100)"),
+    ("{name: step, step_every: 100}", "schedule.step_every (100)"),
+])  # fmt: skip
+def test_a_schedule_ends_before_the_training_and_an_old_run_with_another_still_loads(schedule, words, read, tmp_path):
+    text = GOOD + "train: {steps: 100}\nschedule: " + schedule + "\n"
+    assert words in problems(read, text)
+    (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+    assert of_run(tmp_path / "config.yaml").train.steps == 100
+
+
+def test_a_rule_about_several_keys_stands_where_one_of_them_does(read):
+    said = problems(read, GOOD + "train: {steps: 100}\nschedule:\n  warmup_steps: 100\n")
+    assert said.startswith("x.yaml:12: schedule.warmup_steps (100)")
 
 
 def test_overrides_make_sections_and_take_yaml(read):

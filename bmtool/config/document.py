@@ -59,6 +59,7 @@ def read(path: Path) -> Document:
     """The document in a file. ConfigError, with the line, for what cannot be read; keys given twice are among its problems."""
     document = Document({}, {(): f"{path.name}:1"}, [])
     data = _loaded(_text(path), str(path), lambda root: _places(root, (), path.name, document))
+    data = {} if data is None else data
     if not isinstance(data, dict):
         raise ConfigError(f"{path}:1: expected `key: value` lines, got a {type(data).__name__}")
     document.data = data
@@ -102,7 +103,7 @@ def _decoded(contents: bytes, name: str) -> str:
 
 
 def _loaded(text: str, name: str, look: Callable[[yaml.Node], None]) -> Any:
-    """The value of the one document in `text`, at whose nodes one may look first; {} when there is none."""
+    """The value of the one document in `text`, at whose nodes one may look first; None when there is none."""
     try:
         loader = _Loader(text)
     except yaml.reader.ReaderError as error:
@@ -111,7 +112,7 @@ def _loaded(text: str, name: str, look: Callable[[yaml.Node], None]) -> Any:
     try:
         root = loader.get_single_node()
         if root is None:
-            return {}
+            return None
         _require_text_keys(root)
         # Merging moves keys from one section to another, so this comes first.
         look(root)
