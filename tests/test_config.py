@@ -129,6 +129,10 @@ def test_a_schedule_ends_before_the_training_and_an_old_run_with_another_still_l
     assert of_run(tmp_path / "config.yaml").train.steps == 100
 
 
+def test_a_block_that_is_never_unfrozen_is_refused(read):
+    assert "finetune.unfreeze_every (8)" in problems(read, GOOD, "train.steps=8", "finetune.unfreeze_every=8")
+
+
 def test_a_rule_about_several_keys_stands_where_one_of_them_does(read):
     said = problems(read, GOOD + "train: {steps: 100}\nschedule:\n  warmup_steps: 100\n")
     assert said.startswith("x.yaml:12: schedule.warmup_steps (100)")

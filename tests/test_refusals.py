@@ -1,6 +1,8 @@
 """What needs no data is refused before any are prepared, before a model is loaded, and before anything is written."""
 
 import importlib.util
+import re
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -53,11 +55,24 @@ WALK = {
 
 
 @pytest.fixture
-def places(trained, tmp_path):
-    """What stands in braces, and everything that is there before."""
+def command(trained, tmp_path):
+    """`command(name)`: one of the walk with what stands in braces put in."""
     (tmp_path / "new").mkdir()
     (tmp_path / "file").write_text("", encoding="utf-8")
-    return {"new": tmp_path / "new", "file": tmp_path / "file", "run": trained("tagger")}
+
+    def make(name: str) -> list[str]:
+        needs_run = "{run}" in WALK[name][2]
+        places = {
+            "{new}": tmp_path / "new",
+            "{file}": tmp_path / "file",
+            "{run}": trained("tagger") if needs_run else "",
+        }
+        return [
+            reduce(lambda text, place: text.replace(place[0], str(place[1])), places.items(), argument)
+            for argument in WALK[name][2]
+        ]
+
+    return make
 
 
 @pytest.fixture
@@ -85,18 +100,21 @@ def _there(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("name", WALK)
-def test_refused_before_work(name, places, invoke, tmp_path, _no_work):
-    code, words, command = WALK[name]
+def test_refused_before_work(name, command, invoke, tmp_path, request):
+    code, words, _ = WALK[name]
+    arguments = command(name)
+    # Only now: the run was made by work.
+    request.getfixturevalue("_no_work")
     before = _there(tmp_path)
-    result = invoke(*(argument.format(**places) if argument[:1] != "{" or argument[1:5] in ("new}", "file", "run}") else argument
-                      for argument in command))  # fmt: skip
+    result = invoke(*arguments)
     assert result.exit_code == code, result.stderr
     assert words in result.stderr and result.stderr.startswith("bmtool: ")
     assert result.stdout == "" and _there(tmp_path) == before
 
 
-def test_what_is_prepared_elsewhere_needs_no_package_of_preparing(prepared, settings, invoke, tmp_path, _no_work):
+def test_what_is_prepared_elsewhere_needs_no_package_of_preparing(prepared, settings, invoke, tmp_path, request):
     prepared("image-classification")
+    request.getfixturevalue("_no_work")
     values = [*settings("image-classification", tmp_path / "run"), "train.device=cuda"]
     result = invoke("pretrain", IMAGES, *sets(values))
     assert result.exit_code == 2 and "no CUDA device" in result.stderr
@@ -118,6 +136,4 @@ def test_every_package_of_a_configuration_is_named_with_its_command(monkeypatch)
 
 
 def _named(path: Path) -> list[str]:
-    import re
-
     return re.findall(r'Package\("\w+", "([^"]+)"', path.read_text("utf-8"))

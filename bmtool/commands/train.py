@@ -49,9 +49,9 @@ def finetune(config: str | Path, parent: str | Path | None = None, overrides: li
 
 
 def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False) -> Path:
-    refusals.require_training(config)
     kind: Any = _kind(config)
     _require_sense(kind, config, parent, finetunes)
+    refusals.require_training(config)
     run, is_main = RunDir(config.run), distributed.rank() == 0
     device = choose(config.train)
     run.require_same(config)

@@ -179,8 +179,14 @@ class BaseConfig(Section):
 
     @model_validator(mode="after")
     def _schedule_fits(self, info: ValidationInfo):
-        if info.context is not OF_A_RUN:
-            self.schedule.require_room(self.train.steps)
+        if info.context is OF_A_RUN:
+            return self
+        self.schedule.require_room(self.train.steps)
+        if (self.finetune.unfreeze_every or 0) >= self.train.steps:
+            raise ValueError(
+                f"finetune.unfreeze_every ({self.finetune.unfreeze_every}) must be fewer than train.steps ({self.train.steps}): "
+                "nothing would be unfrozen"
+            )
         return self
 
 

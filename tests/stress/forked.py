@@ -20,25 +20,26 @@ class Told:
     err: str
 
 
-def told(arguments: list[str], folder: Path, *, seconds: int, memory: int = 0) -> Told:
-    """`bmtool ARGUMENTS`, with its output in files of `folder`; ended after so many seconds, and given so many bytes beyond its own."""
+def told(arguments: list[str], folder: Path, *, seconds: int, memory: int = 0, at: Path = ROOT) -> Told:
+    """`bmtool ARGUMENTS` in the directory `at`, with its output in files of `folder`; ended after so many seconds, with so many bytes
+    beyond those of this process."""
     import bmtool.commands.train  # noqa: F401
 
     out, err = folder / "out", folder / "err"
     child = os.fork()
     if not child:
-        _become(arguments, (Path(os.devnull), out, err), seconds, memory)
+        _limit(seconds, memory)
+        _become(arguments, (Path(os.devnull), out, err), at)
     _, status = os.waitpid(child, 0)
     code = None if os.WIFSIGNALED(status) else os.waitstatus_to_exitcode(status)
     return Told(code, out.read_text("utf-8", "replace"), err.read_text("utf-8", "replace"))
 
 
-def _become(arguments: list[str], streams: tuple[Path, ...], seconds: int, memory: int) -> None:
+def _become(arguments: list[str], streams: tuple[Path, ...], at: Path) -> None:
     """The command line; never returns."""
     code = 1
     try:
-        _limit(seconds, memory)
-        os.chdir(ROOT)
+        os.chdir(at)
         _open(streams)
         from bmtool import cli
 

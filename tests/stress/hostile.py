@@ -232,7 +232,7 @@ TAKEN_TEXTS = {
 SETTINGS = {
     "seed": ["!!int zzz", "!!python/name:os.system", "[" * 5000, "1" * 5000, "&a [*a]", "*a", "1e999", ".nan", "-1", "1: 2", "a: b: c", "\t1", "{", "'", '"\\UFFFFFFFF"',
              "2001-02-31", "!!timestamp x", "\udcff", "a\0b", "", "x" * 300_000, "[1, 2]", "{a: b}", "--- 1\n--- 2", "\x1b[31m", "yes", "1_000", "true"],
-    "run": ["", '""', "3", "~", "[a]", "$NO_SUCH_VARIABLE", "~no-such-user", "\udcff", '"\\0"', "configs/pinyin2hanzi/tiny.yaml"],
+    "run": ["", '""', "3", "~", "[a]", "$NO_SUCH_VARIABLE", "~no-such-user", "\udcff", '"\\0"', "x.yaml"],
     "task": ["", "[a]", "{}", "3", "{a: [b]}", "nothing", "\x1b[2J", "true"],
     "data.sources.0": ["a"],
     "data.sources": ["", "3", "[]", "[3]", "[[]]", "[{}]", "{0: a}"],

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cases import ROOT
-
 from stress import Attempt
 from stress.forked import Told, told
 from stress.hostile import (
@@ -135,18 +133,18 @@ def _run(one: _Try, folder: Path) -> Told:
     os.mkfifo(pipe)
     arguments = [argument.replace("{config}", str(config)).replace("{pipe}", str(pipe)) for argument in one.arguments]
     if one.shell or one.environment:
-        return _started(one, arguments)
-    return told(arguments, folder, seconds=SECONDS)
+        return _started(one, arguments, folder)
+    return told(arguments, folder, seconds=SECONDS, at=folder)
 
 
-def _started(one: _Try, arguments: list[str]) -> Told:
+def _started(one: _Try, arguments: list[str], folder: Path) -> Told:
     """In a process of its own, whose environment and streams are as asked."""
     command = ["bash", "-o", "pipefail", "-c", one.shell] if one.shell else [sys.executable, "-m", "bmtool", *arguments]
     more = {"BMTOOL": f"{sys.executable} -m bmtool", "PYTHONPATH": os.pathsep.join(sys.path), "BMTOOL_MODEL": "default"}
     environment = os.environ | more | one.environment
     try:
         done = subprocess.run(
-            command, capture_output=True, check=False, env=environment, cwd=ROOT, timeout=6 * SECONDS, stdin=subprocess.DEVNULL
+            command, capture_output=True, check=False, env=environment, cwd=folder, timeout=6 * SECONDS, stdin=subprocess.DEVNULL
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return Told(None, "", "")
