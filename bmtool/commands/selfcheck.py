@@ -15,6 +15,7 @@ from bmtool.base.files import read_json, sha256
 from bmtool.base.units import few
 from bmtool.config.load import load
 from bmtool.engine.checkpoint import LAST, MANIFEST, WEIGHTS, name_of
+from bmtool.engine.run_dir import RunDir
 from bmtool.errors import BmtoolError, ConfigError
 
 STEPS, SAVE_EVERY = 6, 2
@@ -35,6 +36,8 @@ def resume(config: str, *, parent: str | None = None, overrides: list[str] | Non
     steps = min(STEPS, loaded.train.steps)
     if registry.find(loaded.task).load("task").of(loaded).fitted:
         raise ConfigError(f"this model of {loaded.task} is fitted: an interrupted fit is done again from its start")
+    if parent is not None:
+        RunDir.open(parent)
     console = Console()
     with tempfile.TemporaryDirectory(prefix="bmtool-selfcheck-") as folder:
         whole, killed = Path(folder) / "whole", Path(folder) / "killed"
