@@ -1,7 +1,9 @@
 """Fixtures: prepared data and trained runs of the tiny configs, made once a session. Sockets open to loopback only."""
 
+import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from cases import ROOT, Case, find
@@ -22,9 +25,16 @@ from bmtool.commands.train import pretrain
 
 CONFIGS = ROOT / "configs"
 SAMPLE = ROOT / "data" / "pinyin2hanzi"
+DIGITS = CONFIGS / "image-classification" / "digits.yaml"
+GAN = CONFIGS / "gan" / "digits.yaml"
 
 
 SLOW_SECONDS = 600  # of one test; of the others see pyproject.toml
+
+# How long an example takes says how busy the machine is. (Under CI hypothesis takes a profile of its own, which has no deadline either.)
+if not os.environ.get("CI"):
+    hypothesis.settings.register_profile("desk", deadline=None)
+    hypothesis.settings.load_profile("desk")
 
 
 def pytest_collection_modifyitems(items):
@@ -50,6 +60,12 @@ def _no_network(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible():
+    """What a script starts in its background ignores SIGINT, and so would every process that a test starts and interrupts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -124,6 +140,25 @@ def exported(moved, prepared, folder):
             return export_onnx(run)
 
     return lambda case: make(find(case))
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """Settings that make DIGITS and GAN small, on data prepared once."""
+    folder = tmp_path_factory.mktemp("digits")
+    return [
+        f"data.prepared={folder / 'data'}", "model={kind: mlp, widths: [8]}", "train.threads=1", "train.steps=8", "train.batch_size=64",
+        "train.validate_every=2", "train.save_every=4", "train.log_every=3", "train.ema=0", "schedule.warmup_steps=0",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def classifier(digits):
+    return [*digits, "augment.crop=0", "augment.rotation=0"]
+
+
+def events(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from bmtool.commands.export_onnx import export_onnx
 from bmtool.commands.loading import load_model
 from bmtool.commands.prepare_data import prepare_data
 from bmtool.commands.train import finetune, pretrain
+from bmtool.engine import upgrades
 from bmtool.engine.run_dir import RunDir
 
 OLD = ROOT / "tests" / "data" / "old_run"
@@ -70,7 +71,8 @@ def test_training_goes_on(name, figure, old):
     """With the data that it began with, although their sources are gone; from here on the run is one of today."""
     before = [event for event in RunDir(old / name).events()]
     run = RunDir(pretrain(old / name / "config.yaml", ["train.stop_after=6"]))
-    assert json.loads((run.path / "run.json").read_text())["format"] == 2
+    assert json.loads((run.path / "run.json").read_text())["format"] == upgrades.FORMAT
+    assert f"has run format 1: it goes on in format {upgrades.FORMAT}" in (run.path / "log.txt").read_text()
     assert run.info()["best"]["metric"] == figure
     assert Path(run.info()["prepared"]) == (old / f"{name}-data").resolve()
     events = run.events()

@@ -4,17 +4,19 @@ A JSON object that is written here begins with its seal, the sha256 of the rest.
 run, the model in the box) has a `sums.json` with the CRC-32 of its files. What has no seal and no sums, being older, is read without.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import re
+import shutil
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from typing_extensions import TypedDict
 
@@ -29,6 +31,7 @@ LARGEST = 1 << 28  # bytes of a file of JSON
 _BLOCK = 1 << 20
 _SEAL = re.compile(rb'\{\n "seal": "([0-9a-f]{64})",')
 _SHOWN = 120  # letters of what is wrong with a value
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.tmp")
 
 
 class Sums(TypedDict):
@@ -57,15 +60,64 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, contents: bytes) -> None:
     """Replace `path` in one step: temporary file, fsync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    working = temporary(path)
     try:
-        with temporary.open("wb") as stream:
+        with working.open("wb") as stream:
             stream.write(contents)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
+        working.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        working.unlink(missing_ok=True)
+
+
+def temporary(path: Path) -> Path:
+    """Where this process writes a file or directory that is then renamed to `path`; what killed ones left of the same is removed."""
+    for left in path.parent.glob(".*.tmp"):
+        written = _TEMPORARY.fullmatch(left.name)
+        if written and written["name"] == path.name and not _is_another_that_lives(int(written["process"])):
+            _remove(left)
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def sweep(directory: Path) -> None:
+    """Remove all temporaries that killed processes left in a directory of ours; those of another process that lives stay."""
+    for left in directory.glob(".*.tmp"):
+        written = _TEMPORARY.fullmatch(left.name)
+        if written is None or not _is_another_that_lives(int(written["process"])):
+            _remove(left)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+@contextmanager
+def filling(folder: Path, name: str, last: Callable[[Path], bool]) -> Iterator[Path]:
+    """A directory, called after `name`, whose files move to `folder` when the block ends, the `last` ones behind the others.
+
+    When the block fails none does. What a killed process left under the same name goes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    working = temporary(folder / name)
+    working.mkdir()
+    try:
+        yield working
+        for path in sorted(working.iterdir(), key=last):
+            path.replace(folder / path.name)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+
+
+def _is_another_that_lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return pid != os.getpid()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -193,13 +245,64 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
+# What the system says when a file cannot grow: the disk is full, or the share of it that a user, or one file, may have.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CANNOT_ALLOCATE = (
+    errno.EOPNOTSUPP,
+    errno.EINVAL,
+)  # file systems that promise nothing: a full disk shows when it is written to
+
+
+def allocate(stream: IO[bytes], size: int) -> None:
+    """Room for `size` bytes in a new file, so that a full disk shows before the work is done. ResourceError that says what is missing."""
+    try:
+        os.posix_fallocate(stream.fileno(), 0, size)
+    except OSError as error:
+        if is_full(error):
+            stream.truncate(0)
+            raise ResourceError(_no_room(Path(stream.name), size, error)) from error
+        if error.errno not in _CANNOT_ALLOCATE:
+            raise
+
+
+def _no_room(path: Path, size: int, error: OSError) -> str:
+    free = shutil.disk_usage(path.parent).free
+    missing = f"{(size - free) / 1e6:,.1f} MB are missing" if size > free else error.strerror
+    return f"no room for {path.name} ({size / 1e6:,.1f} MB) in {path.parent}: {missing}; make room, and run the same command again"
+
+
+def is_full(error: OSError) -> bool:
+    """Whether an error says that there is no room; numpy says it in words."""
+    return error.errno in _FULL or ("requested and" in str(error) and "written" in str(error))
+
+
+_locks: set[IO[str]] = set()  # what this process holds or asks for
+
+
+def _let_go() -> None:
+    """A forked child, such as a loader worker, may outlive a parent that is killed: it must not hold what the parent locked."""
+    while _locks:
+        _locks.pop().close()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
 @contextmanager
 def lock(directory: Path, busy: str) -> Iterator[None]:
     """Hold a directory, made if need be, for one process; ResourceError that says `busy` when another process has it."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / ".lock").open("w") as stream:
+        _locks.add(stream)
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ResourceError(busy) from error
-        yield
+            _take(stream, busy)
+            yield
+        finally:
+            _locks.discard(stream)
+
+
+def _take(stream: IO[str], busy: str) -> None:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ResourceError(busy) from error

@@ -2,14 +2,16 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bmtool.config.schema import Section, Train
 
+LARGEST = 1e30  # of values that are black or white; they are its inverse apart
+
 
 class ImageData(Section):
-    # digits, mnist, fashion-mnist, cifar10; class folders; a .csv of path,label or of path,x1,y1,x2,y2,label; a folder of idx
-    # files; a folder of images/ and masks/, or of images/ and targets/
+    # digits, mnist, fashion-mnist, cifar10; class folders, in train/, valid/ and test/ or not; a .csv of path,label or of
+    # path,x1,y1,x2,y2,label; a folder of idx files; a folder of images/ and masks/, or of images/ and targets/
     source: str
     prepared: str
     # where mnist, fashion-mnist and cifar10 lie, or are put
@@ -21,6 +23,9 @@ class ImageData(Section):
     # of images that are no squares: their middle square, or the whole with its aspect kept and grey beside it
     fit: Literal["square", "pad"] = "square"
     channels: Literal[1, 3] = 3
+    # the values that are black and white in images of more than 8 bits: by the type of their files (0 to 65535; floats 0 to 1), by how
+    # many bits are used, or as two numbers
+    range: Literal["auto", "8bit", "12bit", "16bit", "unit"] | list[float] = "auto"
     # both of what the source does not split itself, by a hash of the pixels
     valid_share: float = Field(0.1, ge=0, lt=1)
     test_share: float = Field(0.1, ge=0, lt=1)
@@ -28,6 +33,15 @@ class ImageData(Section):
     per_class: int | None = Field(None, ge=1)
     # take the classes, and their order, from this run or prepared directory
     labels: str | None = None
+
+    @field_validator("range")
+    @classmethod
+    def _rises(cls, value: str | list[float]) -> str | list[float]:
+        if isinstance(value, list) and not (
+            len(value) == 2 and value[0] > -LARGEST and value[0] + 1 / LARGEST < value[1] < LARGEST
+        ):
+            raise ValueError("two numbers, that of black below that of white")
+        return value
 
 
 class Augment(Section):

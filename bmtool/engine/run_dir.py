@@ -27,11 +27,12 @@ from bmtool.base.files import (
     read_bytes,
     read_json,
     sha256,
+    sweep,
     write_bytes,
     write_json,
     write_sums,
     write_text,
-)  # fmt: skip
+)
 from bmtool.config import load
 from bmtool.config.schema import BaseConfig
 from bmtool.data.prepared import described
@@ -145,24 +146,28 @@ class RunDir:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the directory for one training; ResourceError when another process has it."""
+        """Hold the directory for one training, rid of what killed processes left half written; ResourceError when another has it."""
         busy = f"{self.path} is in use by another training: wait for it, or choose another with --set run=DIR"
         with lock(self.path, busy):
+            checkpoints = self.path / "checkpoints"
+            for folder in (self.path, checkpoints, self.assets, self.plots, self.evaluations, self.exports):
+                sweep(folder)
             yield
 
     def begin(self, config: BaseConfig, facts: dict, assets: Callable[[], dict[str, str | bytes]]) -> None:
         """Describe a new run, or check that an existing one is the same; ConfigError lists the keys that differ.
 
+        `facts` are kept from here on: a run that goes on has those that it began with, and is given those that it did not know.
         run.json comes last: a directory without it is no run yet, and is begun anew.
         """
         if self.exists:
             self.require_same(config, facts)
             info = self.info()
-            unsaid = {key: facts[key] for key in upgrades.UNKNOWN if info[key] is None}
+            unsaid = {key: value for key, value in facts.items() if info.get(key) is None}
             described = info | unsaid | {"prepared": facts["prepared"]}  # data may have moved meanwhile
         else:
             self.keep(assets())
-            described = {"task": config.task} | facts | environment()
+            described = {"task": config.task} | facts | environment() | {"ended": None}
         self._describe(described, load.dump(config))
 
     def _describe(self, described: dict[str, Any], text: str) -> None:
@@ -175,6 +180,21 @@ class RunDir:
             return
         write_text(path, text)
         write_json(self.path / "run.json", described | {"format": upgrades.FORMAT, "config": sums})
+
+    def upgrade(self) -> str:
+        """What to say before an older run goes on, from when on it is one of today; "" when there is none."""
+        before = self.info()["format"] if self.exists else upgrades.FORMAT
+        if before == upgrades.FORMAT:
+            return ""
+        return f"{self.path} has run format {before}: it goes on in format {upgrades.FORMAT}, which earlier versions do not read"
+
+    def end(self, reached: dict[str, int]) -> None:
+        """Write down, last of all, what the end was reached with."""
+        write_json(self.path / "run.json", self.info() | {"ended": reached})
+
+    def has_ended(self, reached: dict[str, int]) -> bool:
+        """Whether all was done that comes after such a last checkpoint."""
+        return self.info()["ended"] == reached
 
     def keep(self, files: dict[str, str | bytes]) -> None:
         """Write files into the assets."""
