@@ -255,6 +255,23 @@ def serve(  # noqa: PLR0913
         str | None, typer.Option(help="Key that requests must carry.", envvar="BMTOOL_API_KEY", show_default=False)
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Let everyone in who can reach the address.")] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="That the server and its model may take; default: three quarters of what the machine or its container has.",
+            metavar="SIZE",
+            show_default=False,
+        ),
+    ] = None,
+    host_name: Annotated[
+        list[str],
+        typer.Option(
+            help="A name that requests may call this server by: behind a proxy. May be repeated.", metavar="NAME"
+        ),
+    ] = [],  # noqa: B006
+    cors: Annotated[
+        list[str], typer.Option(help="An origin whose pages may ask, too. May be repeated.", metavar="ORIGIN")
+    ] = [],  # noqa: B006
     batch: Annotated[int, typer.Option(min=1, max=1024, help="Inputs of one run of the model.")] = 64,
     wait_ms: Annotated[float, typer.Option(min=0, max=1000, help="That a request waits for others to join it.")] = 3.0,
     queue: Annotated[int, typer.Option(min=1, help="Inputs that may wait; more are refused with 503.")] = 512,
@@ -265,7 +282,10 @@ def serve(  # noqa: PLR0913
     """
     from bmtool.commands import serve
 
-    serve.serve(model, host=host, port=port, api_key=api_key, is_open=open_, batch=batch, wait_ms=wait_ms, queue=queue)
+    serve.serve(
+        model, host=host, port=port, api_key=api_key, is_open=open_, memory=memory, host_names=host_name, cors=cors, batch=batch,
+        wait_ms=wait_ms, queue=queue,
+    )  # fmt: skip
 
 
 @command

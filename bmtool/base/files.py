@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees all of one or nothing, and reading what bmtool wrote only if it is still that.
+"""Writing files so that a reader sees all of one or nothing, reading what bmtool wrote only if it is still that, and holding a directory.
 
 A JSON object that is written here begins with its seal, the sha256 of the rest. A folder of bmtool's (prepared data, the assets of a
 run, the model in the box) has a `sums.json` with the CRC-32 of its files. What has no seal and no sums, being older, is read without.
@@ -28,10 +28,10 @@ if TYPE_CHECKING:  # of no use to most commands, and takes time to import
 T = TypeVar("T")
 SUMS = "sums.json"
 LARGEST = 1 << 28  # bytes of a file of JSON
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.tmp")
 _BLOCK = 1 << 20
 _SEAL = re.compile(rb'\{\n "seal": "([0-9a-f]{64})",')
 _SHOWN = 120  # letters of what is wrong with a value
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.tmp")
 
 
 class Sums(TypedDict):

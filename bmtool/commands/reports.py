@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from typing_extensions import NotRequired, TypedDict
-
 from bmtool.base.files import read_json
 from bmtool.commands.loading import Loaded
 from bmtool.commands.measuring import Source
 from bmtool.data.prepared import described
 from bmtool.errors import DataError
+from bmtool.measure.report import Report
 
 if TYPE_CHECKING:
     from bmtool.engine.run_dir import RunDir
@@ -60,22 +59,6 @@ def subject(loaded: Loaded, source: Source, weight: Sequence[float]) -> Subject:
     return Subject(name, {"data": name, "data_hash": digest} | facts)
 
 
-class OfModel(TypedDict):
-    """What a report says of a model: the sha256 of its weights."""
-
-    weights: str | None
-
-
-class Report(TypedDict):
-    """What of the JSON of an evaluation is read again; reports of earlier versions do not say what they are of."""
-
-    examples: int
-    metrics: dict[str, dict[str, float | None]]
-    models: NotRequired[list[OfModel]]
-    split: NotRequired[str | None]
-    data_hash: NotRequired[str]
-
-
 class Carried(NamedTuple):
     """The figures that an export carries, and what they are of, or why there are none."""
 
@@ -95,8 +78,8 @@ def carried(run: "RunDir", checkpoint: str, weights: str) -> Carried:
         if not why:
             count = f"{report['examples']:,} examples of the {OWN} split, data {report['data_hash'][:12]}"
             return Carried(report["metrics"], f"the figures of {path}: {checkpoint} on {count}")
-    except DataError:
-        why = "is damaged"
+    except DataError as error:
+        return Carried({}, f"no figures of a test: {error}")
     return Carried({}, f"no figures of a test: {path} {why}; {again}")
 
 

@@ -29,6 +29,10 @@ _STEP = re.compile(r"step-([0-9]{8,})")
 Warn = Callable[[str], None]
 
 
+def name_of(step: int) -> str:
+    return f"step-{step:08d}"
+
+
 class Manifest(TypedDict):
     """What a checkpoint says of itself: its validation figures, and the sha256 of its files."""
 
@@ -36,11 +40,7 @@ class Manifest(TypedDict):
     step: int
     metrics: dict[str, float]
     sha256: dict[str, str]
-    elapsed_s: NotRequired[dict[str, float] | None]
-
-
-def name_of(step: int) -> str:
-    return f"step-{step:08d}"
+    elapsed_s: NotRequired[dict[str, float]]
 
 
 class Checkpoints:

@@ -32,7 +32,7 @@ from bmtool.base.files import (
     write_json,
     write_sums,
     write_text,
-)
+)  # fmt: skip
 from bmtool.config import load
 from bmtool.config.schema import BaseConfig
 from bmtool.data.prepared import described

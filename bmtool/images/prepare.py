@@ -64,7 +64,7 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
     return manifest
 
 
-def _looked_through(manifest: Any, tally: Tally) -> dict:
+def _looked_through(manifest: dict, tally: Tally) -> dict:
     """A manifest with what lies in the source now and is none of its images, which the fingerprint leaves out."""
     shown = {kind: tally.examples[kind] for kind in tally.ignored}
     return manifest | {"ignored": dict(tally.ignored), "examples": manifest["examples"] | shown}
