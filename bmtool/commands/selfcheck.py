@@ -1,6 +1,5 @@
 """`selfcheck resume`: prove on a user's own config that a killed training, started again, ends as the same run."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -71,7 +70,7 @@ def _contents(run: Path) -> dict[str, Any]:
 
 def _content(path: Path) -> Any:
     if path.suffix == ".jsonl":
-        return [_timeless(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [_timeless(event) for event in RunDir(path.parent).events()]
     return _timeless(read_json(path, dict[str, Any], "train again")) if path.name == MANIFEST else sha256(path)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 from bmtool.base.files import fsync, read_json, sha256, temporary, write_json, write_text
 from bmtool.engine import upgrades
@@ -40,6 +40,7 @@ class Manifest(TypedDict):
     step: int
     metrics: dict[str, float]
     sha256: dict[str, str]
+    elapsed_s: NotRequired[dict[str, float]]
 
 
 class Checkpoints:
