@@ -479,7 +479,8 @@ def test_evaluate_on_a_file_gives_the_same_for_run_and_export(unit, trained, exp
     for model in (trained("tagger"), exported("tagger")):
         result = invoke("evaluate", model, "--data", text, "--unit", unit, "--output", tmp_path / model.name)
         assert result.exit_code == 0, result.stderr
-        figures.append(json.loads((tmp_path / model.name / "text.json").read_text("utf-8")))
+        (report,) = (tmp_path / model.name).glob("text-*.json")
+        figures.append(json.loads(report.read_text("utf-8")))
     assert figures[0]["examples"] == (3 if unit == "sentence" else 5)
     for name, figure in figures[0]["metrics"].items():
         assert figure["value"] == pytest.approx(figures[1]["metrics"][name]["value"], rel=1e-3), name

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
+from bmtool.base.files import write_bytes
 from bmtool.images import levels
 from bmtool.images.levels import BadImage
 from bmtool.predict.folders import formats
@@ -301,7 +302,8 @@ def outlined(pixels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 def save(image: Image.Image, path: Path) -> Path:
-    """Write a PNG, its folder made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, "PNG")
+    """Write a PNG in one step, its folder made if need be."""
+    encoded = io.BytesIO()
+    image.save(encoded, "PNG")
+    write_bytes(path, encoded.getvalue())
     return path
