@@ -2,7 +2,9 @@
 # make demo-images  the same for images: pretrain without labels, finetune, evaluate, export, predict
 # make demo-tabular  the same for rows of tables: a network, boosted trees, whether one is better, export, predict
 # make serve   set-up, then the model that comes with bmtool at http://127.0.0.1:8000/
+# make transcripts  runs every command of the READMEs and writes back what comes
 # make test    set-up, then the test suite (some 6 minutes on 2 cores)
+# make stress  set-up, then everything that tries to break bmtool, with a table at the end (hours; STRESS="kills --sample 50" does less)
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -13,7 +15,7 @@ LAST := zhejianshi zuotian shei ye mei xiangdao, jiuxiang tianshang diao xialai 
 QUESTION := nin hao, qing wen wo de ding dan shen me shi hou fa huo?
 
 # make pretrained TEXT=...   the model that comes with bmtool, from your text (hours)
-.PHONY: setup demo demo-images demo-tabular serve pretrained test test-all lint benchmark clean-demo
+.PHONY: setup demo demo-images demo-tabular serve pretrained test test-all stress lint benchmark transcripts clean-demo
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -108,11 +110,17 @@ test: setup
 test-all: setup
 	$(BIN)/python -m pytest
 
+stress: setup
+	PYTHONPATH=tests $(BIN)/python -m stress $(STRESS)
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@if test -x $(BIN)/hadolint; then echo "hadolint Dockerfile"; $(BIN)/hadolint Dockerfile; fi
+
+transcripts: setup
+	$(BIN)/python tests/transcripts.py
 
 benchmark: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmark]'

@@ -1,9 +1,13 @@
 """bmtool: from raw data to a trained, measured, exported and deployed model, from the shell."""
 
+import os
 from typing import Any
 
 __version__ = "0.4.0"
 __all__ = ["Model", "Translator", "translate"]
+
+# ONNX Runtime reports its use to its maker, and keeps an identifier in the home directory, unless it is told not to before it is imported.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from cases import ROOT, Case, find
@@ -25,6 +27,11 @@ SAMPLE = ROOT / "data" / "pinyin2hanzi"
 
 
 SLOW_SECONDS = 600  # of one test; of the others see pyproject.toml
+
+# How long an example takes says how busy the machine is. (Under CI hypothesis takes a profile of its own, which has no deadline either.)
+if not os.environ.get("CI"):
+    hypothesis.settings.register_profile("desk", deadline=None)
+    hypothesis.settings.load_profile("desk")
 
 
 def pytest_collection_modifyitems(items):
@@ -50,6 +57,12 @@ def _no_network(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible():
+    """What a script starts in its background ignores SIGINT, and so would every process that a test starts and interrupts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

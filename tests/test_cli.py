@@ -407,18 +407,14 @@ def test_sigterm_saves_and_exits_130(data, settings, tmp_path):
             "train.log_every=1",
         )
     )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bmtool", "pretrain", config_path("tagger"), *values],
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    for line in process.stderr:
-        if line.startswith("step 3/"):
-            process.terminate()
-            break
-    rest = process.stderr.read()
-    assert process.wait() == 130
+    command = [sys.executable, "-m", "bmtool", "pretrain", config_path("tagger"), *values]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        for line in process.stderr:
+            if line.startswith("step 3/"):
+                process.terminate()
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 130
     assert "state saved" in rest
     assert len(list((run / "checkpoints").glob("step-*"))) == 1
 
@@ -522,7 +518,8 @@ def test_evaluate_on_a_file_gives_the_same_for_run_and_export(unit, trained, exp
     for model in (trained("tagger"), exported("tagger")):
         result = invoke("evaluate", model, "--data", text, "--unit", unit, "--output", tmp_path / model.name)
         assert result.exit_code == 0, result.stderr
-        figures.append(json.loads((tmp_path / model.name / "text.json").read_text("utf-8")))
+        (report,) = (tmp_path / model.name).glob("text-*.json")
+        figures.append(json.loads(report.read_text("utf-8")))
     assert figures[0]["examples"] == (3 if unit == "sentence" else 5)
     for name, figure in figures[0]["metrics"].items():
         assert figure["value"] == pytest.approx(figures[1]["metrics"][name]["value"], rel=1e-3), name
@@ -576,19 +573,14 @@ def test_a_reader_that_goes_away_is_no_error(exported, tmp_path):
 
 
 def test_translate_streams(exported):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bmtool", "translate", "--model", str(exported("tagger"))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    for line in ("ni hao", "wo men"):
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-        assert len(process.stdout.readline().strip()) == 2  # before the next line is written
-    process.stdin.close()
-    assert process.wait() == 0
+    command = [sys.executable, "-m", "bmtool", "translate", "--model", str(exported("tagger"))]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, cwd=ROOT) as process:
+        for line in ("ni hao", "wo men"):
+            process.stdin.write(line + "\n")
+            process.stdin.flush()
+            assert len(process.stdout.readline().strip()) == 2  # before the next line is written
+    assert process.returncode == 0
 
 
 # -- export ---------------------------------------------------------------------------------------------------------------

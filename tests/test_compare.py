@@ -1,7 +1,9 @@
 """Models are compared and averaged by the names of their classes, each at its own image size; what cannot be compared is refused."""
 
 import json
+import resource
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -11,9 +13,12 @@ from test_cli import fails
 
 from bmtool.api import Model
 from bmtool.commands.evaluate import evaluate
+from bmtool.commands.export_onnx import export_onnx
 from bmtool.commands.loading import load_model
 from bmtool.commands.train import pretrain
+from bmtool.errors import ResourceError
 from bmtool.images.prepare import Images
+from bmtool.predict.exported import open_model
 from bmtool.predict.labels import Ensemble
 
 MLP = "image-classification-mlp"
@@ -73,14 +78,16 @@ def backwards(learned, photos):
 
 
 def figures(folder, name: str = "test") -> dict:
-    return json.loads((folder / f"{name}.json").read_text("utf-8"))
+    """Of a report; the name of one on other data than the run's goes on with their hash."""
+    (path,) = folder.glob(f"{name}.json")
+    return json.loads(path.read_text("utf-8"))
 
 
 def assert_measured_alike(model, baseline, tmp_path, data=None):
     """The differences from a baseline are those of two evaluations on the same examples."""
     compared = evaluate([model], baseline=baseline, data=data, output=str(tmp_path / "both"))
     alone = evaluate([baseline], data=data, output=str(tmp_path / "alone"))
-    value = figures(tmp_path / "both", "test" if data is None else "abc")
+    value = figures(tmp_path / "both", "test" if data is None else "abc-*")
     assert compared.examples == alone.examples == value["examples"]
     for name, difference in value["baseline"]["differences"].items():
         expected = compared.figures[name].value - alone.figures[name].value
@@ -178,3 +185,90 @@ def test_a_model_no_better_than_chance_is_said_to_be_so(abc, learned, invoke, tm
     result = invoke("evaluate", blind, "--output", tmp_path)
     assert result.exit_code == 0 and "no better than chance" in result.stderr, result.stderr
     assert "no better than chance" not in invoke("evaluate", abc, "--output", tmp_path).stderr
+
+
+# --- under which name a report is kept, and which figures an export carries ---
+
+
+def test_reports_on_other_data_take_the_place_of_none(abc, photos, invoke, tmp_path):
+    """Of two folders of the same name, of a part of one, of a copy of it, and of another split."""
+    run = shutil.copytree(abc, tmp_path / "run")
+    evaluate([run])
+    own = {path.name: path.read_bytes() for path in (run / "eval").iterdir()}
+    for number, folder in enumerate(("abc", "ab", "abz")):  # the third holds a class that the model does not know
+        shutil.copytree(photos / folder, tmp_path / str(number) / "test")
+        assert invoke("evaluate", run, "--data", tmp_path / str(number) / "test").exit_code == 0
+    evaluate([run], split="valid")
+    assert {name: (run / "eval" / name).read_bytes() for name in own} == own
+    others = sorted(path.name for path in (run / "eval").glob("*.json") if path.name not in own)
+    assert len(others) == 4 and "valid.json" in others
+    shutil.copytree(photos / "abc", tmp_path / "copy" / "test")
+    assert invoke("evaluate", run, "--data", tmp_path / "copy" / "test").exit_code == 0
+    assert len(list((run / "eval").glob("*.json"))) == 5  # the same examples, wherever they lie
+    assert not list((run / "eval").glob(".*"))
+
+
+def carried(run, folder) -> dict:
+    return open_model(export_onnx(run, output=str(folder / "model.onnx"))).about["metrics"]
+
+
+def test_an_export_carries_figures_of_its_own_data_and_weights_alone(abc, photos, invoke, tmp_path, capsys):
+    run = shutil.copytree(abc, tmp_path / "run")
+    assert carried(run, tmp_path) == {} and "there is no" in capsys.readouterr().err
+    evaluate([run], data=str(photos / "abc"))
+    assert carried(run, tmp_path) == {}
+    evaluate([run], baseline=run)
+    report = figures(run / "eval")
+    assert carried(run, tmp_path) == report["metrics"] and "it carries the figures of" in capsys.readouterr().err
+    for change, said in (
+        ({"data_hash": "0" * 64}, "other data"), ({"split": "valid"}, "other data"),
+        ({"models": [report["models"][0] | {"weights": "0" * 64}]}, "another checkpoint"),
+        ({"models": report["models"] * 2}, "another checkpoint"), ({"models": None}, "is damaged"),
+    ):  # fmt: skip
+        (run / "eval" / "test.json").write_text(json.dumps(report | change))
+        assert carried(run, tmp_path) == {} and said in capsys.readouterr().err, change
+    old = {name: value for name, value in report.items() if name != "models"}
+    (run / "eval" / "test.json").write_text(json.dumps(old))
+    assert carried(run, tmp_path) == {} and "earlier versions" in capsys.readouterr().err
+
+
+def test_a_report_says_of_what_it_is(abc, backwards, tmp_path):
+    evaluate([abc, backwards], weight=[3, 1], baseline=abc, output=str(tmp_path))
+    report, page = figures(tmp_path, "test-mean-of-2"), (tmp_path / "test-mean-of-2.md").read_text("utf-8")
+    assert report["weight"] == [3, 1] and report["split"] == "test" and report["baseline"]["model"] == str(abc)
+    assert [one["model"] for one in report["models"]] == [str(abc), str(backwards)]
+    for said in (
+        str(backwards),
+        "weights 3, 1",
+        report["data_hash"][:12],
+        report["models"][0]["weights"][:12],
+        "Compared with",
+    ):
+        assert said in page, said
+
+
+def test_data_that_have_changed_are_no_longer_the_runs_own(abc, photos, tmp_path, capsys):
+    run = shutil.copytree(abc, tmp_path / "run")
+    info = json.loads((run / "run.json").read_text("utf-8"))
+    (run / "run.json").write_text(json.dumps(info | {"data_hash": "0" * 64}))
+    evaluate([run])
+    assert not (run / "eval" / "test.json").exists() and len(list((run / "eval").glob("test-*.json"))) == 1
+    assert carried(run, tmp_path) == {}
+
+
+@pytest.mark.parametrize("room", [0, 2_000])
+def test_a_report_that_cannot_be_written_leaves_the_one_before(room, abc, tmp_path):
+    """A full disk, as the limit on the size of a file shows it: at once, and in the middle of the predictions."""
+    run = shutil.copytree(abc, tmp_path / "run")
+    evaluate([run])
+    before = {path.name: path.read_bytes() for path in (run / "eval").iterdir()}
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limit[1]))
+    try:
+        with pytest.raises(ResourceError, match=r"cannot write the report to .*eval: File too large"):
+            evaluate([run])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert {path.name: path.read_bytes() for path in (run / "eval").iterdir()} == before

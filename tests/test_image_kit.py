@@ -1,13 +1,20 @@
 """The image kit: preparations that replace each other whole, fingerprints, targets that move with their images, orders, features."""
 
+import errno
+import os
+import re
 import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from conftest import CONFIGS
+from conftest import CONFIGS, ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -115,15 +122,78 @@ def test_a_preparation_that_breaks_off_late_leaves_the_old_one(step, photos, mon
     is_left_as_it_was(data_of(photos, size=12), KeyboardInterrupt, "late")
 
 
-def test_a_full_disk_leaves_the_old_preparation(photos):
-    """Files of this process may not grow beyond 4 kB: the pixels do not fit."""
-    prepared(data_of(photos))
+@contextmanager
+def small_files(most: int) -> Iterator[None]:
+    """Files of this process may not grow beyond so many bytes."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
     try:
-        is_left_as_it_was(data_of(photos, size=64), OSError, "File too large")
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_leaves_the_old_preparation(photos, monkeypatch):
+    """The pixels do not fit, which is known before one of them is decoded."""
+    prepared(data_of(photos))
+    monkeypatch.setattr(decoding, "_read", lambda *_: pytest.fail("an image was decoded"))
+    with small_files(4096):
+        words = r"no room for images\.npy \(0\.2 MB\).*File too large; make room, and run the same command again"
+        is_left_as_it_was(data_of(photos, size=64), ResourceError, words)
+
+
+def test_a_disk_that_promises_nothing_may_be_full_later(photos, monkeypatch):
+    def unable(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", unable)
+    prepared(data_of(photos))
+    with small_files(4096):
+        is_left_as_it_was(data_of(photos, size=64), ResourceError, "no room to make .*File too large.*make room")
+    assert prepared(data_of(photos, size=64))["kept"] == 16
+
+
+def test_arrays_that_do_not_fit_are_a_full_disk_too(photos, monkeypatch):
+    """numpy says how much of an array it wrote, and not why."""
+    prepared(data_of(photos))
+
+    def full(*_: object) -> None:
+        raise OSError("1000 requested and 12 written")
+
+    monkeypatch.setattr(steps, "_write_lists", full)
+    is_left_as_it_was(data_of(photos, size=12), ResourceError, "no room to make .*12 written.*make room")
+
+
+def test_a_small_disk_is_one_line_and_a_restart_goes_on(photos, tmp_path):
+    """A file system of 1 MB of this process's own. Nothing is mapped for writing, so that none dies by a signal."""
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no file system may be mounted here")
+    (tmp_path / "disk").mkdir()
+    command = f"{sys.executable} -m bmtool prepare-data {DIGITS}"
+    values = [
+        f"data.source={photos}",
+        f"data.prepared={tmp_path / 'disk' / 'p'}",
+        "data.channels=3",
+        "data.valid_share=0",
+    ]
+    sets = " ".join(f"--set {value}" for value in [*values, "data.test_share=0", "data.size=200"])
+    script = (
+        f"mount -t tmpfs -o size=1m tmpfs {tmp_path / 'disk'} && {command} {sets}; echo $?; "
+        f"mount -o remount,size=9m {tmp_path / 'disk'} && {command} {sets}; echo $?"
+    )
+    ran = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=False, timeout=200
+    )
+    assert ran.stdout.split() == ["6", "0"], ran.stderr
+    first = ran.stderr.splitlines()[0]
+    assert re.search(r"^bmtool: no room for images\.npy \(1\.9 MB\) in .*: 0\.9 MB are missing; make room", first)
+    assert "16 images read, 16 kept" in ran.stderr
+
+
+def test_nothing_of_the_package_maps_a_file_for_writing():
+    """A full disk kills a process that writes to such a map. One that is needed is made room for by `base.files.allocate`."""
+    writing = re.compile(r"open_memmap|np\.memmap|mmap_mode=(?!\"r\")|ACCESS_WRITE|ACCESS_COPY")
+    assert [str(path) for path in (ROOT / "bmtool").rglob("*.py") if writing.search(path.read_text("utf-8"))] == []
 
 
 def test_a_process_killed_between_the_renames_loses_nothing(photos, monkeypatch):
@@ -228,7 +298,10 @@ def test_what_an_earlier_version_prepared_is_read(photos):
     manifest["settings"].pop("fit"), manifest.pop("target")
     require_same(manifest, data)
     assert Images(data.prepared, "train").kind == "label"
-    assert changes(manifest | {"fingerprint": "old"}, data) == [
+    old = manifest | {"fingerprint": "old"}
+    assert changes(old, data) == ["data.fit: prepared by a version without it, now square"]
+    manifest["settings"]["fit"] = "square"
+    assert changes(old, data) == [
         "data.source: prepared by an earlier version, which did not note its files one by one"
     ]
 

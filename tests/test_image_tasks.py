@@ -19,6 +19,7 @@ from bmtool.data.batching import Order
 from bmtool.engine.checkpoint import Checkpoints
 from bmtool.engine.stages import stages
 from bmtool.errors import BadInput
+from bmtool.images.pictures import Frame
 from bmtool.images.prepare import Images
 from bmtool.measure.bootstrap import RESAMPLES
 from bmtool.measure.ranking import areas, mean
@@ -44,6 +45,12 @@ def picture(digits, tmp_path) -> Path:
 # --- what only some can do ---
 
 
+def size_of(picture):
+    """(width, height) of an image file."""
+    with Image.open(picture) as image:
+        return image.size
+
+
 @pytest.mark.parametrize("kind", ["gan", "gan-mlp"])
 def test_a_generator_and_its_export_make_the_same_images(kind, trained, exported, invoke, tmp_path):
     ours, theirs = (load_model(path, print).predictor for path in (trained(kind), exported(kind)))
@@ -51,7 +58,7 @@ def test_a_generator_and_its_export_make_the_same_images(kind, trained, exported
     np.testing.assert_allclose(ours.make([5])[0], ours.make(range(9))[5], atol=1e-5)
     result = invoke("predict", exported(kind), 3, 4, "--output", tmp_path / "two.png")
     assert result.exit_code == 0 and result.stdout.startswith("3\tbrightness")
-    assert Image.open(tmp_path / "two.png").size == (2 * 66, 66)
+    assert size_of(tmp_path / "two.png") == (2 * 66, 66)
     fails(invoke("predict", exported(kind), "x"), 4, "expected a number")
 
 
@@ -226,7 +233,7 @@ def test_evaluate_draws_and_averages(trained, invoke, tmp_path):
     result = invoke("evaluate", trained(CNN), trained(MLP), "--output", tmp_path, "--require", "top5_accuracy>=0.3")
     assert result.exit_code == 0, result.stderr
     for picture in ("confusion", "roc", "mistakes"):
-        assert Image.open(tmp_path / f"test-mean-of-2.{picture}.png").width > 100
+        assert size_of(tmp_path / f"test-mean-of-2.{picture}.png") > (100, 0)
     value = json.loads((tmp_path / "test-mean-of-2.json").read_text("utf-8"))
     assert set(value["metrics"]) >= {"accuracy", "top5_accuracy", "macro_f1", "auc", "ece", "loss"}
     assert len(value["slices"]["class"]) == 10
@@ -282,7 +289,7 @@ def test_predict_answers_what_it_can(trained, exported, picture, invoke, tmp_pat
     assert "bad.png: no image" in result.stderr and "none.png: no such file" in result.stderr
     assert "2 of the inputs" in result.stderr
     result = invoke("predict", trained(CNN), picture.parent, "--explain", tmp_path / "why.png")
-    assert Image.open(tmp_path / "why.png").width == 2 * (128 + 2)
+    assert size_of(tmp_path / "why.png")[0] == 2 * (128 + 2)
     fails(invoke("predict", exported(CNN), picture, "--explain", tmp_path / "why.png"), 2, "name the run")
     fails(invoke("predict", trained(MLP), picture, "--explain", tmp_path / "why.png"), 2, "convolutions, not mlp")
     fails(invoke("predict", trained(CNN), picture, "--output", tmp_path / "x.png"), 2, "--output")
@@ -352,3 +359,57 @@ def test_the_heat_of_grad_cam_lies_where_the_evidence_is():
     heat = grad_cam(maps, maps[:, 0].sum(dim=(1, 2)) - maps[:, 1].sum(dim=(1, 2)))[0]
     expected = (maps[0, 0] - maps[0, 1]).clamp_min(0).detach()
     torch.testing.assert_close(heat, expected / expected.max())
+
+
+# --- files that are no images, and values of more than 8 bits ---
+
+
+def test_predict_tells_what_it_passes_over_and_that_there_was_nothing(exported, picture, invoke):
+    for name in ("notes.txt", ".hidden.png", "photo.HEIC"):
+        (picture.parent / name).write_text("x")
+    result = invoke("predict", exported(CNN), picture.parent)
+    assert result.exit_code == 0 and len(result.stdout.splitlines()) == 1
+    assert "ignored 3: 1 x .heic (convert it to .png or .jpg first)" in result.stderr
+    picture.unlink()
+    fails(invoke("predict", exported(CNN), picture.parent), 4, "nothing to predict: no image in", "1 x .txt")
+    fails(invoke("predict", exported(CNN), picture.parent / "*.png"), 4, "no such file")
+    fails(invoke("predict", exported("gan-mlp"), "-", stdin=""), 4, "nothing to predict: no number in -")
+
+
+def test_evaluate_tells_what_it_passes_over(exported, digits, invoke, tmp_path):
+    images = Images(digits, "test")
+    for number in range(20):
+        place = tmp_path / "set" / images.manifest["labels"][images.labels[number]]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images.pixels(np.array([number]))[0, ..., 0]).save(place / f"{number}.png")
+    (tmp_path / "set" / "list.txt").write_text("x")
+    result = invoke("evaluate", exported(CNN), "--data", tmp_path / "set", "--output", tmp_path / "out")
+    assert result.exit_code == 0 and f"ignored 1: 1 x .txt ({tmp_path / 'set' / 'list.txt'})" in result.stderr
+
+
+def test_a_run_and_its_export_read_values_as_their_data_were_read(settings, invoke, tmp_path):
+    """12 bits in 16: the same scene in 8 bits is the same input, for the run, its export, Python and a copy of both."""
+    scenes = np.random.default_rng(1).random((40, 8, 8))
+    for number, scene in enumerate(scenes):
+        place = tmp_path / "set" / "ab"[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((scene * 4095).round().astype(np.uint16)).save(place / f"{number}.png")
+    values = [
+        f"data.source={tmp_path / 'set'}",
+        f"data.prepared={tmp_path / 'p'}",
+        f"run={tmp_path / 'run'}",
+        "data.range=12bit",
+    ]
+    run = pretrain(
+        config_path(MLP), [*settings(MLP)[2:], *values, "train.steps=1", "train.batch_size=8", "data.test_share=0.3"]
+    )
+    assert invoke("export-onnx", run).exit_code == 0
+    eight = (scenes[0] * 255).round().astype(np.uint8)
+    for model in (run, run / "export" / "model.onnx"):
+        predictor = load_model(model, print).predictor
+        read = predictor.read(tmp_path / "set" / "a" / "0.png")
+        assert np.abs(read[..., 0].astype(int) - eight).max() <= 1
+        with pytest.raises(BadInput, match="outside 0 to 4,095"):
+            predictor.read(Image.fromarray(np.full((8, 8), 5000, np.uint16)))
+    before = Frame.of({"size": 8})
+    assert before == Frame(8, "square", "auto")  # a model of an earlier version

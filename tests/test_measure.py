@@ -1,15 +1,21 @@
 """Intervals that cover, comparisons that decide, gates that hold, metrics worked out by hand."""
 
+import cases
 import numpy as np
 import pytest
+from test_cli import fails
 
 from bmtool.commands.evaluate import evaluate
+from bmtool.engine.checkpoint import Checkpoints
 from bmtool.errors import ConfigError, DataError, GateMissed
 from bmtool.measure import gate
 from bmtool.measure.bootstrap import BLOCK, RESAMPLES, Counts, Figure, difference, figure, ratio, weights
-from bmtool.measure.meter import Totals
+from bmtool.measure.labels import LabelMeter
+from bmtool.measure.meter import SCALES, Totals, scale
 from bmtool.measure.numbers import NumberMeter
+from bmtool.measure.report import FEW, Measured, figure_of, markdown
 from bmtool.predict.examples import Example
+from bmtool.registry import TASKS
 from bmtool.tasks.pinyin2hanzi import metrics, vocab
 from bmtool.tasks.pinyin2hanzi.metrics import align
 from bmtool.tasks.pinyin2hanzi.predict import Translator, Written
@@ -92,6 +98,7 @@ def test_counts_are_weighted_sums_per_class():
 
 
 FIGURES = {"cer": Figure(0.1, 0.0, 0.2), "accuracy": Figure(0.9, 0.8, 1.0), "broken": Figure(float("nan"), 0, 0)}
+FIGURES["infinite"] = Figure(float("inf"), 0, 0)
 
 
 @pytest.mark.parametrize("bound", ["cer<=0.1", "cer < 0.2", "accuracy>=0.9", "accuracy>0.5"])
@@ -99,13 +106,13 @@ def test_gates_that_hold(bound):
     gate.check([gate.parse(bound)], FIGURES)
 
 
-@pytest.mark.parametrize("bound", ["cer<=0.0999", "cer<0.1", "accuracy>=0.91", "broken<=1", "broken>=0"])
+@pytest.mark.parametrize("bound", ["cer<=0.0999", "cer<0.1", "accuracy>=0.91", "broken<=1", "broken>=0", "infinite>=1"])
 def test_gates_that_are_missed_name_figure_and_bound(bound):
-    with pytest.raises(GateMissed, match=r"is (\d|nan).*required"):
+    with pytest.raises(GateMissed, match=r"is (\d|no number).*required"):
         gate.check([gate.parse(bound)], FIGURES)
 
 
-@pytest.mark.parametrize("text", ["cer", "cer=1", "cer<=x", "<=1", "cer<=", ""])
+@pytest.mark.parametrize("text", ["cer", "cer=1", "cer<=x", "<=1", "cer<=", "", "cer<=nan", "cer<=1e999"])
 def test_gates_that_cannot_be_read(text):
     with pytest.raises(ConfigError, match="METRIC<=NUMBER"):
         gate.parse(text)
@@ -164,7 +171,7 @@ def test_every_metric_worked_out_by_hand():
     assert values["loss"] == pytest.approx((0.1 + 0.2 + 1.0 + 2.0) / 4)
     assert values["perplexity"] == pytest.approx(np.exp(3.3 / 4))
     assert values["ece"] == pytest.approx(2 / 3)  # sure of all three, right once
-    # per hanzi of the reference: (right, in the reference, written) 你 (1, 1, 1), 好 (1, 1, 2), 事 (0, 1, 1), 号 (0, 1, 0), 是 (0, 1, 1)
+    # per hanzi: (right, in the reference, written) 你 (1, 1, 1), 好 (1, 1, 2), 事 (0, 1, 1), 号 (0, 1, 0), 是 (0, 1, 1)
     assert values["macro_precision"] == pytest.approx((1 + 1 / 2 + 0 + 0 + 0) / 5)
     assert values["macro_recall"] == pytest.approx((1 + 1 + 0 + 0 + 0) / 5)
     assert values["macro_f1"] == pytest.approx((1 + 2 / 3) / 5)
@@ -182,3 +189,148 @@ def test_nothing_to_evaluate_on_is_said(tmp_path):
 def test_a_bound_on_what_was_not_measured_is_no_miss():
     with pytest.raises(ConfigError, match=r"--require cost<=1: not measured .*cer, accuracy"):
         gate.check([gate.parse("cost<=1")], FIGURES)
+
+
+# --- figures of classes, with intervals ---
+
+
+def drawn_meter(random: np.random.Generator) -> tuple[LabelMeter, np.ndarray, np.ndarray, np.ndarray]:
+    """A meter that was fed with a random confusion, classes without examples and classes never said among them; truth, what was said."""
+    classes, count = int(random.integers(2, 9)), int(random.integers(1, 80))
+    true_of, said_of = (random.choice(classes, int(random.integers(1, classes + 1)), replace=False) for _ in range(2))
+    truth, given = random.choice(true_of, count), random.choice(said_of, count)
+    given = np.where(random.random(count) < random.random(), truth, given)
+    scores = random.dirichlet(np.ones(classes) * random.choice([0.1, 1.0]), count)
+    scores[np.arange(count), given] += 1.5
+    scores /= scores.sum(axis=1, keepdims=True)
+    meter = LabelMeter([f"c{n}" for n in range(classes)], 1 + RESAMPLES)
+    drawn = weights()
+    for start in range(0, count, BLOCK):
+        meter.add(scores[start : start + BLOCK], truth[start : start + BLOCK], next(drawn)[: count - start])
+    return meter, truth, given, scores
+
+
+def test_macro_averages_are_those_of_scikit_learn():
+    metrics_of = pytest.importorskip("sklearn.metrics")
+    random, left_out = np.random.default_rng(0), set()
+    for _ in range(60):
+        meter, truth, given, _ = drawn_meter(random)
+        found = meter.measured()
+        expected = metrics_of.precision_recall_fscore_support(truth, given, average="macro", zero_division=0)
+        for name, value in zip(("macro_precision", "macro_recall", "macro_f1"), expected):
+            assert found.figures[name].value == pytest.approx(value, abs=1e-9), name
+        said = " ".join(found.remarks)
+        for name, is_so in (
+            ("neither true nor said", len(meter.labels) > len(set(truth) | set(given))),
+            ("no example is of them", bool(set(given) - set(truth))),
+            ("never said", bool(set(truth) - set(given))),
+            ("left out of auc", len(meter.labels) > len(set(truth)) or len(set(truth)) == 1),
+        ):
+            assert (name in said) == is_so, (name, said)
+            left_out |= {name} if is_so else set()
+    assert len(left_out) == 4  # each was met
+
+
+def test_areas_are_those_of_scikit_learn_over_the_classes_that_are_true():
+    metrics_of = pytest.importorskip("sklearn.metrics")
+    random, compared = np.random.default_rng(1), 0
+    for _ in range(60):
+        meter, truth, _, scores = drawn_meter(random)
+        found, present = meter.figures(), np.unique(truth)
+        if len(present) == 1:
+            assert np.isnan(found["auc"][0])
+            continue
+        each = [metrics_of.roc_auc_score(truth == n, scores[:, n].astype(np.float32)) for n in present]
+        assert found["auc"][0] == pytest.approx(np.mean(each), abs=1e-6)
+        compared += 1
+    assert compared > 20
+
+
+def test_intervals_are_within_the_range_of_their_figure_and_hold_it():
+    random, names = np.random.default_rng(2), set()
+    for _ in range(60):
+        found = drawn_meter(random)[0].measured()
+        figures = dict(found.figures) | {
+            (name, part): figure_of(name, values)
+            for part, metrics_of in found.slices["class"].items() for name, values in metrics_of.items()
+        }  # fmt: skip
+        for key, f in figures.items():
+            name = key if isinstance(key, str) else key[0]
+            names.add(name)
+            if np.isfinite(f.low):
+                assert scale(name).lowest <= f.low <= f.value <= f.high <= scale(name).highest, (key, f)
+    assert names >= {"ece", "auc", "macro_f1", "loss", "precision"}
+
+
+def test_a_difference_is_within_what_two_figures_can_differ():
+    random = np.random.default_rng(3)
+    for _ in range(30):
+        (one, *_), (other, *_) = drawn_meter(random), drawn_meter(random)
+        for name, d in one.measured().against(other.measured()).items():
+            width = scale(name).highest - scale(name).lowest
+            assert not d.low < -width and not d.high > width and not d.low > d.value and not d.high < d.value, name
+
+
+def test_intervals_of_calibration_and_macro_f1_cover_about_as_often_as_they_say():
+    """1,000 examples of a model of four classes that is surer than it is right; what is true is worked out from 400,000."""
+    random, covered = np.random.default_rng(4), {"ece": 0, "macro_f1": 0}
+
+    def drawn(count: int, columns: int) -> LabelMeter:
+        said = random.dirichlet(np.ones(4), count)
+        tempered = said**0.6 / (said**0.6).sum(axis=1, keepdims=True)
+        truth = (random.random((count, 1)) > np.cumsum(tempered, axis=1)[:, :3]).sum(axis=1)
+        meter = LabelMeter(list("abcd"), columns)
+        weight = np.ones((count, 1)) if columns == 1 else random.poisson(1.0, (count, columns))
+        weight[:, 0] = 1
+        meter.add(said, truth, weight.astype(np.float32))
+        return meter
+
+    true = {name: values[0] for name, values in drawn(400_000, 1)._ratios().items()}
+    for _ in range(100):
+        for name, values in drawn(1_000, 201)._ratios().items():
+            if name in covered:
+                f = figure_of(name, values)
+                covered[name] += f.low <= true[name] <= f.high
+    assert all(86 <= count <= 100 for count in covered.values()), covered
+
+
+def test_every_figure_of_every_task_has_a_range():
+    """A name that is in no table would be taken for one of which more is better, and could be anything."""
+    for name, entry in TASKS.items():
+        assert set(entry.load("evaluation").names) <= set(SCALES), name
+
+
+def test_what_is_no_number_is_no_figure():
+    meter = LabelMeter(["a", "b", "c"], 1 + RESAMPLES)
+    said = np.full((9, 3), 1 / 3)
+    said[4] = np.nan  # the class that would be taken for it is even right
+    meter.add(said, np.zeros(9, np.int64), next(weights())[:9])
+    measured = meter.measured()
+    assert all(np.isnan(values).all() for values in (*meter.figures().values(), *measured.resamples.values()))
+    assert "no number" in measured.said[-1]
+    for name in meter.names:
+        with pytest.raises(GateMissed, match="no number"):
+            gate.check([gate.parse(f"{name}>=-9")], measured.figures)
+
+
+@cases.one_a_task
+def test_weights_that_are_no_numbers_are_neither_measured_nor_asked(case, trained, invoke, monkeypatch, tmp_path):
+    run, weights_of = trained(case), Checkpoints.weights
+    if case.fitted:
+        pytest.skip("its arrays are no weights of a network")
+
+    def broken(*of) -> dict:
+        return {name: t * float("nan") if t.is_floating_point() else t for name, t in weights_of(*of).items()}
+
+    monkeypatch.setattr(Checkpoints, "weights", broken)
+    for command in (["evaluate", run, "--output", tmp_path], ["predict", run, *case.asked], ["export-onnx", run]):
+        fails(invoke(*command), 4, "holds what is no number (NaN in ", "optim.lr")
+    assert not list(tmp_path.iterdir())
+
+
+def test_few_examples_are_said_to_be_few():
+    few, enough = (Measured(count, {"r2": np.zeros(1 + RESAMPLES)}) for count in (FEW - 1, FEW))
+    for shown in (markdown("title", few), str(few.as_dict())):
+        assert f"only {FEW - 1} examples" in shown
+    for shown in (markdown("title", enough), str(enough.as_dict())):
+        assert "only" not in shown

@@ -1,24 +1,20 @@
-"""README.md and README.zh-CN.md stay true: every command in them is run, in their order, in a fresh copy of what they use."""
+"""README.md and README.zh-CN.md stay true: every command in them is run, in their order, in a fresh copy of what they use.
 
-import lzma
-import os
+What they show of its output is compared with what comes (tests/transcripts.py).
+"""
+
 import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+import transcripts
 from conftest import ROOT
 
-READMES = ("README.md", "README.zh-CN.md")
-_BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+READMES = transcripts.PAGES
 
 
 def commands(name: str) -> list[str]:
-    """Every `$ ...` line of the console blocks, continuation lines joined."""
-    text = "\n".join(_BLOCK.findall((ROOT / name).read_text("utf-8")))
-    return [line[2:] for line in text.replace("\\\n", " ").splitlines() if line.startswith("$ ")]
+    """Every `$ ...` line of the console blocks."""
+    return [shown.command for shown in transcripts.transcripts((ROOT / name).read_text("utf-8"))]
 
 
 def test_both_languages_show_the_same_commands():
@@ -39,22 +35,41 @@ def test_make_targets_exist():
 
 
 @pytest.mark.slow
-def test_every_command_works(tmp_path):
-    """`make demo` and `make test` are run by CI itself; set-up is what made this environment."""
-    for part in ("configs", "data/pinyin2hanzi", "data/images", "data/tabular"):
-        shutil.copytree(ROOT / part, tmp_path / part)
-    (tmp_path / "my/text").mkdir(parents=True)
-    sample = b"".join(path.read_bytes() for path in sorted((ROOT / "data/pinyin2hanzi/sentences").glob("*.txt")))
-    (tmp_path / "my/text/sample.txt.xz").write_bytes(lzma.compress(sample))
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    for shown in commands(READMES[0]):
-        if shown.startswith("make "):
-            continue
-        is_long = "pretrain configs/pinyin2hanzi/base.yaml" in shown  # half an hour at its full length
-        command = f"{shown} --set train.steps=3" if is_long else shown
-        done = subprocess.run(
-            command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
-        if "|| echo" in command:  # shown for the code it fails with
-            assert done.stdout.splitlines()[-1] in ("exit 2", "exit 3"), command
+def test_every_command_works_and_says_what_is_shown(tmp_path):
+    ran = []
+    for done in transcripts.run(commands(READMES[0]), tmp_path):
+        assert done.code == 0, f"{done.command}\n{done.output}"
+        if "|| echo" in done.command:  # shown for the code it fails with
+            assert done.output.splitlines()[-1] in ("exit 2", "exit 3"), done.command
+        ran.append(done)
+    for name in READMES:
+        found = list(transcripts.differences((ROOT / name).read_text("utf-8"), ran))
+        assert not found, "`make transcripts` writes what comes now:\n\n" + "\n\n".join(found)
+
+
+@pytest.mark.parametrize("shown, came", [
+    ("step 100/300  loss 1.3290  25,702 tokens/s  left 0:16", "step 100/300  loss 1.3291  9,702 tokens/s  left 12:16"),
+    (" ece   │ 0.0543 │ 0.0243 - 0.0905 ", " ece  │ 0.0552 │ 0.0240 - 0.1002 "), ("data hash 3389ca792540", "data hash 0089ca792540"),
+    (" mrr │ 0.1853 │ +0.0245 │ 0.016 * ", " mrr │ 0.1853 │ +0.0245 │ 0.200 "), ("device: CPU, 2 threads", "device: CPU, 1 threads"),
+])  # fmt: skip
+def test_lines_that_differ_by_machine_and_time_agree(shown, came):
+    assert transcripts.agree(shown, came) and transcripts.renewed([shown], [came]) == [shown]
+
+
+@pytest.mark.parametrize("shown, came", [
+    (" ece   │ 0.1743 │ 0.0243 - 0.0905 ", " ece  │ 0.0543 │ 0.0243 - 0.0905 "), ("train 1,150, valid 78", "train 1,550, valid 78"),
+    ("今天天气很好", "今天天气很号"), ("step 50/300  loss 1.5", "step 50/300  loss"), ("0.5 - 0.6", "-0.5 - 0.6"),
+])  # fmt: skip
+def test_lines_that_say_something_else_do_not_agree(shown, came):
+    assert not transcripts.agree(shown, came) and transcripts.renewed([shown], [came]) == [came]
+
+
+def test_pages_are_rewritten_with_what_comes():
+    page = "```console\n$ a \\\n  b\nold 1\n...\nold 9\n$ make c\nkept\n$ d\n```\nold 1\n```console\n$ e\nfour\n```\n"
+    ran = [
+        transcripts.Ran(*one)
+        for one in (("a    b", 0, "new 1\nx\n\nold 9\n"), ("d", 0, "x\n"), ("e", 0, "five\nsix\n"))
+    ]
+    new = page.replace("old 1", "new 1", 1).replace("four", "five\nsix")
+    assert transcripts.rewritten(page, ran) == new
+    assert len(list(transcripts.differences(page, ran))) == 2 and not list(transcripts.differences(new, ran))

@@ -55,6 +55,8 @@ def serving(*arguments: object):
     finally:
         process.terminate()
         process.wait(20)
+        reader.join()
+        process.stderr.close()
 
 
 @pytest.fixture(scope="module")

@@ -271,6 +271,19 @@ def test_decimal_commas_are_said(made):
     assert "commas in 'a' are read as decimal points, such as '0,5' in 'a' as 0.5" in "\n".join(manifest["warnings"])
 
 
+@pytest.mark.parametrize("start", [["1", "01", "1.0", "a", "A"], ["A", "a", "1.0", "01", "1"]])
+def test_classes_have_one_order_whatever_that_of_the_rows(start, made):
+    _, place = made("x,y\n" + "".join(f"{n},{start[n % 5]}\n" for n in range(30)), valid_share=0, test_share=0)
+    assert Table(place, "train").schema.labels == ("01", "1", "1.0", "A", "a")
+
+
+def test_classes_that_look_alike_are_refused_or_said(made):
+    with pytest.raises(DataError, match="same text in other code points"):
+        made("x,y\n" + "1,caf\u00e9\n2,cafe\u0301\n" * 5)
+    manifest, _ = made("x,y\n" + "".join(f"{n},{('No', 'no', 'yes')[n % 3]}\n" for n in range(30)))
+    assert [said for said in manifest["warnings"] if "'No' and 'no'" in said]
+
+
 def test_that_most_rows_were_dropped_is_said(made):
     rows_ = "".join(f"{n if n % 3 == 0 else 'old'},{n % 2}\n" for n in range(60))
     manifest, _ = made("a,y\n" + rows_, columns={"numeric": ["a"]})

@@ -1,6 +1,7 @@
 """`translate`, `annotate` and the Python API as people meet them, with small models and with the one that comes with bmtool."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from test_cli import fails, imported_by
 import bmtool
 from bmtool.commands.loading import PRETRAINED
 from bmtool.predict.assets import Packed, pack
+from bmtool.tasks.pinyin2hanzi import predict
 
 SENTENCES = {
     "ni hao shi jie": "你好世界",
@@ -243,3 +245,29 @@ def test_annotate(invoke, tmp_path):
 
 def test_annotate_needs_no_torch():
     assert not imported_by("annotate", "你好") & {"torch", "onnx", "onnxruntime", "matplotlib"}
+
+
+def test_a_long_line_says_how_far_it_is_and_is_written_as_its_parts_are(exported, invoke, monkeypatch):
+    model, line = exported("tagger"), "wo men qu gong yuan! " * 12
+    whole = invoke("translate", "--model", model, line)
+    assert whole.exit_code == 0 and whole.stderr == ""
+    monkeypatch.setattr(predict, "LONG", 16)
+    parts = invoke("translate", "--model", model, line)
+    assert parts.stdout == whole.stdout
+    shown = re.findall(r"(\d+)% of a long line is done", parts.stderr)
+    assert len(shown) > 2 and shown == sorted(shown, key=int) and shown[-1] == "100"
+
+
+@pytest.mark.parametrize("command", [
+    ["translate", "ni hao"], ["translate", "--json", "ni hao"], ["annotate", "你好"], ["predict", "default", "ni hao"],
+    ["prepare-data", "configs/pinyin2hanzi/tiny.yaml", "--dry-run", "--set", "data.prepared=/nowhere/at-all"],
+])  # fmt: skip
+def test_a_full_disk_under_the_output_is_one_line(command):
+    """/dev/full takes nothing: 'No space left on device' at the first write or at the last flush."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "bmtool", *command], stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT
+        )  # fmt: skip
+    assert done.returncode == 6, done.stderr
+    assert "No space left on device" in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr

@@ -29,7 +29,7 @@ def rows(path: Path) -> Iterator[tuple[int, dict[str, str] | None]]:
 def decimal_commas(path: Path) -> dict[str, str]:
     """Column -> a value such as 1337,58, where every cell with a comma is such a number; none where commas part the cells."""
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        if _separator(path, stream.readline()) == ",":
+        if separator(path, stream.readline()) == ",":
             return {}
     found, others = dict[str, str](), set[str]()
     for _, cells in _rows(path):
@@ -45,7 +45,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str] | None]]:
     with path.open(encoding="utf-8-sig", newline="") as stream:
         first = stream.readline()
         stream.seek(0)
-        reader = csv.reader(stream, delimiter=_separator(path, first), strict=True)
+        reader = csv.reader(stream, delimiter=separator(path, first), strict=True)
         try:
             names = [name.strip() for name in next(reader, [])]
             _require_names(path, names)
@@ -56,7 +56,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str] | None]]:
             raise DataError(f"{path}:{reader.line_num}: {error}") from error
 
 
-def _separator(path: Path, header: str) -> str:
+def separator(path: Path, header: str) -> str:
     """The one that stands most often between the names of the header."""
     if path.suffix.lower() == ".tsv":
         return "\t"

@@ -1,13 +1,15 @@
 """Writing files so that a reader sees all of one or nothing, and hashing them."""
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bmtool.errors import DataError, ResourceError
 
@@ -65,6 +67,37 @@ def fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+# What the system says when a file cannot grow: the disk is full, or the share of it that a user, or one file, may have.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CANNOT_ALLOCATE = (
+    errno.EOPNOTSUPP,
+    errno.EINVAL,
+)  # file systems that promise nothing: a full disk shows when it is written to
+
+
+def allocate(stream: IO[bytes], size: int) -> None:
+    """Room for `size` bytes in a new file, so that a full disk shows before the work is done. ResourceError that says what is missing."""
+    try:
+        os.posix_fallocate(stream.fileno(), 0, size)
+    except OSError as error:
+        if is_full(error):
+            stream.truncate(0)
+            raise ResourceError(_no_room(Path(stream.name), size, error)) from error
+        if error.errno not in _CANNOT_ALLOCATE:
+            raise
+
+
+def _no_room(path: Path, size: int, error: OSError) -> str:
+    free = shutil.disk_usage(path.parent).free
+    missing = f"{(size - free) / 1e6:,.1f} MB are missing" if size > free else error.strerror
+    return f"no room for {path.name} ({size / 1e6:,.1f} MB) in {path.parent}: {missing}; make room, and run the same command again"
+
+
+def is_full(error: OSError) -> bool:
+    """Whether an error says that there is no room; numpy says it in words."""
+    return error.errno in _FULL or ("requested and" in str(error) and "written" in str(error))
 
 
 @contextmanager

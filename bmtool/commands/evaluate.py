@@ -1,18 +1,21 @@
 """`evaluate`: measure a run or an exported model, compare it with another, and hold it to bounds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.table import Table
 
 from bmtool.base.console import Console, Terminal
 from bmtool.base.files import write_json, write_text
-from bmtool.commands import refusals, seen
+from bmtool.commands import refusals, reports, seen
 from bmtool.commands.loading import Loaded, load_model, load_several
 from bmtool.commands.measuring import Source, feed
 from bmtool.commands.refusals import require_known, require_measurable
-from bmtool.errors import DataError
+from bmtool.data.tally import passed_over
+from bmtool.errors import ResourceError
 from bmtool.measure import gate, report
 from bmtool.measure.bootstrap import Difference
 from bmtool.measure.report import Measured
@@ -43,13 +46,15 @@ def evaluate(  # noqa: PLR0913
     loaded = load_several(models, console.warn, weight)
     gate.check_names(bounds, list(loaded.entry.load("evaluation").names))
     others = [load_model(baseline, console.warn, task=loaded.task)] if baseline is not None else []
-    name = (Path(data).stem if data else split) + (f"-mean-of-{len(models)}" if len(models) > 1 else "")
     folder = _folder(loaded, models[0], output)
     source = Source([loaded, *others], split, data, unit)
-    found = _compared(source, folder / f"{name}.predictions.jsonl", str(baseline))
+    with _filling(folder) as working:
+        found = _compared(source, working / "predictions.jsonl", str(baseline))
+        subject = reports.subject(loaded, source, weight)
+        _write(working, subject, found)
     _say_what_to_know(console, source, found)
-    _write(folder, name, loaded.name, found)
     _print(f"{loaded.name} on {data or split}", found)
+    name = subject.name
     drawn = "".join(f", {name}.{picture}.png" for picture in found.measured.pictures)
     console.say(f"report {folder / name}.md, {name}.json{drawn}; predictions {name}.predictions.jsonl")
     gate.check(bounds, found.measured.figures)
@@ -91,8 +96,12 @@ def _compared(source: Source, predictions: Path, baseline: str) -> _Found:
 def _say_what_to_know(console: Console, source: Source, found: _Found) -> None:
     for reason, count in source.tally.dropped.items():
         console.warn(f"{source.data}: left out {count:,} x {reason} (e.g. {source.tally.examples[reason][0]})")
+    if told := passed_over(source.tally.ignored, source.tally.examples):
+        console.say(f"{source.data}: {told}")
     for name, why in found.unlike.items():
         console.warn(f"{name} is not compared: {why}")
+    for remark in found.measured.said:
+        console.say(f"note: {remark}")
     for warning in found.warnings:
         console.warn(warning)
     if source.data is None:
@@ -107,16 +116,32 @@ def _folder(loaded: Loaded, model: str | Path, output: str | None) -> Path:
     return loaded.run.evaluations if loaded.run is not None else Path(model).with_suffix(".eval")
 
 
-def _write(folder: Path, name: str, model: str, found: _Found) -> None:
-    measured, reference = found.measured, found.reference
+@contextmanager
+def _filling(folder: Path) -> Iterator[Path]:
+    """A directory whose files move to `folder` when the block ends; when it fails none does. ResourceError when they cannot be written."""
     try:
-        write_json(folder / f"{name}.json", {"model": model, "data": name} | found.as_dict())
-        for picture, draw in measured.pictures.items():
-            draw(folder / f"{name}.{picture}.png")
-        files = {picture: f"{name}.{picture}.png" for picture in measured.pictures}
-        write_text(folder / f"{name}.md", report.markdown(f"{model} on {name}", measured, reference, files))
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder, prefix=".evaluating.") as working:
+            yield Path(working)
+            for path in sorted(
+                Path(working).iterdir(), key=lambda path: path.suffix == ".json"
+            ):  # what points to the others last
+                path.replace(folder / path.name)
     except OSError as error:
-        raise DataError(f"cannot write the report to {folder}: {error.strerror}") from error
+        raise ResourceError(f"cannot write the report to {folder}: {error.strerror or error}") from error
+
+
+def _write(folder: Path, subject: reports.Subject, found: _Found) -> None:
+    """The report and its pictures; the predictions that lie there get their name."""
+    name, measured = subject.name, found.measured
+    (folder / "predictions.jsonl").rename(folder / f"{name}.predictions.jsonl")
+    for picture, draw in measured.pictures.items():
+        draw(folder / f"{name}.{picture}.png")
+    files = {picture: f"{name}.{picture}.png" for picture in measured.pictures}
+    about = subject.lines() + ([f"Compared with {found.baseline}."] if found.reference is not None else [])
+    title = f"{subject.facts['model']} on {name}"
+    write_text(folder / f"{name}.md", report.markdown(title, measured, about, baseline=found.reference, pictures=files))
+    write_json(folder / f"{name}.json", subject.facts | found.as_dict())
 
 
 def _print(title: str, found: _Found) -> None:

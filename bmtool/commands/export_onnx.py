@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from bmtool import registry
 from bmtool.base.console import Console
-from bmtool.base.files import read_json, write_json
+from bmtool.base.files import write_json
 from bmtool.base.units import short
-from bmtool.commands import refusals
+from bmtool.commands import refusals, reports
 from bmtool.commands.loading import restore
 from bmtool.commands.measuring import measure
 from bmtool.data.tally import Tally
@@ -45,15 +45,18 @@ def export_onnx(
     path = Path(output) if output else run.exports / ("model-int8.onnx" if int8 else "model.onnx")
     examples = _samples(run, entry, task, samples) if int8 else None
     kind = entry.load("evaluation")
+    carried = reports.carried(run, checkpoint, run.checkpoints(console.warn).digest(checkpoint))
     report = export.write(
         task, path, lambda opened: entry.load("predictor")(opened.about, opened.backend, opened.assets),
-        metadata=_metadata(run, checkpoint, console),
+        metadata=_metadata(run, checkpoint, console) | {"metrics": carried.metrics},
         samples=None if examples is None else _inputs(task.predictor(), entry, examples),
         judge=lambda predictor: _figures(kind, predictor, examples or []),
     )  # fmt: skip
     write_json(run.exports / f"parity{'-int8' if int8 else ''}.json", report)
     shown = ", ".join(f"{key.replace('_', ' ')} {value:.6g}" for key, value in report.items() if key != "bytes")
     console.say(f"wrote {path} ({short(report['bytes'])}B); compared with PyTorch: {shown}")
+    before = ", measured before rounding to int8" if int8 and carried.metrics else ""
+    console.say(f"it carries {carried.said}{before}")
     return path
 
 
@@ -62,12 +65,11 @@ def _figures(kind: Callable[..., Evaluation], predictor: Predictor, examples: Se
 
 
 def _metadata(run: "RunDir", checkpoint: str, console: Console) -> dict[str, Any]:
-    info, evaluation = run.info(), run.evaluations / "test.json"
+    info, checkpoints = run.info(), run.checkpoints(console.warn)
     return {
         "task": info["task"], "run": run.path.resolve().name, "checkpoint": checkpoint, "data_hash": info["data_hash"],
-        "bmtool": info["versions"]["bmtool"],
-        "validation": run.checkpoints(console.warn).manifest(checkpoint)["metrics"],
-        "metrics": read_json(evaluation)["metrics"] if evaluation.is_file() else {},
+        "bmtool": info["versions"]["bmtool"], "weights": checkpoints.digest(checkpoint),
+        "validation": checkpoints.manifest(checkpoint)["metrics"],
     }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import bmtool
 from bmtool import registry
+from bmtool.base.units import few
 from bmtool.config.options import Options
 from bmtool.errors import ConfigError, DataError
 
@@ -16,12 +17,16 @@ if TYPE_CHECKING:  # a model file is loaded without torch
     from bmtool.engine.task import Task
 
 DEFAULT = "default"  # names the model that comes with bmtool
+NAMED = 3  # tensors that a message names
 PRETRAINED = Path(bmtool.__file__).parent / "pretrained"
 
 
 @dataclass
 class Loaded:
-    """`run` is None for a model file; `info` are the facts of the run or the file's metadata."""
+    """`run` is None for a model file; `info` are the facts of the run or the file's metadata.
+
+    `checkpoint` is the name of that whose weights were loaded, `weights` their sha256; "" where a model file does not say.
+    """
 
     name: str
     entry: registry.Entry
@@ -30,6 +35,13 @@ class Loaded:
     info: dict
     run: "RunDir | None" = None
     members: tuple["Loaded", ...] = ()  # the others of several models that answer as one
+    path: str = ""
+    checkpoint: str = ""
+    weights: str = ""
+
+    @property
+    def all(self) -> tuple["Loaded", ...]:
+        return self, *self.members
 
 
 def load_model(path: str | Path, warn: Callable[[str], None], task: str | None = None) -> Loaded:
@@ -54,13 +66,20 @@ def _from_file(name: str, path: Path) -> Loaded:
     task = exported.about["task"]
     entry = registry.find(task)
     predictor = entry.load("predictor")(exported.about, exported.backend, exported.assets)
-    return Loaded(name, entry, task, predictor, exported.about)
+    about = exported.about
+    return Loaded(
+        name, entry, task, predictor, about,
+        path=name, checkpoint=about.get("checkpoint", ""), weights=about.get("weights", ""),
+    )  # fmt: skip
 
 
 def _from_run(name: str, path: Path, warn: Callable[[str], None]) -> Loaded:
-    run, task, _ = restore(path, warn)
+    run, task, checkpoint = restore(path, warn)
     info = run.info()
-    return Loaded(name, registry.find(info["task"]), info["task"], task.predictor(), info, run)
+    return Loaded(
+        name, registry.find(info["task"]), info["task"], task.predictor(), info, run,
+        path=name, checkpoint=checkpoint, weights=run.checkpoints(warn).digest(checkpoint),
+    )  # fmt: skip
 
 
 def load_several(paths: Sequence[str | Path], warn: Callable[[str], None], weights: Sequence[float]) -> Loaded:
@@ -87,7 +106,7 @@ def load_several(paths: Sequence[str | Path], warn: Callable[[str], None], weigh
 
 
 def restore(path: str | Path, warn: Callable[[str], None]) -> tuple["RunDir", "Task", str]:
-    """Run directory, task with its best weights, and the checkpoint's name."""
+    """Run directory, task with its best weights, and the checkpoint's name. DataError when there are weights that are no numbers."""
     from bmtool.engine.device import choose
     from bmtool.engine.run_dir import RunDir
 
@@ -97,7 +116,13 @@ def restore(path: str | Path, warn: Callable[[str], None]) -> tuple["RunDir", "T
     checkpoints = run.checkpoints(warn)
     name = checkpoints.best()
     device = choose(config.train.model_copy(update={"device": "auto", "precision": "fp32"})).device
-    task.restore(checkpoints.weights(name), device)
+    weights = checkpoints.weights(name)
+    if not task.fitted and (broken := [key for key, tensor in weights.items() if tensor.isnan().any()]):
+        raise DataError(
+            f"checkpoint {name} of {run.path} holds what is no number (NaN in {few(broken, NAMED)}): its training went wrong; "
+            f"train again with a lower rate: `bmtool pretrain {run.path}/config.yaml --set optim.lr={config.optim.lr / 10:g} --set run=DIR`"
+        )
+    task.restore(weights, device)
     return run, task, name
 
 

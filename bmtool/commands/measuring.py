@@ -1,12 +1,17 @@
 """Feeding evaluations: the examples that several models are measured on alike, block by block."""
 
+import hashlib
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from bmtool.base.files import sha256
 from bmtool.commands.loading import Loaded
 from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, ConfigError, DataError
@@ -24,7 +29,8 @@ class Source:
 
     def __init__(self, measuring: Sequence[Loaded], split: str, data: str | None, unit: str | None):
         """Examples of the split of the first model's prepared data, or of the files at `data`."""
-        self.measuring, self.split, self.data, self.tally = measuring, split, data, Tally()
+        self.measuring, self.split, self.data, self.unit, self.tally = measuring, split, data, unit, Tally()
+        self._digest = hashlib.sha256()
         kind = measuring[0].entry.load("evaluation")
         self.evaluations: list[Evaluation] = [kind(one.predictor, 1 + RESAMPLES) for one in measuring]
         self._examples = self._opened(split, unit)
@@ -41,6 +47,8 @@ class Source:
     def __iter__(self) -> Iterator[tuple[Example, ...]]:
         """Each example as every model has read it."""
         for example in self._examples:
+            if self.data is not None:
+                self._digest.update(_fingerprint(example.raw) + _fingerprint(example.truth))
             if reason := self._refused(example):
                 self.tally.drop(reason, example.name, str(example.truth))
                 continue
@@ -48,6 +56,10 @@ class Source:
                 yield tuple(replace(example, read=evaluation.read(example)) for evaluation in self.evaluations)
             except BadInput as error:
                 self.tally.drop(str(error), example.name)
+
+    def digest(self) -> str:
+        """sha256, in hex, of the examples of files, wherever these lie; those that were left out are among them."""
+        return self._digest.hexdigest()
 
     def _refused(self, example: Example) -> str:
         """Why an example of a file is left out. DataError for one of a split: its classes are what is measured."""
@@ -61,6 +73,15 @@ class Source:
         return ""
 
 
+def _fingerprint(value: Any) -> bytes:
+    """32 bytes of a raw input or of what is right: a file by its bytes, whatever its name."""
+    if isinstance(value, Path):
+        return bytes.fromhex(sha256(value))
+    if isinstance(value, np.ndarray):
+        return hashlib.sha256(repr((value.shape, value.dtype.str)).encode() + value.tobytes()).digest()
+    return hashlib.sha256(repr(value).encode("utf-8", "surrogatepass")).digest()
+
+
 def feed(source: Source, predictions: Path) -> None:
     """Every example to every evaluation, in blocks that are resampled alike; records of the first model go to `predictions`.
 
@@ -68,7 +89,6 @@ def feed(source: Source, predictions: Path) -> None:
     """
     stream, drawn, count = iter(source), weights(), 0
     first, *others = source.evaluations
-    predictions.parent.mkdir(parents=True, exist_ok=True)
     with predictions.open("w", encoding="utf-8") as kept:
         while block := list(islice(stream, BLOCK)):
             weight, (mine, *theirs) = next(drawn)[: len(block)], zip(*block)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bmtool.base.console import Console, answer
+from bmtool.base.units import few
 from bmtool.commands import refusals
 from bmtool.commands.loading import Loaded, load_model, options_of
 from bmtool.config.options import Options
-from bmtool.data.tally import Tally
+from bmtool.data.tally import Tally, passed_over
 from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.predict.inputs import KEY, Named, named
 from bmtool.predict.values import Value
@@ -41,15 +42,20 @@ def predict(
             console.warn(f"{one.name}: {why}")
         failed.drop(why, one.name)
 
-    for name, item, value in answers(loaded, named(loaded.entry.takes, inputs), asked, bad):
+    for name, item, value in answers(loaded, named(loaded.entry.takes, inputs, failed.ignore), asked, bad):
+        failed.kept += 1
         answer(json.dumps(record(loaded, name, value), ensure_ascii=False) if as_json else f"{name}\t{value.line()}")
         read += [(name, item)] if pictures else []
+    if told := passed_over(failed.ignored, failed.examples):
+        console.say(told)
     for flag, path in (pictures or {}).items():
         if not read:
             raise DataError("nothing to draw: no input could be read")
         console.say(f"wrote {loaded.predictor.draw(flag, read, Path(path))}")
     if failed.dropped:
         raise DataError(f"{failed.dropped.total():,} of the inputs could not be read: {_reasons(failed)}")
+    if not failed.kept:
+        raise DataError(f"nothing to predict: no {loaded.entry.takes} in {few(inputs, NAMES)}")
 
 
 def _reasons(failed: Tally) -> str:

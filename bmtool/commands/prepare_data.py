@@ -16,6 +16,7 @@ from bmtool.config.schema import BaseConfig
 from bmtool.engine import distributed
 from bmtool.engine.run_dir import RunDir
 from bmtool.errors import DataError
+from bmtool.measure.report import too_few
 
 DRY_LINES = 10_000
 
@@ -48,6 +49,9 @@ def prepare(loaded: BaseConfig) -> dict:
     facts = {key: value for key, value in manifest.get("vocabulary", {}).items() if isinstance(value, int)}
     vocabulary = "; vocabulary " + ", ".join(f"{value:,} {key}" for key, value in facts.items()) if facts else ""
     console.say(f"prepared {target}: {splits} examples{vocabulary}; data hash {manifest['data_hash'][:12]}")
+    tested = manifest["splits"].get("test", {}).get("examples", 0)
+    if tested and (few := too_few(tested)):
+        console.say(f"note: the test split has {few}")
     console.say(f"report {page}")
     return manifest
 

@@ -49,6 +49,7 @@ def translate(  # noqa: PLR0913
     if as_json and loaded.predictor.weighs:
         given.setdefault("alternatives", True)
     asked = options_of(loaded, given)
+    loaded.predictor.progress = lambda done, total: warn(f"{done / total:.0%} of a long line is done")
     for first, name, lines in chunks(texts, input_file):
         for number, (line, value) in enumerate(zip(lines, _answered(loaded, lines, asked)), start=first):
             answer(json.dumps(record(loaded, line, value), ensure_ascii=False) if as_json else _shown(value))

@@ -9,13 +9,15 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from bmtool.base.needs import Package
 from bmtool.config.schema import MANY, OF_A_RUN, BaseConfig, FilePath, Name, Section, Train
 
+LARGEST = 1e30  # of values that are black or white; they are its inverse apart
+Level = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Width = Annotated[int, Field(ge=1, le=65_536)]
 Channels = Annotated[int, Field(ge=1, le=8192)]
 
 
 class ImageData(Section):
-    # digits, mnist, fashion-mnist, cifar10; class folders; a .csv of path,label or of path,x1,y1,x2,y2,label; a folder of idx
-    # files; a folder of images/ and masks/, or of images/ and targets/
+    # digits, mnist, fashion-mnist, cifar10; class folders, in train/, valid/ and test/ or not; a .csv of path,label or of
+    # path,x1,y1,x2,y2,label; a folder of idx files; a folder of images/ and masks/, or of images/ and targets/
     source: FilePath
     prepared: FilePath
     # where mnist, fashion-mnist and cifar10 lie, or are put
@@ -27,6 +29,9 @@ class ImageData(Section):
     # of images that are no squares: their middle square, or the whole with its aspect kept and grey beside it
     fit: Literal["square", "pad"] = "square"
     channels: Literal[1, 3] = 3
+    # the values that are black and white in images of more than 8 bits: by the type of their files (0 to 65535; floats 0 to 1), by how
+    # many bits are used, or as two numbers
+    range: Literal["auto", "8bit", "12bit", "16bit", "unit"] | list[Level] = "auto"
     # both of what the source does not split itself, by a hash of the pixels
     valid_share: float = Field(0.1, ge=0, lt=1)
     test_share: float = Field(0.1, ge=0, lt=1)
@@ -51,6 +56,13 @@ class ImageData(Section):
         if self.valid_share + self.test_share >= 1:
             raise ValueError("valid_share and test_share leave nothing to train on")
         return self
+
+    @field_validator("range")
+    @classmethod
+    def _rises(cls, value: str | list[float]) -> str | list[float]:
+        if isinstance(value, list) and not (len(value) == 2 and value[0] + 1 / LARGEST < value[1]):
+            raise ValueError("two numbers, that of black below that of white")
+        return value
 
 
 class Augment(Section):

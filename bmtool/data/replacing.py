@@ -5,16 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bmtool.base.files import fsync, lock
+from bmtool.base.files import fsync, is_full, lock
 from bmtool.base.units import few
-from bmtool.errors import DataError
+from bmtool.errors import DataError, ResourceError
 
 
 @contextmanager
 def making(target: Path, busy: str) -> Iterator[Path]:
     """An empty directory beside `target`, for one process, that is gone when the block ends; `put` moves it to its place.
 
-    ResourceError that says `busy` when another process makes the same. A `target` that a killed `put` had moved away comes back.
+    ResourceError that says `busy` when another process makes the same, and when the disk is full. A `target` that a killed `put` had
+    moved away comes back.
     """
     beside = target.with_name(f".{target.name}.making")
     with lock(beside, busy):
@@ -24,6 +25,13 @@ def making(target: Path, busy: str) -> Iterator[Path]:
             _empty(beside)
             (beside / "new").mkdir()
             yield beside / "new"
+        except OSError as error:
+            if not is_full(error):
+                raise
+            free = shutil.disk_usage(beside).free / 1e6
+            raise ResourceError(
+                f"no room to make {target}: {free:,.1f} MB are free ({error}); make room, and run the same command again"
+            ) from error
         finally:
             _empty(beside)
 

@@ -81,6 +81,10 @@ class Checkpoints:
         """Its step, its validation figures by the names of today, and the sha256 of its files."""
         return upgrades.manifest(read_json(self.directory / name / MANIFEST), self.renamed)
 
+    def digest(self, name: str) -> str:
+        """The sha256 of its weights."""
+        return self.manifest(name)["sha256"][WEIGHTS]
+
     def problem(self, name: str) -> str | None:
         """Why a checkpoint cannot be used; None if it is whole."""
         path = self.directory / name

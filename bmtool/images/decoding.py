@@ -15,20 +15,25 @@ from bmtool.base.cores import cores
 from bmtool.config.image import ImageData
 from bmtool.data.tally import Tally
 from bmtool.images import pictures, targets
-from bmtool.images.sources import Box, Item, placed
+from bmtool.images.items import Box, Item
+from bmtool.images.sources import placed
 from bmtool.images.targets import VOID, Growing, Ragged, Target, Writer
 
 SPLITS = ("train", "valid", "test")
 _CHUNK = 256
 
 
-class Read(NamedTuple):
-    """One item as it is stored, and how many of its boxes were left out."""
+OUTSIDE = "box outside the image as it is stored, or under a pixel wide or high"
+CUT = "box cut at the edge of the image as it is stored"
 
-    pixels: np.ndarray
-    window: pictures.Window
+
+class Read(NamedTuple):
+    """One item as it is stored, how many of its boxes were left out, and how many were cut."""
+
+    image: pictures.Placed
     target: Target
-    lost: int
+    lost: int = 0
+    cut: int = 0
 
 
 @dataclass
@@ -42,7 +47,7 @@ class Draft:
     labels: list[str]
     # the splits that the source makes itself
     given: set[str | None]
-    tally: Tally = field(default_factory=Tally)
+    tally: Tally
     # sha256 of the pixels, and of the target; empty where an image cannot be used
     digests: list[bytes] = field(default_factory=list)
     marks: list[bytes] = field(default_factory=list)
@@ -59,9 +64,9 @@ def store(folder: Path, draft: Draft, console: Console) -> None:
     with Growing(folder / "images.npy", shape) as images, Writer(folder, draft.kind, shape) as writer:
         for number, read in enumerate(_read_all(draft, console)):
             usable = read if isinstance(read, Read) else None
-            images.add(usable and usable.pixels)
+            images.add(usable and usable.image.pixels)
             writer.add(usable and usable.target)
-            windows[number] = usable.window if usable else 0
+            windows[number] = usable.image.window if usable else 0
             _note(draft, draft.listed[number], read)
         draft.classes = writer.finish()
     np.save(folder / "windows.npy", windows)
@@ -71,14 +76,22 @@ def _note(draft: Draft, item: Item, read: Read | str) -> None:
     """Keep what the later steps need of one item."""
     draft.tally.read += 1
     usable = isinstance(read, Read)
-    if not usable:
+    if usable:
+        _say(draft.tally, item, read)
+    else:
         draft.tally.drop(read, item.name)
-    for _ in range(read.lost if usable else 0):
-        draft.tally.drop("box outside the image as it is stored, or under a pixel wide or high", item.name)
-    digest = hashlib.sha256(read.pixels.tobytes()).digest() if usable else b""
+    digest = hashlib.sha256(read.image.pixels.tobytes()).digest() if usable else b""
     draft.digests.append(digest)
     draft.marks.append(_mark(read.target) if usable else b"")
     draft.split_of.append(SPLITS.index(item.split or _split(digest, draft)) if usable else -1)
+
+
+def _say(tally: Tally, item: Item, read: Read) -> None:
+    """Count what was left out of an item, and what was changed."""
+    for _ in range(read.lost):
+        tally.drop(OUTSIDE, item.name)
+    for note in (*read.image.notes, *[CUT] * read.cut):
+        tally.note(note, item.name)
 
 
 def _read_all(draft: Draft, console: Console) -> Iterator[Read | str]:
@@ -102,25 +115,28 @@ def _read_all(draft: Draft, console: Console) -> Iterator[Read | str]:
 
 def _read(item: Item, data: ImageData, number_of: dict[str, int]) -> Read:
     """BadImage when the image or its target is none."""
-    frame = pictures.Frame(data.size, data.fit)
+    frame = pictures.Frame(data.size, data.fit, data.range)
     image = placed(item, data.channels, frame)
-    target, lost = Target(number_of[item.label] if item.label is not None else -1), 0
     if item.boxes is not None:
-        target = _boxes(item.boxes, image.window, data.size, number_of)
-        lost = len(item.boxes) - len(target.boxes)
+        return _boxed(item.boxes, image, number_of)
+    target = Target(number_of[item.label] if item.label is not None else -1)
     if item.mask is not None:
         target = Target(mask=pictures.place_mask(item.mask, image.shape, frame, void=VOID))
     if item.paired is not None:
         target = Target(image=_paired(item, image.shape, data.channels, frame))
-    return Read(image.pixels, image.window, target, lost)
+    return Read(image, target)
 
 
-def _boxes(boxes: tuple[Box, ...], window: pictures.Window, size: int, number_of: dict[str, int]) -> Target:
-    """What of the boxes of an original image lies in the stored one."""
+def _boxed(boxes: tuple[Box, ...], image: pictures.Placed, number_of: dict[str, int]) -> Read:
+    """An image with what of the boxes of the original lies in the stored one."""
     corners = np.array([box[:4] for box in boxes], np.float64).reshape(-1, 4)
     labels = np.array([number_of[box.label] for box in boxes], np.int32)
-    kept = targets.clip(window.inside(corners), labels, size)
-    return Target(boxes=kept.boxes.astype(np.float32), box_labels=kept.labels)
+    inside, size = image.window.inside(corners), len(image.pixels)
+    kept = targets.clip(inside, labels, size)
+    whole = ((inside > -targets.MIN_BOX) & (inside < size + targets.MIN_BOX)).all(axis=1)
+    lost = len(boxes) - len(kept.boxes)
+    target = Target(boxes=kept.boxes.astype(np.float32), box_labels=kept.labels)
+    return Read(image, target, lost, max(0, int((~whole).sum()) - lost))
 
 
 def _paired(item: Item, shape: tuple[int, int], channels: int, frame: pictures.Frame) -> np.ndarray:

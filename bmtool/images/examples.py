@@ -8,8 +8,9 @@ import numpy as np
 from bmtool.config.image import ImageData
 from bmtool.data.tally import Tally
 from bmtool.errors import ConfigError, DataError
+from bmtool.images.pictures import Frame
 from bmtool.images.prepare import Images
-from bmtool.images.sources import Item, items
+from bmtool.images.sources import items
 from bmtool.predict.contract import Predictor
 from bmtool.predict.examples import Example
 
@@ -17,17 +18,17 @@ UNITS = ("image",)
 
 
 def split(data: ImageData, prepared: Path, name: str, reads: Sequence[Predictor]) -> Iterator[Example]:
-    """The images of a split in stored order; where a model of `reads` takes another size than is stored, as their source has them."""
+    """The images of a split in stored order; where a model of `reads` reads otherwise than is stored, as their source has them."""
     images = Images(prepared, name)
     labels = [*images.manifest["labels"], None]
-    stored = (data.size, data.size, data.channels)
-    raw = _stored(images) if all(_shape(one) in (stored, None) for one in reads) else _original(data, images)
+    stored = (data.channels, Frame(data.size, data.fit, data.range))
+    raw = _stored(images) if all(_reads(one) in (stored, None) for one in reads) else _original(data, images)
     for number, (title, pixels) in enumerate(zip(images.names(), raw)):
         yield Example(title, pixels, labels[int(images.labels[number])])
 
 
-def _shape(predictor: Predictor) -> tuple[int, int, int] | None:
-    return (predictor.size, predictor.size, predictor.channels) if hasattr(predictor, "size") else None
+def _reads(predictor: Predictor) -> tuple[int, Frame] | None:
+    return (predictor.channels, predictor.frame) if hasattr(predictor, "frame") else None
 
 
 def _stored(images: Images) -> Iterator[np.ndarray]:
@@ -36,11 +37,11 @@ def _stored(images: Images) -> Iterator[np.ndarray]:
 
 def _original(data: ImageData, images: Images) -> Iterator[Path | np.ndarray]:
     """What each image was prepared from. DataError when the source has gone."""
-    found = {item.name: item for item in items(data)}
+    found = {item.name: item for item in items(data, Tally())}
     for name in images.names():
         if name not in found:
             raise DataError(
-                f"{name} is no longer in {data.source}: models of different image sizes are compared on the images as they came, "
+                f"{name} is no longer in {data.source}: models that read images otherwise are compared on the images as they came, "
                 "so give them with --data"
             )
         yield found[name].content
@@ -52,10 +53,14 @@ def key(example: Example) -> tuple:
 
 
 def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor]) -> Iterator[Example]:
-    """Images from class folders or a .csv of path,label."""
+    """Images from class folders or a .csv of path,label; where there is a test split among them, those of it alone."""
     if unit is not None:
         raise ConfigError("--unit is for text")
-    listed: list[Item] = items(ImageData(source=str(path), prepared=""))
+    listed = items(ImageData(source=str(path), prepared=""), tally)
+    tests = any(item.split == "test" for item in listed)
     for item in listed:
+        if tests and item.split != "test":
+            tally.ignore("image of another split than test", item.name)
+            continue
         tally.read += 1
         yield Example(item.name, item.content, item.label)

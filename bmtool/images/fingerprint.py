@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,8 +11,10 @@ import numpy as np
 from bmtool.base.files import read_json
 from bmtool.config.image import ImageData
 from bmtool.data import prepared
+from bmtool.data.tally import Tally
+from bmtool.images.items import Item
 from bmtool.images.labels import class_names
-from bmtool.images.sources import Item, items
+from bmtool.images.sources import items
 
 FORMAT = 1
 # Where data lie, and how they came there, says nothing about what they are.
@@ -32,9 +35,8 @@ class Fingerprint(NamedTuple):
         return digest.hexdigest()
 
 
-def fingerprint(data: ImageData, listed: list[Item] | None = None) -> Fingerprint:
-    """Of what `data` describes; `listed` are its items where they are listed already. Decodes nothing."""
-    listed = items(data) if listed is None else listed
+def fingerprint(data: ImageData, listed: list[Item]) -> Fingerprint:
+    """Of the items of `data`. Decodes nothing."""
     facts = np.array([_facts(item) for item in listed], np.uint64)
     return Fingerprint(settings(data), class_names(data, listed), [item.name for item in listed], facts)
 
@@ -52,7 +54,7 @@ def _facts(item: Item) -> int:
 
 def _state(path: Path | None) -> tuple[int, int] | None:
     """Size and time of change of a file; None where there is none."""
-    if path is None or not path.exists():
+    if path is None or not os.path.exists(path):
         return None
     state = path.stat()
     return state.st_size, state.st_mtime_ns
@@ -70,16 +72,27 @@ def changes(manifest: dict, data: ImageData) -> list[str]:
     """
     if not is_readable(manifest):
         return [f"{data.prepared} was prepared by another version or task"]
-    found = fingerprint(data)
+    found = fingerprint(data, items(data, Tally()))
     if manifest.get("fingerprint") == found.digest():
         return []
-    return setting_changes(manifest, data) or [f"data.source: {_source_changes(Path(data.prepared), manifest, found)}"]
+    if lines := setting_changes(manifest, data) or _unknown_settings(manifest, data):
+        return lines
+    return [f"data.source: {_source_changes(Path(data.prepared), manifest, found)}"]
 
 
 def setting_changes(manifest: dict, data: ImageData) -> list[str]:
     """`data.key: old -> new` for every setting that differs; one that the manifest's version did not know had its default."""
     before = settings(ImageData(**manifest["settings"], prepared=data.prepared))
     return prepared.differing(before, settings(data))
+
+
+def _unknown_settings(manifest: dict, data: ImageData) -> list[str]:
+    """The settings that the version did not have which made the manifest: what it did in their place may be another thing."""
+    return [
+        f"data.{key}: prepared by a version without it, now {value}"
+        for key, value in settings(data).items()
+        if key not in manifest["settings"]
+    ]
 
 
 def _source_changes(folder: Path, manifest: dict, found: Fingerprint) -> str:

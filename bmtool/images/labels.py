@@ -5,19 +5,24 @@ from pathlib import Path
 from bmtool.base.files import read_json
 from bmtool.base.units import few
 from bmtool.config.image import ImageData
+from bmtool.data.names import require_apart
 from bmtool.errors import ConfigError, DataError
-from bmtool.images.sources import Item
+from bmtool.images.items import Item
+
+_DIGITS = 18  # of a number; longer ones are names
 
 
 def class_names(data: ImageData, listed: list[Item]) -> list[str]:
     """Names in their order, of images or of boxes: numbers by value, else by name; or those that `data.labels` gives.
 
-    Empty where masks hold the classes: they are known when these are read. DataError when `data.labels` lacks a class.
+    Empty where masks hold the classes: they are known when these are read. DataError when `data.labels` lacks a class, and for
+    two names that look the same.
     """
     found = {item.label for item in listed if item.label is not None}
     found |= {box.label for item in listed for box in item.boxes or ()}
+    require_apart(found, data.source)
     if data.labels is None:
-        return sorted(found, key=lambda name: (0, int(name), "") if name.isdecimal() else (1, 0, name))
+        return sorted(found, key=order)
     known = load_labels(Path(data.labels))
     if unknown := sorted(found - set(known)):
         shown = few(unknown, 5)
@@ -26,6 +31,11 @@ def class_names(data: ImageData, listed: list[Item]) -> list[str]:
             "leave data.labels out: finetuning then makes a new head for the classes of this data"
         )
     return known
+
+
+def order(name: str) -> tuple[int, int, str]:
+    """Numbers come by their value, then all else; names of the same number (1, 01) by themselves, so that the order is always one."""
+    return (0, int(name), name) if name.isdecimal() and len(name) <= _DIGITS else (1, 0, name)
 
 
 def load_labels(path: Path) -> list[str]:

@@ -1,8 +1,10 @@
 """One image file to pixels, and pixels to sheets that people look at. Needs Pillow and numpy only."""
 
 import io
+import struct
 import warnings
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,18 +12,30 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
-from bmtool.errors import BadInput
+from bmtool.base.files import write_bytes
+from bmtool.images import levels
+from bmtool.images.levels import BadImage
+from bmtool.predict.folders import formats
 
 MAX_PIXELS = 64_000_000
 MIN_SIDE = 4
-_DEEP = ("I;16", "I;16B", "I;16L", "I")  # grey with more than 8 bits a pixel
+# What the readers of Pillow raise on damaged files.
+_DAMAGED = (
+    OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, OverflowError, RuntimeError, struct.error, zlib.error,
+)  # fmt: skip
 _ROW = 14  # pixels of a caption
 _GREY = 128  # beside an image that is no square
-_ORIENTATION, _LIES = 0x0112, 5  # EXIF: from 5 on width and height change places
+_ORIENTATION = 0x0112  # EXIF: 2 to 8 are turned or mirrored; from 5 on width and height change places
+_TURNED, _LIES = range(2, 9), range(5, 9)
 
 
-class BadImage(BadInput):
-    """Why an image cannot be used, in a few words that are the same for every such image."""
+# What is said of images that are used all the same.
+UPRIGHT = "turned upright, as its EXIF says"
+FIRST = "several frames or pages, of which the first"
+CLEAR = "transparent pixels, laid on white"
+GREYED = "several channels made grey"
+ENLARGED = "smaller than data.size, enlarged"
+CROPPED = "over half of it outside the middle square"
 
 
 class Window(NamedTuple):
@@ -48,10 +62,19 @@ class Window(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """The square that images are stored in: `size` pixels a side, filled with their middle ("square") or with the whole ("pad")."""
+    """The square that images are stored in: `size` pixels a side, filled with their middle ("square") or with the whole ("pad").
+
+    `range` says which values of images of more than 8 bits are black and white in it.
+    """
 
     size: int
     fit: str = "square"
+    range: levels.Range = "auto"
+
+    @classmethod
+    def of(cls, about: Mapping[str, Any]) -> "Frame":
+        """That of a model, which says how it reads; one of an earlier version does not say all."""
+        return cls(about["size"], about.get("fit", "square"), about.get("range", "auto"))
 
     def window(self, shape: tuple[int, int]) -> Window:
         """Where an image of `shape` (W, H) lies in it."""
@@ -76,6 +99,8 @@ class Placed(NamedTuple):
     # width and height of the original, upright
     shape: tuple[int, int]
     window: Window
+    # what was done to it that not every image needs
+    notes: tuple[str, ...] = ()
 
 
 def read(raw: Any, channels: int, frame: Frame) -> np.ndarray:
@@ -105,18 +130,58 @@ def decode(source: Path | bytes, size: int, channels: int) -> np.ndarray:
 def place(source: Path | bytes | np.ndarray | Image.Image, channels: int, frame: Frame) -> Placed:
     """An image file, a PIL image, or pixels uint8 [H, W] or [H, W, 3], as it is stored; BadImage when it cannot be read.
 
-    Grey fills what a whole image leaves of its frame. EXIF rotation is undone, transparency becomes white, 16 bits become 8. The
-    size is known before a pixel is decoded, so a small file that would unfold to a huge picture costs nothing.
+    Grey fills what a whole image leaves of its frame. EXIF rotation is undone, transparency becomes white, more bits become 8, of
+    several frames or pages the first is taken. The size is known before a pixel is decoded, so a small file that would unfold to a
+    huge picture costs nothing.
     """
     mode, grey = ("L", _GREY) if channels == 1 else ("RGB", (_GREY,) * 3)
     with _opened(source) as image:
-        turned = image.getexif().get(_ORIENTATION, 1) >= _LIES
-        shape = image.size[::-1] if turned else image.size
+        how = levels.stored(image)  # before its EXIF is asked for, which decodes a PNG
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        shape = image.size[::-1] if orientation in _LIES else image.size
         image.draft("RGB", (frame.size, frame.size))  # JPEG: decoded at the smallest scale that is large enough
-        plain = flatten(ImageOps.exif_transpose(image), mode)
-        scaled = _scaled(plain, shape, frame, Image.Resampling.BICUBIC, grey)
+        coarse, notes = levels.to_8bit(ImageOps.exif_transpose(image), how, frame.range)
+        notes += (
+            [GREYED] * (mode == "L" and _has_colours(coarse))
+            + [CLEAR] * _is_clear(coarse)
+            + [UPRIGHT] * (orientation in _TURNED)
+        )
+        scaled = _scaled(flatten(coarse, mode), shape, frame, Image.Resampling.BICUBIC, grey)
+        notes += [FIRST] * _has_more(image)
     pixels = np.asarray(scaled, np.uint8).reshape(frame.size, frame.size, channels)
-    return Placed(pixels, shape, frame.window(shape))
+    return Placed(pixels, shape, frame.window(shape), (*notes, *_of_shape(shape, frame)))
+
+
+def _of_shape(shape: tuple[int, int], frame: Frame) -> Iterator[str]:
+    """What is to be said of an image of `shape` (W, H) in its frame."""
+    side = min(shape) if frame.fit == "square" else max(shape)
+    if side < frame.size:
+        yield ENLARGED
+    if frame.fit == "square" and max(shape) > 2 * min(shape):
+        yield CROPPED
+
+
+def _has_colours(image: Image.Image) -> bool:
+    return image.mode in ("RGB", "RGBA", "CMYK", "YCbCr", "LAB")
+
+
+def _is_clear(image: Image.Image) -> bool:
+    return _may_be_clear(image) and image.convert("RGBA").getextrema()[3][0] < 255
+
+
+def _may_be_clear(image: Image.Image) -> bool:
+    return "transparency" in image.info or image.mode in ("RGBA", "LA", "PA")
+
+
+def _has_more(image: Image.Image) -> bool:
+    """Whether a decoded image has frames or pages after its first. Second pictures of a camera's JPEG (MPO) and layers are none."""
+    if image.format in ("MPO", "PSD"):
+        return False
+    try:
+        image.seek(1)
+    except Exception:  # Pillow raises all sorts on damaged frames, and EOFError where there is none
+        return False
+    return True
 
 
 def place_mask(source: Path, shape: tuple[int, int], frame: Frame, *, void: int) -> np.ndarray:
@@ -151,8 +216,8 @@ def _opened(source: Path | bytes | np.ndarray | Image.Image) -> Iterator[Image.I
             raise BadImage("no such file") from error
         except UnidentifiedImageError as error:
             raise BadImage("no image, or of a kind that is not known") from error
-        except (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, OverflowError) as error:
-            raise BadImage("broken image") from error  # Pillow raises all of these on damaged files
+        except _DAMAGED as error:
+            raise BadImage("broken image") from error
 
 
 def _open(source: Path | bytes | np.ndarray | Image.Image) -> Image.Image:
@@ -162,7 +227,7 @@ def _open(source: Path | bytes | np.ndarray | Image.Image) -> Image.Image:
         return source.copy()  # it stays open, and as large as it is
     if not isinstance(source, (str, Path, bytes)):
         raise BadImage(f"no image: expected a file, its bytes, a PIL image or pixels, got {type(source).__name__}")
-    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats())
 
 
 def _scaled(
@@ -181,11 +246,8 @@ def _scaled(
 
 
 def flatten(image: Image.Image, mode: str) -> Image.Image:
-    """Any mode to L or RGB, on white where it is transparent."""
-    if image.mode in _DEEP:
-        deep = np.asarray(image).astype(np.int64)
-        image = Image.fromarray((deep >> 8 if deep.max(initial=0) > 255 else deep).clip(0, 255).astype(np.uint8))
-    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA"):
+    """Any mode of 8 bits a channel to L or RGB, on white where it is transparent."""
+    if _may_be_clear(image):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert(mode)
@@ -240,7 +302,8 @@ def outlined(pixels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 def save(image: Image.Image, path: Path) -> Path:
-    """Write a PNG, its folder made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, "PNG")
+    """Write a PNG in one step, its folder made if need be."""
+    encoded = io.BytesIO()
+    image.save(encoded, "PNG")
+    write_bytes(path, encoded.getvalue())
     return path

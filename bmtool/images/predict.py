@@ -17,7 +17,7 @@ class ImageReader:
     def __init__(self, about: dict, backend: Backend):
         self.about, self.backend = about, backend
         self.size, self.channels = about["size"], about["channels"]
-        self.frame = pictures.Frame(self.size, about.get("fit", "square"))  # exports of format 1 do not say
+        self.frame = pictures.Frame.of(about)
 
     def read(self, raw: Any) -> np.ndarray:
         """From a file, its bytes, a PIL image, or pixels uint8 [H, W] or [H, W, C]; BadInput when it is no image."""

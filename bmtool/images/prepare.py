@@ -17,6 +17,7 @@ from bmtool.config.image import ImageData
 from bmtool.config.schema import BaseConfig
 from bmtool.data.prepared import read_manifest
 from bmtool.data.replacing import making, put, require_own
+from bmtool.data.tally import Tally
 from bmtool.images import pictures
 from bmtool.images.decoding import SPLITS
 from bmtool.images.fingerprint import FORMAT, changes, fingerprint, is_readable, setting_changes
@@ -46,18 +47,25 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
     """
     data: ImageData = config.data
     target = Path(data.prepared).resolve()
-    listed = items(data)[:limit]
+    tally = Tally()
+    listed = items(data, tally)[:limit]
     found = fingerprint(data, listed)
     with making(target, f"{data.prepared} is being prepared by another process") as new:
         if (kept := _same(target, found.digest())) is not None:
-            return kept
+            return _looked_through(kept, tally)
         require_own(target, FILES)
         np.save(new / "facts.npy", found.facts)
-        manifest = make(new, data, listed, labels=found.labels, console=console)
+        manifest = make(new, data, listed, labels=found.labels, tally=tally, console=console)
         manifest |= {"format": FORMAT, "settings": found.settings, "fingerprint": found.digest()}
         write_json(new / "manifest.json", manifest)
         put(new, target)
     return manifest
+
+
+def _looked_through(manifest: dict, tally: Tally) -> dict:
+    """A manifest with what lies in the source now and is none of its images, which the fingerprint leaves out."""
+    shown = {kind: tally.examples[kind] for kind in tally.ignored}
+    return manifest | {"ignored": dict(tally.ignored), "examples": manifest["examples"] | shown}
 
 
 def _same(target: Path, fingerprint: str) -> dict | None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from bmtool.base.files import write_text
 from bmtool.data.prepared import page_title
+from bmtool.data.tally import passed_over
 from bmtool.images import pictures
 from bmtool.images.prepare import SPLITS, Images
 from bmtool.images.targets import VOID
@@ -21,13 +22,19 @@ _TOLD = {
 
 
 def lines(manifest: dict) -> Iterator[str]:
-    """What was read, kept and dropped and why, in short."""
+    """What was read, kept, dropped and why, changed and passed over, in short."""
     settings = manifest["settings"]
     size = f"{settings['size']}x{settings['size']}, {'grey' if settings['channels'] == 1 else 'RGB'}"
     told = _TOLD[manifest.get("target", "label")].format(len(manifest["labels"]))
     yield f"{settings['source']}: {manifest['read']:,} images read, {manifest['kept']:,} kept ({size}), {told}"
+    examples = manifest["examples"]
     for reason, count in manifest["dropped"].items():
-        yield f"dropped {count:,} x {reason}  e.g. {manifest['examples'][reason][0]}"
+        yield f"dropped {count:,} x {reason}  e.g. {examples[reason][0]}"
+    for reason, count in manifest.get("noted", {}).items():
+        yield f"noted {count:,} x {reason}  e.g. {examples[reason][0]}"
+    if told := passed_over(manifest.get("ignored", {}), examples):
+        yield told
+    yield from (f"warning: {warning}" for warning in manifest.get("warnings", []))
     counts = manifest["splits"]["train"]["classes"]
     if manifest.get("target", "label") == "label" and len(counts) > 1 and max(counts) > 3 * max(1, min(counts)):
         least, most = (manifest["labels"][counts.index(pick(counts))] for pick in (min, max))
@@ -76,8 +83,9 @@ def _page(name: str, manifest: dict) -> Iterator[str]:
     for number, label in enumerate(manifest["labels"]):
         yield f"| {label} | " + " | ".join(f"{held[number]:,}" for held in counts) + " |"
     yield f"| all | {' | '.join(format(manifest['splits'][split]['examples'], ',') for split in SPLITS)} |"
-    for reason, examples in manifest["examples"].items():
-        yield from ("", f"## Dropped: {reason} ({manifest['dropped'][reason]:,})", "")
-        yield from (f"- {shown}" for shown in examples)
+    for heading, counts in (("Dropped", "dropped"), ("Noted", "noted"), ("Ignored", "ignored")):
+        for reason, count in manifest.get(counts, {}).items():
+            yield from ("", f"## {heading}: {reason} ({count:,})", "")
+            yield from (f"- {shown}" for shown in manifest["examples"][reason])
     shown = "a row a class" if manifest.get("target", "label") == "label" else "and what belongs to them"
     yield from ("", f"## Training images, {shown}", "", "![samples](samples.png)")

@@ -1,20 +1,20 @@
-"""Where images and their targets come from: named data sets, class folders, tables, idx files, folders of masks."""
+"""Where images and their targets come from: named data sets, idx files, folders, lists."""
 
-import csv
 import gzip
-import math
+import os
 import struct
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from bmtool.base.needs import needs
 from bmtool.config.image import ImageData
+from bmtool.data.tally import Tally, passed_over
 from bmtool.errors import DataError
-from bmtool.images import pictures
-from bmtool.predict.inputs import SUFFIXES
+from bmtool.images import folders, lists, pictures
+from bmtool.images.items import Item
+from bmtool.predict.folders import USUAL
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")  # where Debian's dataset-fashion-mnist puts it
 IDX = {"train": "train", "test": "t10k"}
@@ -24,43 +24,16 @@ FASHION_CLASSES = (
 NAMED = ("digits", "mnist", "fashion-mnist", "cifar10")
 
 
-# Folders beside `images/`, with a file of the same stem for each image: a target, and the field of Item that names it.
-BESIDE = {"masks": "mask", "targets": "paired"}
-BOX_COLUMNS = ["path", "x1", "y1", "x2", "y2", "label"]
+def items(data: ImageData, tally: Tally) -> list[Item]:
+    """Every image of `data.source`, undecoded where it is a file. DataError when there is none.
 
-
-class Box(NamedTuple):
-    """In pixels of the upright image: x1 < x2 from its left edge, y1 < y2 from its upper one."""
-
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-    label: str
-
-
-class Item(NamedTuple):
-    name: str
-    label: str | None
-    # None: by a hash of the pixels
-    split: str | None
-    # a file, or pixels uint8 [H, W] or [H, W, 3]
-    content: Path | np.ndarray
-    # None where the source has no boxes; empty for an image without any
-    boxes: tuple[Box, ...] | None = None
-    # a file of class numbers, one for each pixel
-    mask: Path | None = None
-    # the image that is to be made of this one
-    paired: Path | None = None
-
-
-def items(data: ImageData) -> list[Item]:
-    """Every image of `data.source`, undecoded where it is a file. DataError when there is none."""
+    `tally` counts what lies there and is no image to be read, and rows that lack a label.
+    """
     if data.source in NAMED:
         return {"digits": _digits, "mnist": _mnist, "fashion-mnist": _mnist, "cifar10": _cifar10}[data.source](data)
     path = Path(data.source)
-    if path.suffix == ".csv":
-        found = _table(path)
+    if path.suffix.lower() in (".csv", ".tsv"):
+        found = lists.items(path, tally)
     elif path.is_file():
         raise DataError(f"data.source: {path} is no folder and no .csv: unpack an archive first")
     elif not path.is_dir():
@@ -68,10 +41,12 @@ def items(data: ImageData) -> list[Item]:
     elif _idx(path, "train-images-idx3-ubyte"):
         found = _idx_items(path, None)
     else:
-        found = _folders(path)
+        found = folders.items(path, tally)
     if not found:
+        told = passed_over(tally.ignored + tally.dropped, tally.examples)
         raise DataError(
-            f"{path} holds no images: expected a folder for each class with {', '.join(SUFFIXES)} files in it"
+            f"{path} holds no images: expected a folder for each class with image files in it ({', '.join(USUAL)} and what else "
+            f"Pillow reads){told and f'; {told}'}"
         )
     return found
 
@@ -159,126 +134,8 @@ def read_idx(path: Path) -> np.ndarray:
         raise DataError(f"{path} is damaged or no idx file: {error}") from error
 
 
-def _folders(root: Path) -> list[Item]:
-    """What `_folder` reads; or train/, test/ and perhaps valid/ (val/), each of which it reads."""
-    splits = {"train": None, "valid": "valid", "val": "valid", "test": "test"}
-    parts = {entry.name: entry for entry in root.iterdir() if entry.is_dir()}
-    if "train" in parts and set(parts) <= set(splits):
-        splits["train"] = "train" if {"valid", "val"} & set(parts) else None  # None: validation images come out of it
-        return [item._replace(split=splits[name]) for name, path in sorted(parts.items()) for item in _folder(path)]
-    return _folder(root)
-
-
-def _folder(root: Path) -> list[Item]:
-    """A folder a class; or images/ and beside it masks/ or targets/ with a file of the same stem for each image."""
-    for name, field in BESIDE.items():
-        if (root / "images").is_dir() and (root / name).is_dir():
-            return _pairs(root / "images", root / name, field)
-    return _classes(root)
-
-
-def _pairs(images: Path, targets: Path, field: str) -> list[Item]:
-    """Images with their targets. DataError when one has no other: what belongs together is not guessed."""
-    ours, theirs = (
-        {path.relative_to(root).with_suffix(""): path for path in _files(root)} for root in (images, targets)
-    )
-    for missing, root in ((ours.keys() - theirs.keys(), targets), (theirs.keys() - ours.keys(), images)):
-        if missing:
-            raise DataError(
-                f"{root} lacks {len(missing):,} files, {min(missing)} among them: add them, or remove the others"
-            )
-    return [Item(str(path), None, None, path)._replace(**{field: theirs[stem]}) for stem, path in ours.items()]
-
-
-def _files(root: Path) -> list[Path]:
-    """Images below a folder. DataError when two differ in their suffix only: one would stand for both."""
-    found = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    stems = sorted(path.with_suffix("") for path in found)
-    if twice := next((a for a, b in pairwise(stems) if a == b), None):
-        raise DataError(f"{twice}: several images of this name, with different endings: keep one")
-    return found
-
-
-def _classes(root: Path) -> list[Item]:
-    out, empty = [], []
-    for folder in sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
-        inside = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        out += [Item(str(path), folder.name, None, path) for path in inside]
-        empty += [] if inside else [folder.name]
-    if empty and out:
-        raise DataError(f"{root}: no image in {', '.join(empty)}: add some, or remove the folder")
-    return out
-
-
-class _Row(NamedTuple):
-    place: str
-    cells: list[str]
-
-
-def _table(path: Path) -> list[Item]:
-    """Rows of path and label, or of path, x1, y1, x2, y2, label; paths are relative to the file and lie below its folder.
-
-    A first row of these names is a heading. An image has as many rows as boxes; one with the path alone says it has none.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = [_Row(f"{path}:{number}", row) for number, row in enumerate(csv.reader(stream), 1) if row]
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-    boxes = bool(rows) and len(rows[0].cells) == len(BOX_COLUMNS)
-    columns = BOX_COLUMNS if boxes else ["path", "label"]
-    for row in rows:
-        if len(row.cells) != len(columns):
-            raise DataError(f"{row.place}: expected {','.join(columns)}, got {len(row.cells)} columns")
-    rows = rows[1:] if rows and rows[0].cells == columns else rows
-    return _boxed(path, rows) if boxes else _labelled(path, rows)
-
-
-def _labelled(path: Path, rows: list[_Row]) -> list[Item]:
-    return [Item(row.cells[0], row.cells[1].strip(), None, _below(path, row)) for row in rows]
-
-
-def _boxed(path: Path, rows: list[_Row]) -> list[Item]:
-    """An item for each path, in the order of their first rows, with the boxes of all its rows."""
-    held: dict[str, list[Box]] = {}
-    files = {}
-    for row in rows:
-        files[row.cells[0]] = _below(path, row)
-        boxes = held.setdefault(row.cells[0], [])
-        if any(row.cells[1:]):
-            boxes.append(_box(row))
-    return [Item(name, None, None, files[name], boxes=tuple(boxes)) for name, boxes in held.items()]
-
-
-def _box(row: _Row) -> Box:
-    """DataError unless it has a label and four finite numbers that span an area."""
-    label = row.cells[5].strip()
-    try:
-        box = Box(*map(float, row.cells[1:5]), label)
-    except ValueError as error:
-        raise DataError(f"{row.place}: x1,y1,x2,y2 are numbers, not {','.join(row.cells[1:5])}") from error
-    if not all(map(math.isfinite, box[:4])) or box.x1 >= box.x2 or box.y1 >= box.y2:
-        raise DataError(f"{row.place}: a box needs x1 < x2 and y1 < y2, in pixels: {','.join(row.cells[1:5])}")
-    if not label:
-        raise DataError(f"{row.place}: the box has no label")
-    return box
-
-
-def _below(path: Path, row: _Row) -> Path:
-    root = path.parent.resolve()
-    target = (root / row.cells[0]).resolve()
-    if not target.is_relative_to(root):
-        raise DataError(f"{row.place}: {row.cells[0]} lies outside {path.parent}: paths are relative to the file")
-    return target
-
-
-def load(item: Item, size: int, channels: int) -> np.ndarray:
-    """Its middle square, uint8 [size, size, channels]; BadImage when there is none to be had."""
-    return placed(item, channels, pictures.Frame(size)).pixels
-
-
 def placed(item: Item, channels: int, frame: pictures.Frame) -> pictures.Placed:
     """The image as it is stored; BadImage when there is none to be had."""
-    if isinstance(item.content, Path) and not item.content.is_file():
+    if isinstance(item.content, Path) and not os.path.isfile(item.content):
         raise pictures.BadImage("no such file")
     return pictures.place(item.content, channels, frame)

@@ -3,28 +3,39 @@
 import hashlib
 import json
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from bmtool.base.console import Console
 from bmtool.base.files import write_json, write_text
+from bmtool.base.units import few
 from bmtool.config.image import ImageData
+from bmtool.data.names import look_alike
+from bmtool.data.tally import Tally
 from bmtool.errors import ConfigError, DataError
+from bmtool.images import levels
 from bmtool.images.decoding import SPLITS, Draft, store
-from bmtool.images.sources import Item
+from bmtool.images.items import Item
 from bmtool.images.targets import NAMES, VOID
 
 _CHUNK = 256
 _TARGETS = {"boxes": "boxes", "mask": "mask", "paired": "image"}  # field of an Item -> kind of target
 
 
-def make(folder: Path, data: ImageData, listed: list[Item], *, labels: list[str], console: Console) -> dict:
-    """Write all files of a prepared directory but its manifest, which is returned. DataError when too little is left to train on."""
+def make(  # noqa: PLR0913
+    folder: Path, data: ImageData, listed: list[Item], *, labels: list[str], tally: Tally, console: Console
+) -> dict:
+    """Write all files of a prepared directory but its manifest, which is returned. DataError when too little is left to train on.
+
+    `tally` holds what was counted while the items were listed.
+    """
     began = time.perf_counter()
-    draft = Draft(data, listed, _kind(data, listed), labels, {item.split for item in listed})
+    draft = Draft(data, listed, _kind(data, listed), labels, {item.split for item in listed}, tally)
     _require_effect(data, draft.kind)
     store(folder, draft, console)
+    _require_range(draft)
     _drop_duplicates(draft)
     chosen = _choose(draft)
     _name_classes(draft, chosen)
@@ -41,6 +52,16 @@ def _require_effect(data: ImageData, kind: str) -> None:
         raise ConfigError("data.per_class counts images of one class each: leave it out where the targets are others")
     if data.fit != "square" and kind == "label":
         raise ConfigError("data.fit: pad is for boxes, masks and paired images: a class is told from the middle square")
+
+
+def _require_range(draft: Draft) -> None:
+    """DataError when the type of all deep images says that they are nearly black: their values may not fill it."""
+    noted = draft.tally.noted
+    if noted[levels.DIM] and noted[levels.DIM] == noted[levels.SIXTEEN]:
+        raise DataError(
+            f"{draft.data.source}: all {noted[levels.DIM]:,} images of 16 bits a pixel hold no value over 4,095, and would be nearly "
+            "black: set data.range to what their white is, such as 12bit or [0, 255], or to 16bit if they are so dark"
+        )
 
 
 def _kind(data: ImageData, listed: list[Item]) -> str:
@@ -64,7 +85,10 @@ def _drop_duplicates(draft: Draft) -> None:
     listed, seen = draft.listed, {}
     for number in sorted(range(len(listed)), key=lambda n: -draft.split_of[n]):
         first = seen.setdefault(draft.digests[number], number)
-        if draft.split_of[number] < 0 or listed[number].split == "test" or first == number:
+        if draft.split_of[number] < 0 or first == number:
+            continue
+        if listed[number].split == "test":
+            draft.tally.note("duplicate in the test split, kept", listed[number].name, listed[first].name)
             continue
         other = "the same image in another class" if draft.kind == "label" else "the same image with another target"
         reason = "duplicate" if draft.marks[first] == draft.marks[number] else other
@@ -88,6 +112,8 @@ def _first_of_each(numbers: np.ndarray, draft: Draft, count: int) -> np.ndarray:
         held = taken.setdefault(draft.listed[number].label, [])
         if len(held) < count:
             held.append(number)
+        else:
+            draft.tally.drop("beyond data.per_class images of its class", draft.listed[number].name)
     return np.array(sorted(n for held in taken.values() for n in held), np.int64)
 
 
@@ -118,12 +144,23 @@ def _require_classes(draft: Draft, chosen: dict[str, np.ndarray]) -> None:
     wanted = range(len(draft.labels))
     if draft.kind == "mask":
         wanted = np.unique(draft.classes.of(np.concatenate(list(chosen.values())))).tolist()
-    present = set(draft.classes.of(training).tolist())
-    missing = [draft.labels[number] for number in wanted if number not in present]
+    missing = _missing(draft, wanted, training)
     if missing and draft.data.labels is None:
         raise DataError(
             f"{source}: no image of the class {', '.join(missing[:5])} is left to train on: add some, or lower test_share"
         )
+
+
+def _missing(draft: Draft, wanted: Iterable[int], numbers: np.ndarray) -> list[str]:
+    """The classes among `wanted` that no image of these shows."""
+    present = set(draft.classes.of(numbers).tolist())
+    return [draft.labels[number] for number in wanted if number not in present]
+
+
+def _warnings(draft: Draft, training: np.ndarray) -> Iterator[str]:
+    yield from look_alike(draft.labels)
+    if draft.data.labels and (missing := _missing(draft, range(len(draft.labels)), training)):
+        yield f"no image to train on of {len(missing):,} of the classes of {draft.data.labels}: {few(missing, 5)}"
 
 
 # --- what is written at the end ---
@@ -175,6 +212,6 @@ def _manifest(draft: Draft, chosen: dict[str, np.ndarray]) -> dict:
     }
     return {
         "kind": "images", "target": draft.kind, "data_hash": _data_hash(draft, chosen), "splits": counts, "labels": draft.labels,
-        "read": draft.tally.read, "kept": draft.tally.kept, "dropped": dict(draft.tally.dropped),
-        "examples": {reason: found[:10] for reason, found in draft.tally.examples.items()},
+        **draft.tally.as_dict(), "noted": dict(draft.tally.noted), "ignored": dict(draft.tally.ignored),
+        "warnings": [*_warnings(draft, chosen["train"])],
     }  # fmt: skip

@@ -4,6 +4,7 @@ A prepared directory holds one kind of target. Boxes are `boxes.npy` (float32 [M
 `box_starts.npy` (int64 [N + 1]); masks are `masks.npy` (uint8 [N, size, size]), paired images `paired.npy` (as `images.npy`).
 """
 
+import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
+from bmtool.base.files import allocate
 from bmtool.data.shards import ragged
 
 NAMES = {"label": "classes", "boxes": "boxes", "mask": "masks", "image": "paired images"}  # kinds of target
@@ -66,13 +68,14 @@ def gather(rows: list[np.ndarray], like: np.ndarray) -> Ragged:
 
 
 class Growing:
-    """A `.npy` of `shape` that is written an example at a time, without holding more than one."""
+    """A `.npy` of `shape` that is written an example at a time, without holding more than one. ResourceError when it has no room."""
 
     def __init__(self, path: Path, shape: tuple[int, ...]):
         self._stream: IO[bytes] = path.open("wb")
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(self._stream, header)
-        self._nothing = bytes(int(np.prod(shape[1:])))
+        self._nothing = bytes(math.prod(shape[1:]))
+        allocate(self._stream, self._stream.tell() + math.prod(shape))
 
     def add(self, values: np.ndarray | None) -> None:
         """uint8 of the shape of one example; zeros for None."""

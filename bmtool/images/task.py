@@ -58,7 +58,7 @@ class ImageTask(Trained):
 
     def about(self) -> dict[str, Any]:
         data = self.config.data
-        return {"size": data.size, "channels": data.channels, "fit": data.fit}
+        return {"size": data.size, "channels": data.channels, "fit": data.fit, "range": data.range}
 
     def image_graph(self, module: nn.Module, outputs: tuple[str, ...], **more: Any) -> Graph:
         """A graph that takes `images` [batch, C, H, W]."""

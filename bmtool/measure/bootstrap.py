@@ -81,13 +81,17 @@ def centred(values: np.ndarray) -> np.ndarray:
     return resampled - bias if abs(bias) > 0.25 * resampled.std() else resampled
 
 
-def figure(values: np.ndarray) -> Figure:
-    """The figure in column 0 of `values` [1 + RESAMPLES] with the percentile interval of the centred resamples."""
-    resampled = centred(values)
-    if not len(resampled):
-        return Figure(float(values[0]), float("nan"), float("nan"))
-    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Figure(float(values[0]), float(low), float(high))
+def figure(values: np.ndarray, lowest: float = -np.inf, highest: float = np.inf) -> Figure:
+    """The figure in column 0 of `values` [1 + RESAMPLES] with the percentile interval of the centred resamples.
+
+    Centring may push an end out of what the figure can be, `lowest` ... `highest`. No truth lies there, so the end is cut off without
+    any loss of coverage (a range-preserving interval: Efron & Tibshirani 1993, section 13.7). The figure itself is always inside.
+    """
+    value, resampled = float(values[0]), centred(values)
+    if not len(resampled) or not np.isfinite(value):
+        return Figure(value, float("nan"), float("nan"))
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).clip(lowest, highest)
+    return Figure(value, min(float(low), value), max(float(high), value))
 
 
 @dataclass(frozen=True)
@@ -104,10 +108,10 @@ class Difference:
         return self.p < 1 - LEVEL
 
 
-def difference(model: np.ndarray, baseline: np.ndarray) -> Difference:
-    """Compare two sets of resamples [1 + RESAMPLES] made with the same weights."""
+def difference(model: np.ndarray, baseline: np.ndarray, lowest: float = -np.inf, highest: float = np.inf) -> Difference:
+    """Compare two sets of resamples [1 + RESAMPLES] made with the same weights, of a figure that is in `lowest` ... `highest`."""
     delta = model - baseline
-    shown = figure(delta)
+    shown = figure(delta, lowest - highest, highest - lowest)
     finite = centred(delta)
     tail = min((finite <= 0).sum(), (finite >= 0).sum()) if len(finite) else RESAMPLES
     return Difference(shown.value, shown.low, shown.high, float(min(1.0, 2 * (tail + 1) / (RESAMPLES + 1))))

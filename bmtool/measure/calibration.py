@@ -9,9 +9,12 @@ WIDTH = 3 * BINS  # columns of `rows`
 
 
 def rows(probability: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """For each example [N] its place among the bins, [N, WIDTH]: 1, the probability of what was chosen, and whether that is right."""
+    """For each example [N] its place among the bins, [N, WIDTH]: 1, the probability of what was chosen, and whether that is right.
+
+    What is no number (NaN) makes the error none either.
+    """
     out = np.zeros((len(probability), BINS, 3))
-    bins = np.minimum((probability * BINS).astype(np.int64), BINS - 1)
+    bins = np.minimum((np.nan_to_num(probability) * BINS).astype(np.int64), BINS - 1)
     out[np.arange(len(probability)), bins] = np.stack([np.ones(len(probability)), probability, right], axis=1)
     return out.reshape(len(probability), -1)
 

@@ -53,6 +53,7 @@ def cheapest(
 class CostMeter:
     """Cost of an example at the threshold of a decision, and at one half; `said` and `truth` as for `labels.LabelMeter`.
 
+    Of what is no number the cost is none either, so that no figure hides it.
     Beside them it counts what always saying the first or the second class would cost.
     """
 
@@ -63,7 +64,8 @@ class CostMeter:
 
     def add(self, said: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> None:
         half = Decision(self.decision.positive, 0.5, self.decision.false_positive, self.decision.false_negative)
-        costs = [self.decision.costs(each.given(said), truth) for each in (self.decision, half)]
+        known = np.isfinite(said).all(axis=1)
+        costs = [np.where(known, each.costs(each.given(said), truth), np.nan) for each in (self.decision, half)]
         costs += [self.decision.costs(np.full(len(said), each), truth) for each in (0, 1)]
         self._totals.add(np.stack([*costs, np.ones(len(said))], axis=1), weight)
 

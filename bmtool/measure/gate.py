@@ -1,5 +1,6 @@
 """Bounds that a metric must hold: `cer<=0.08`."""
 
+import math
 import operator
 import re
 from contextlib import suppress
@@ -27,8 +28,15 @@ def parse(text: str) -> Bound:
     """ConfigError unless `text` reads METRIC<=NUMBER (or >=, <, >)."""
     if match := _FORM.fullmatch(text):
         with suppress(ValueError):
-            return Bound(match[1], match[2], float(match[3]))
+            bound = Bound(match[1], match[2], float(match[3]))
+            if math.isfinite(bound.value):
+                return bound
     raise ConfigError(f'--require {text!r}: write it as METRIC<=NUMBER, for instance "cer<=0.08"')
+
+
+def _holds(bound: Bound, value: float) -> bool:
+    """False for what is no number, whatever the bound."""
+    return math.isfinite(value) and _COMPARE[bound.relation](value, bound.value)
 
 
 def check_names(bounds: list[Bound], known: list[str]) -> None:
@@ -46,7 +54,8 @@ def check(bounds: list[Bound], figures: dict[str, Figure]) -> None:
         said, has = ", ".join(map(str, unknown)), ", ".join(figures)
         raise ConfigError(f"--require {said}: not measured of this model with its settings (measured were {has})")
     values = {bound.metric: figures[bound.metric].value for bound in bounds}
-    missed = [b for b in bounds if not _COMPARE[b.relation](values[b.metric], b.value)]
+    missed = [bound for bound in bounds if not _holds(bound, values[bound.metric])]
     if missed:
-        listing = "; ".join(f"{b.metric} is {values[b.metric]:.4f}, required {b.relation} {b.value:g}" for b in missed)
+        shown = {m: f"{v:.4f}" if math.isfinite(v) else f"no number ({v:g})" for m, v in values.items()}
+        listing = "; ".join(f"{b.metric} is {shown[b.metric]}, required {b.relation} {b.value:g}" for b in missed)
         raise GateMissed(f"quality gate missed: {listing}")

@@ -1,11 +1,11 @@
 """Measuring what gives classes: images, texts, rows of tables. One pass; in memory stay sums, and the probabilities that areas need."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import reduce
 
 import numpy as np
 
-from bmtool.measure import calibration, ranking
+from bmtool.measure import calibration, classes, ranking
 from bmtool.measure.bootstrap import ratio
 from bmtool.measure.decision import Decision
 from bmtool.measure.meter import Totals
@@ -44,16 +44,16 @@ class LabelMeter:
         self._said: list[np.ndarray] = []
 
     def add(self, said: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> None:
-        rows = np.arange(len(said))
+        self._truth.append(truth.astype(np.int64))
+        self._said.append(said.astype(np.float32))
+        rows, said = np.arange(len(said)), np.nan_to_num(said)  # what is no number takes all figures away, in the end
         likeliest, given, chance = said.argmax(axis=1), self._given(said), said[rows, truth]
         right, rank = given == truth, (said > chance[:, None]).sum(axis=1)
         nats = -np.log(np.maximum(chance, 1e-12))
         self._totals.add(np.stack([np.ones(len(said)), right, rank < TOP, nats], axis=1), weight)
         self._calibration.add(calibration.rows(said.max(axis=1), likeliest == truth), weight)
-        for number, (classes, counted) in enumerate(((truth, rows), (given, rows), (truth[right], rows[right]))):
-            np.add.at(self._counts[number], classes, weight[counted])
-        self._truth.append(truth.astype(np.int64))
-        self._said.append(said.astype(np.float32))
+        for number, (chosen, counted) in enumerate(((truth, rows), (given, rows), (truth[right], rows[right]))):
+            np.add.at(self._counts[number], chosen, weight[counted])
 
     def _given(self, said: np.ndarray) -> np.ndarray:
         return said.argmax(axis=1) if self.decision is None else self.decision.given(said)
@@ -78,30 +78,14 @@ class LabelMeter:
         return sum(map(len, self._truth))
 
     def _areas(self) -> ranking.Areas:
-        if self.examples * len(self.labels) > KEPT:
+        if self.examples * len(self.labels) > KEPT or self._is_broken():
             return ranking.Areas({}, {}, {})
         return ranking.areas(*self._joined(), columns=self.columns)
 
     def _ratios(self) -> dict[str, np.ndarray]:
         count, right, among, nats = self._totals.total.T
         figures = {"accuracy": ratio(right, count), "top5_accuracy": ratio(among, count), "loss": ratio(nats, count)}
-        return figures | self._macro() | {"ece": calibration.error(self._calibration.total)}
-
-    def _each(self) -> dict[str, np.ndarray]:
-        """metric -> [classes, columns]; the precision of a class that was never given counts as 0."""
-        true, given, right = self._counts
-        precision = np.where(given > 0, right / np.maximum(given, 1), 0.0)
-        recall = right / np.maximum(true, 1)
-        return {
-            "recall": recall,
-            "precision": precision,
-            "f1": 2 * precision * recall / np.maximum(precision + recall, 1e-12),
-        }
-
-    def _macro(self) -> dict[str, np.ndarray]:
-        """Means over the classes that are true somewhere (in that resample)."""
-        present = self._counts[0] > 0
-        return {f"macro_{name}": ratio((v * present).sum(0), present.sum(0)) for name, v in self._each().items()}
+        return figures | classes.macro(*self._counts) | {"ece": calibration.error(self._calibration.total)}
 
     def figures(self) -> dict[str, np.ndarray]:
         return self._with(self._areas())
@@ -113,7 +97,23 @@ class LabelMeter:
             "auc": ranking.mean(list(areas.auc.values()), self.columns),
             "average_precision": ranking.mean(chosen, self.columns),
         }
-        return {name: found[name] for name in self.names}
+        nothing = np.full(self.columns, np.nan)
+        return {name: nothing if self._is_broken() else found[name] for name in self.names}
+
+    def _is_broken(self) -> bool:
+        """Whether the model said what is no number: no figure tells anything then."""
+        return not all(np.isfinite(said).all() for said in self._said)
+
+    def _remarks(self, areas: ranking.Areas) -> Iterator[str]:
+        yield from classes.remarks(self.labels, *self._counts[:2, :, 0])
+        cells = self.examples * len(self.labels)
+        if cells > KEPT:
+            yield f"no auc and no average_precision: {cells:,} probabilities are more than {KEPT:,}"
+            return
+        if out := [name for number, name in enumerate(self.labels) if number not in areas.auc]:
+            yield f"left out of auc and average_precision, true nowhere or everywhere: {classes.named(out, len(self.labels))}"
+        if self.columns > 1 and cells > ranking.RESAMPLED:
+            yield f"auc and average_precision have no interval: {cells:,} probabilities are more than {ranking.RESAMPLED:,}"
 
     def chance(self) -> tuple[str, float]:
         """The commonest class, and the accuracy of always saying it."""
@@ -122,18 +122,21 @@ class LabelMeter:
 
     def measured(self) -> Measured:
         """Figures, every class by itself, and the pictures: confusion matrix, ROC and precision-recall curves."""
+        if self._is_broken():
+            return Measured.broken(self.examples, self.names, self.columns)
         from bmtool.measure import plots  # matplotlib, which training does without
 
-        areas, each = self._areas(), self._each()
+        areas, each = self._areas(), classes.each(*self._counts)
         truth, said = self._joined()
-        present = np.flatnonzero(self._counts[0, :, 0])
+        met = np.flatnonzero(self._counts[:2, :, 0].any(axis=0))
         matrix = np.zeros((len(self.labels), len(self.labels)), np.int64)
         np.add.at(matrix, (truth, self._given(said)), 1)
         curves = {self.labels[number]: curve for number, curve in areas.curves.items()}
         return Measured(
             examples=self.examples,
             resamples=self._with(areas),
-            slices={"class": {self.labels[n]: {name: v[n] for name, v in each.items()} for n in present}},
+            remarks=list(self._remarks(areas)),
+            slices={"class": {self.labels[n]: {name: v[n] for name, v in each.items()} for n in met}},
             pictures={
                 "confusion": lambda path: plots.confusion(matrix, self.labels, path),
                 "roc": lambda path: plots.roc(curves, path),

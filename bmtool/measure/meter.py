@@ -5,27 +5,34 @@ So a figure has one name and one implementation, and any of them can decide whic
 """
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-# Figures of which less is better; of all others more is.
-LOWER = frozenset(
-    {
-        "loss",
-        "perplexity",
-        "cer",
-        "ece",
-        "mse",
-        "mae",
-        "rmse",
-        "frechet",
-        "kernel_distance",
-        "token_loss",
-        "cost",
-        "cost_at_half",
-    }
-)
+
+class Scale(NamedTuple):
+    """What a figure can be, and whether less of it is better."""
+
+    lowest: float = -np.inf
+    highest: float = np.inf
+    less_is_better: bool = False
+
+
+SHARE, ANY = Scale(0, 1), Scale()
+_ERROR = Scale(lowest=0, less_is_better=True)
+SCALES = {
+    **dict.fromkeys(("accuracy", "top5_accuracy", "character_accuracy", "sentence_accuracy"), SHARE),
+    **dict.fromkeys(("network_accuracy", "token_accuracy"), SHARE),
+    **dict.fromkeys(("precision", "recall", "f1", "macro_precision", "macro_recall", "macro_f1"), SHARE),
+    **dict.fromkeys(("auc", "average_precision", "p@1", "p@5", "p@10", "mrr", "share_of_hanzi"), SHARE),
+    **dict.fromkeys(("loss", "token_loss", "cer", "mse", "mae", "rmse", "frechet", "cost", "cost_at_half"), _ERROR),
+    "ece": Scale(0, 1, less_is_better=True),
+    "perplexity": Scale(lowest=1, less_is_better=True),
+    "kernel_distance": Scale(less_is_better=True),  # an unbiased estimate, below 0 where two sets are alike
+    "r2": Scale(highest=1),
+    "diversity": Scale(lowest=0),
+    "psnr": ANY,
+}
 
 
 class Meter(Protocol):
@@ -66,7 +73,12 @@ class Totals:
 
 
 def is_lower_better(name: str) -> bool:
-    return name in LOWER
+    return scale(name).less_is_better
+
+
+def scale(name: str) -> Scale:
+    """Of a figure; one that has none here can be anything, and more of it is better."""
+    return SCALES.get(name, ANY)
 
 
 def better(name: str, value: float, than: float | None) -> bool:

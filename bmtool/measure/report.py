@@ -1,20 +1,41 @@
 """An evaluation as data, as Markdown and as a table on the terminal."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from bmtool.measure.bootstrap import LEVEL, Difference, Figure, difference, figure
+from bmtool.measure.meter import scale
+
+FEW = 100  # examples; of fewer a report says so
+NO_NUMBER = "no figures: the model says what is no number (NaN), so its weights or the data are damaged"
+
+
+def too_few(examples: int) -> str:
+    """What to say of so few examples; "" of enough."""
+    if examples >= FEW:
+        return ""
+    return f"only {examples:,} examples, which is few: intervals are wide, and may hold the truth less often than {LEVEL:.0%}"
+
+
+def figure_of(name: str, values: np.ndarray) -> Figure:
+    """A figure and its interval, in the range that a figure of this name has."""
+    return figure(values, *scale(name)[:2])
+
+
+def _difference_of(name: str, model: np.ndarray, baseline: np.ndarray) -> Difference:
+    return difference(model, baseline, *scale(name)[:2])
 
 
 @dataclass
 class Measured:
     """What a task's `evaluate` returns. `resamples` are [1 + RESAMPLES] per metric; column 0 is the figure itself.
 
-    `slices` are the same for parts of the data: dimension -> part -> metric -> resamples. `pictures` are drawn when the report is
-    written: name -> what writes the PNG to a path.
+    `slices` are the same for parts of the data: dimension -> part -> metric -> resamples. `remarks` say how figures came about, such as
+    what they leave out. `pictures` are drawn when the report is written: name -> what writes the PNG to a path.
     """
 
     examples: int
@@ -22,14 +43,25 @@ class Measured:
     slices: dict[str, dict[str, dict[str, np.ndarray]]] = field(default_factory=dict)
     notes: dict[str, float] = field(default_factory=dict)
     pictures: dict[str, Callable[[Path], object]] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+    @classmethod
+    def broken(cls, examples: int, names: Iterable[str], columns: int) -> "Measured":
+        """Of a model that says what is no number."""
+        return cls(examples, {name: np.full(columns, np.nan) for name in names}, remarks=[NO_NUMBER])
 
     @property
     def figures(self) -> dict[str, Figure]:
-        return {name: figure(values) for name, values in self.resamples.items()}
+        return {name: figure_of(name, values) for name, values in self.resamples.items()}
+
+    @property
+    def said(self) -> list[str]:
+        """What a reader has to know beside the figures."""
+        return [remark for remark in (too_few(self.examples), *self.remarks) if remark]
 
     def against(self, baseline: "Measured") -> dict[str, Difference]:
         return {
-            name: difference(values, baseline.resamples[name])
+            name: _difference_of(name, values, baseline.resamples[name])
             for name, values in self.resamples.items()
             if name in baseline.resamples
         }
@@ -48,12 +80,16 @@ class Measured:
     def as_dict(self) -> dict:
         slices = {
             dimension: {
-                part: {name: figure(v).as_dict() for name, v in metrics.items()} for part, metrics in parts.items()
+                part: {name: figure_of(name, v).as_dict() for name, v in metrics.items()}
+                for part, metrics in parts.items()
             }
             for dimension, parts in self.slices.items()
         }
         figures = {name: f.as_dict() for name, f in self.figures.items()}
-        return {"examples": self.examples, "level": LEVEL, "metrics": figures, "slices": slices, "notes": self.notes}
+        return {
+            "examples": self.examples, "level": LEVEL, "metrics": figures, "slices": slices, "notes": self.notes,
+            "remarks": self.said,
+        }  # fmt: skip
 
 
 def show(value: float) -> str:
@@ -77,18 +113,23 @@ def rows(measured: Measured, compared: dict[str, Difference]) -> tuple[list[str]
     return headings, cells
 
 
-def markdown(title: str, measured: Measured, baseline: Measured | None = None, pictures: dict[str, str] = {}) -> str:  # noqa: B006
-    """The whole report: slices, beside those of a baseline, and `pictures` (name -> file)."""
+def markdown(
+    title: str, measured: Measured, about: Sequence[str] = (), *, baseline: Measured | None = None,
+    pictures: Mapping[str, str] = MappingProxyType({}),
+) -> str:  # fmt: skip
+    """The whole report: what it is `about`, slices, beside those of a baseline, and `pictures` (name -> file)."""
     compared = measured.against(baseline) if baseline is not None else {}
     headings, cells = rows(measured, compared)
-    parts = [f"# {title}", f"{measured.examples:,} examples; {LEVEL:.0%} bootstrap intervals.", _table(headings, cells)]
+    head = f"{measured.examples:,} examples; {LEVEL:.0%} bootstrap intervals."
+    parts = [f"# {title}", "\n".join((*about, head)), _table(headings, cells)]
+    parts += ["\n".join(f"- {remark}" for remark in measured.said)] if measured.said else []
     if compared:
         parts.append("`*`: the difference is significant at 5 % (paired bootstrap over examples).")
     for dimension, slices in measured.slices.items():
         names = list(dict.fromkeys(name for metrics in slices.values() for name in metrics))
         theirs = baseline.slices.get(dimension, {}) if baseline is not None else {}
         body = [
-            [part, *(_interval(metrics.get(name), theirs.get(part, {}).get(name)) for name in names)]
+            [part, *(_interval(name, metrics.get(name), theirs.get(part, {}).get(name)) for name in names)]
             for part, metrics in slices.items()
         ]
         parts += [f"## By {dimension}", _table([dimension, *names], body)]
@@ -101,15 +142,15 @@ def markdown(title: str, measured: Measured, baseline: Measured | None = None, p
     return "\n\n".join(parts) + "\n"
 
 
-def _interval(values: np.ndarray | None, baseline: np.ndarray | None) -> str:
+def _interval(name: str, values: np.ndarray | None, baseline: np.ndarray | None) -> str:
     """A figure with its interval, and with its difference from a baseline where there is one."""
     if values is None:
         return ""
-    f = figure(values)
+    f = figure_of(name, values)
     text = show(f.value) + (f" ({show(f.low)} - {show(f.high)})" if np.isfinite(f.low) else "")
     if baseline is None:
         return text
-    d = difference(values, baseline)
+    d = _difference_of(name, values, baseline)
     return f"{text}, {d.value:+.4f}{' *' if d.significant else ''}"
 
 

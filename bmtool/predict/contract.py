@@ -3,7 +3,7 @@
 `predictor(about, backend, assets)` in a task's `predict.py` makes a Predictor, for a run and for an export alike.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -47,6 +47,7 @@ class Writes(Predictor, Protocol):
     """Of a task that takes text and gives text."""
 
     weighs: bool  # whether it can show what it has weighed: `alternatives`, `explained`
+    progress: Callable[[int, int], None]  # hears how much of how much is done of an input that takes long
 
     def explained(self, line: str, options: Options) -> Iterator[str]:
         """Lines for people: what was weighed. ConfigError for a model that cannot say."""

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -12,7 +12,6 @@ from bmtool.base import delimited
 from bmtool.errors import BadInput, DataError
 
 STDIN = "-"  # how a command line names standard input
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # of images
 KEY = {"image": "file", "text": "input", "number": "seed", "record": "record"}  # what an answer calls its input
 
 
@@ -21,12 +20,14 @@ class Named(NamedTuple):
     raw: Any
 
 
-def named(takes: str, given: Sequence[str]) -> Iterator[Named]:
+def named(takes: str, given: Sequence[str], ignore: Callable[[str, str], None]) -> Iterator[Named]:
     """Everything that the arguments of a command name: files in folders, rows in tables, lines; "-" is standard input for lines and rows.
 
-    DataError for a file that cannot be read.
+    `ignore` hears of the files in folders that are passed over: (kind, path). DataError for a file that cannot be read.
     """
-    return {"image": _images, "text": _texts, "number": _numbers, "record": _records}[takes](given)
+    if takes == "image":
+        return _images(given, ignore)
+    return {"text": _texts, "number": _numbers, "record": _records}[takes](given)
 
 
 def _texts(given: Iterable[str]) -> Iterator[Named]:
@@ -42,11 +43,13 @@ def _numbers(given: Iterable[str]) -> Iterator[Named]:
         yield from (Named(line, line) for _, line in listed if line.strip())
 
 
-def _images(given: Iterable[str]) -> Iterator[Named]:
+def _images(given: Iterable[str], ignore: Callable[[str, str], None]) -> Iterator[Named]:
     """The files named, and the images in the folders named."""
+    from bmtool.predict import folders  # Pillow is for images alone
+
     for name in given:
         path = Path(name)
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        inside = folders.images(path, ignore) if path.is_dir() else [path]
         yield from (Named(str(file), file) for file in inside)
 
 

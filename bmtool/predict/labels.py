@@ -40,7 +40,7 @@ def likeliest(
 
 def apart(predictors: Sequence[Any]) -> str:
     """How predictors differ that are of different columns of tables; "" when they answer the same question."""
-    targets = sorted({str(getattr(one, "target", "")) for one in predictors})
+    targets = sorted({str(getattr(one, "target", None) or "") for one in predictors})
     return f"are of different columns ({', '.join(targets)})" if len(targets) > 1 else ""
 
 

@@ -24,6 +24,7 @@ from bmtool.base.units import few
 from bmtool.config.schema import BaseConfig
 from bmtool.config.table import TRAIN, TableData
 from bmtool.data import prepared
+from bmtool.data.names import look_alike, require_apart
 from bmtool.data.replacing import making, put, require_own
 from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, ConfigError, DataError
@@ -68,6 +69,7 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
         ignored = data.columns.ignore if known is None else known.ignored
         kept = list(_kept(data, numeric, ignored, tally=tally, limit=limit))
         schema, warnings = _schema(data, kept, numeric) if known is None else (known, [])
+        warnings += look_alike(schema.labels)
         manifest = _write(new, schema, kept, data=data, tally=tally)
         warnings += _merged(schema, kept)
         warnings += checks.warnings(schema, kept, [name for name in ("valid", "test") if getattr(data, name) == TRAIN])
@@ -191,6 +193,7 @@ def _amount(data: TableData, truths: list[str]) -> dict:
 
 def _classes(data: TableData, truths: list[str]) -> dict:
     counts = Counter(truths)
+    require_apart(counts, data.source)
     if len(counts) < 2:
         raise DataError(f"{data.source}: {data.target!r} is always {truths[0]!r}: there is nothing to tell apart")
     if len(counts) > max(MANY, len(truths) / 2) and all(number(name) is not None for name in counts):
@@ -198,7 +201,8 @@ def _classes(data: TableData, truths: list[str]) -> dict:
             f"{data.source}: {data.target!r} has {len(counts):,} different values in {len(truths):,} rows, all numbers"
         )
         raise DataError(f"{amount}: did you mean `task: tabular-regression`?")
-    labels = sorted(counts, key=lambda name: (0, value, "") if (value := number(name)) is not None else (1, 0, name))
+    # names of one number (1, 01) by themselves, so that the order is always one
+    labels = sorted(counts, key=lambda name: (0, value, name) if (value := number(name)) is not None else (1, 0, name))
     if data.positive is not None and data.positive not in labels:
         raise ConfigError(
             f"data.positive: {data.target!r} has no class {data.positive!r}{suggest(data.positive, labels)} "

@@ -13,6 +13,8 @@ from bmtool.text.records import measured_texts
 from bmtool.text.sentences import may_be_several, split_sentences
 from bmtool.text.steps import SPACE, STEPS, bits_of_characters
 
+WHITE_SPACE = "white space"  # made single blanks, whatever is switched on
+
 
 def clean(lines: list[str], settings: Clean, changed: list[tuple[int, str, str]] | None = None) -> list[str]:
     """The lines after every step that is switched on; `changed` receives (line, step, "before → after") of each change.
@@ -32,13 +34,19 @@ def clean(lines: list[str], settings: Clean, changed: list[tuple[int, str, str]]
         after = step("\n".join(before)).split("\n")
         for row, old, new in zip(rows, before, after, strict=True):
             if old != new:
-                lines[row] = new
                 concerned[row] = 255  # it may hold other characters now
-                if changed is not None:
-                    changed.append((row, name, _difference(old, new)))
+                _change(lines, row, name, new, changed)
     for row in np.flatnonzero(concerned & SPACE).tolist():
-        lines[row] = "\t".join(" ".join(cell.split()) for cell in lines[row].split("\t"))
+        narrowed = "\t".join(" ".join(cell.split()) for cell in lines[row].split("\t"))
+        if narrowed != lines[row]:
+            _change(lines, row, WHITE_SPACE, narrowed, changed)
     return lines
+
+
+def _change(lines: list[str], row: int, step: str, new: str, changed: list[tuple[int, str, str]] | None) -> None:
+    if changed is not None:
+        changed.append((row, step, _difference(lines[row], new)))
+    lines[row] = new
 
 
 def _difference(old: str, new: str) -> str:

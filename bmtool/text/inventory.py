@@ -50,37 +50,58 @@ class Source:
         }  # fmt: skip
 
 
-def find_sources(data: TextData, task: TextTask) -> tuple[list[Source], list[str]]:
-    """Every file once, and the names that came again; a file that several entries name belongs to the first.
+HIDDEN, PREPARED = "hidden file", "file of prepared data"
+
+
+@dataclass
+class Aside:
+    """Files that are no sources, or none once more: those that several entries name, and others by the reason."""
+
+    named_twice: list[str] = field(default_factory=list)
+    passed_over: dict[str, list[str]] = field(default_factory=dict)
+
+    def pass_over(self, reason: str, path: Path) -> None:
+        names = self.passed_over.setdefault(reason, [])
+        if str(path) not in names:
+            names.append(str(path))
+
+
+def find_sources(data: TextData, task: TextTask) -> tuple[list[Source], Aside]:
+    """Every file once, and what was put aside; a file that several entries name belongs to the first.
 
     Raises DataError for an entry that matches nothing, ConfigError for one whose target cannot be told.
     """
     found: dict[Any, Source] = {}
-    repeated: list[str] = []
-    for spec, targets, path in _paths(data, task):
+    aside = Aside()
+    for spec, targets, path in _paths(data, task, aside):
         identity = path.resolve() if path is not None else None
         if identity in found:
-            repeated.append(str(path or "standard input"))
+            aside.named_twice.append(str(path or "standard input"))
             continue
         file = File(path, tuple(spec.columns), spec.encoding, task.columns, targets, spec.measured)
         found[identity] = source = Source(spec, file)
         if path is not None:
             source.bytes, source.sha256 = path.stat().st_size, sha256(path)
-    return list(found.values()), repeated
+    return list(found.values()), aside
 
 
-def _paths(data: TextData, task: TextTask) -> Iterator[tuple[SourceSpec, tuple[str, ...], Path | None]]:
+def _paths(data: TextData, task: TextTask, aside: Aside) -> Iterator[tuple[SourceSpec, tuple[str, ...], Path | None]]:
     """The entry, its targets and the path of every file; what a former run has prepared is no source."""
     prepared = Path(data.prepared).resolve()
     for index, spec in enumerate(data.sources):
         targets = _targets(spec, task, f"data.sources.{index}")
+        hidden: list[Path] = []
         try:
-            paths = expand(spec.path)
+            paths = expand(spec.path, hidden)
         except DataError as error:
             raise DataError(f"data.sources.{index}: {error}") from error
+        for path in hidden:
+            aside.pass_over(HIDDEN, path)
         for path in paths:
             if path is None or prepared not in path.resolve().parents:
                 yield spec, targets, path
+            else:
+                aside.pass_over(PREPARED, path)
 
 
 def _targets(spec: SourceSpec, task: TextTask, place: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ A task brings its own encoding of sentences (`TextTask`); everything else is the
 
 import shutil
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from bmtool.base.console import Console
@@ -43,8 +44,8 @@ def prepare(data: TextData, task: TextTask, console: Console, limit: int | None 
     """
     target = Path(data.prepared)
     cache = target.with_name(f".{target.name}.cache")
-    sources, repeated = find_sources(data, task)
-    for name in repeated:
+    sources, aside = find_sources(data, task)
+    for name in aside.named_twice:
         console.say(f"{name} is named twice among the sources: read once")
     recipe = recipe_of(data, task, sources)
     manifest = _already(target, recipe, console)
@@ -53,7 +54,7 @@ def prepare(data: TextData, task: TextTask, console: Console, limit: int | None 
             small = is_small(sum(source.bytes for source in sources))  # it is done before a worker has started
             with ENGINES[data.engine](data.workers or int(small)) as engine:
                 run = Run(data, task, engine, console, cache, limit)
-                manifest = _make(run, sources, target, {"recipe": recipe, "named_twice": repeated})
+                manifest = _make(run, sources, target, {"recipe": recipe} | asdict(aside))
             run.forget_unused()
     if not data.cache:
         shutil.rmtree(cache, ignore_errors=True)

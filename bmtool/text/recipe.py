@@ -14,7 +14,7 @@ from bmtool.text.sources import File
 from bmtool.text.task import TextTask
 
 FORMAT = 2  # of a prepared directory
-CODE = 2  # raise it when a change in cleaning, splitting or keys gives other bytes: results of before are not used then
+CODE = 3  # raise it when a change in cleaning, splitting or keys gives other bytes: results of before are not used then
 VERSION = ("format", "code", "task", "rules", "records", "learns")  # what no setting of a user changes
 LISTED = 3  # files that are named when many have changed
 

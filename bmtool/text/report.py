@@ -5,15 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bmtool.base.files import write_text
+from bmtool.base.units import few
 from bmtool.data.prepared import page_title
 
-HINTS = {"not UTF-8": " (if it is GBK, name the source as {path: ..., encoding: gb18030})"}
+HINTS = {
+    "not UTF-8": " (if it is GBK, name the source as {path: ..., encoding: gb18030})",
+    "NUL byte": " (UTF-16 is not read: convert it with `iconv -f UTF-16 -t UTF-8`)",
+}
 OTHER_LETTERS = " (for a task that learns from other letters: data.clean.letters: hanzi, latin or any)"
 LISTED = 20  # sources that the console names one by one
 
 
 def hint(reason: str) -> str:
-    """What to do when nothing is left for this reason."""
+    """What to do when much or all is dropped for this reason."""
     return OTHER_LETTERS if reason.endswith((" hanzi", " letters", " Latin letters")) else HINTS.get(reason, "")
 
 
@@ -39,8 +43,12 @@ def lines(manifest: dict) -> Iterator[str]:
         yield f"{name}: {source['read']:,} lines read, {source['kept']:,} sentences kept, {gone:,} dropped"
     if len(sources) > LISTED:
         yield f"... and {len(sources) - LISTED} smaller sources: {sum(s['read'] for s in sources.values()):,} lines in all"
+    for place, names in manifest.get("passed_over", {}).items():
+        yield f"passed over {len(names):,} x {place}  e.g. {names[0]}"
+    read = sum(source["read"] for source in sources.values())
     for reason, count in _total(manifest, "dropped").most_common():
-        yield f"dropped {count:,} x {reason}{HINTS.get(reason, '')}" + "".join(
+        much = hint(reason) if reason in HINTS or 2 * count > read else ""
+        yield f"dropped {count:,} x {reason}{much}" + "".join(
             f"  e.g. {shown}" for shown in _examples(manifest, reason)[:1]
         )
     for note, count in _total(manifest, "flagged").most_common():
@@ -87,6 +95,8 @@ def _summary(name: str, manifest: dict) -> Iterator[str]:
     yield from ("", f"{read:,} lines ({characters:,} characters) read, {kept:,} sentences kept, in {seconds:.0f} s.")
     if manifest["named_twice"]:
         yield from ("", f"Named twice, read once: {', '.join(manifest['named_twice'])}.")
+    for place, names in manifest.get("passed_over", {}).items():
+        yield from ("", f"Passed over, {place}: {len(names):,} ({few(names, LISTED)}).")
 
 
 def _sources(manifest: dict) -> Iterator[str]:

@@ -71,10 +71,10 @@ class Block:
     header: bytes = b""  # the first line of a tsv file
 
 
-def expand(source: str) -> list[Path | None]:
+def expand(source: str, hidden: list[Path] | None = None) -> list[Path | None]:
     """The files behind a file, a directory or a glob, sorted; None stands for standard input.
 
-    Raises DataError for a source that matches nothing.
+    Hidden ones of a directory are added to `hidden`. Raises DataError for a source that matches nothing.
     """
     if source == "-":
         return [None]
@@ -82,10 +82,12 @@ def expand(source: str) -> list[Path | None]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        inside = (p for p in path.rglob("*") if not any(part.startswith(".") for part in p.relative_to(path).parts))
+        every = sorted(p for p in path.rglob("*") if p.is_file())
+        paths = [p for p in every if not any(part.startswith(".") for part in p.relative_to(path).parts)]
+        if hidden is not None:
+            hidden += sorted(set(every) - set(paths))
     else:
-        inside = map(Path, glob.glob(source, recursive=True))
-    paths = sorted(p for p in inside if p.is_file())
+        paths = sorted(p for p in map(Path, glob.glob(source, recursive=True)) if p.is_file())
     if not paths:
         raise DataError(f"nothing at {source!r} (looked from {Path.cwd()})")
     return paths
@@ -200,6 +202,10 @@ def _csv_lines(file: File, stream: BinaryIO, tally: Tally) -> Iterator[bytes]:
             rows, row = csv.reader(lines, strict=True), []
         if row is None:
             return
+        if header and any(row[len(header) :]):
+            tally.read += 1
+            tally.drop(more_cells(len(row), header), f"{file.name}:{number}", ",".join(row))
+            row = []
         if header is None and row:
             header, row = row, []
         for _ in range(number - written - 1):
@@ -231,6 +237,11 @@ def unreadable(line: bytes) -> str:
     if line.startswith(TOO_LONG):
         return "line longer than 1 MiB"
     return "NUL byte" if b"\0" in line else ""
+
+
+def more_cells(count: int, header: list[str]) -> str:
+    """Of a csv record with text beyond its last column, such as one with a comma that should have been quoted."""
+    return f"{count} cells for {len(header)} columns ({', '.join(header)})"
 
 
 def not_encoded(encoding: str) -> str:

@@ -23,8 +23,7 @@ class Generator:
         self.noise, self.size, self.channels, self.features = (
             about[key] for key in ("noise", "size", "channels", "features")
         )
-
-        self.frame = pictures.Frame(self.size, about.get("fit", "square"))
+        self.frame = pictures.Frame.of(about)
 
     def read(self, raw: Any) -> int:
         return seed(raw)

@@ -56,49 +56,57 @@ class _Arcs:
 
 
 class _Rows:
-    """Rows of the search so far, and where each began: arrays that grow place by place.
+    """Rows of the search so far, and where each began: the first `size` of arrays that grow place by place, to twice their length.
 
     A row's `leader` is the best one that agrees with it in all that the n-gram looks back on; it has the mass of all that do, the
     others have none (-inf). Those of line l at place t are first[l, t] ... first[l, t] + count[l, t].
     """
 
     def __init__(self, histories: np.ndarray, places: int):
-        lines, none = len(histories), np.full(len(histories), -1)
+        self.size = lines = len(histories)
         self.score, self.log_mass = np.zeros(lines), np.zeros(lines)
         self.history, self.leader = histories, np.arange(lines)
-        self.parent, self.candidate, self.arc = none, none, none
+        self.parent, self.candidate, self.arc = (np.full(lines, -1) for _ in range(3))
         self.first, self.count = (np.zeros((lines, places + 1), np.int64) for _ in range(2))
         self.first[:, 0], self.count[:, 0] = np.arange(lines), 1
 
     def add(self, place: int, line: np.ndarray, **columns: np.ndarray) -> None:
         """More rows, sorted by their line; their leaders are counted from the first of them."""
-        here = len(self.score)
+        here, self.size = self.size, self.size + len(line)
         columns["leader"] = columns["leader"] + here
         for name, values in columns.items():
-            setattr(self, name, np.append(getattr(self, name), values))
+            held = getattr(self, name)
+            if self.size > len(held):
+                held = np.concatenate([held, np.empty(self.size, held.dtype)])
+                setattr(self, name, held)
+            held[here : self.size] = values
         lines, at, number = np.unique(line, return_index=True, return_counts=True)
         self.first[lines, place], self.count[lines, place] = here + at, number
 
 
+class _Before(NamedTuple):
+    """Leaders before some arcs, one row a leader and arc [H]; all rows with it are row[first] ... row[first + count], best first."""
+
+    arc: np.ndarray
+    leader: np.ndarray
+    first: np.ndarray
+    count: np.ndarray
+    row: np.ndarray
+
+
 class _Extensions(NamedTuple):
-    """Everything that some arcs make of the rows before them; `like` is the number of the extension of the row's leader by the same
-    candidate, of which the n-gram says the same."""
+    """What arcs make of rows before them, [E]; `head` is the number of the row's leader among those before the arcs. `log_p` is what the
+    n-gram says, `history` what it looks back on then: the same for all rows of a leader."""
 
     parent: np.ndarray
     candidate: np.ndarray
     arc: np.ndarray
-    like: np.ndarray
+    head: np.ndarray
+    log_p: np.ndarray
+    history: np.ndarray
 
     def only(self, kept: np.ndarray) -> "_Extensions":
         return _Extensions(*(column[kept] for column in self))
-
-
-class _Said(NamedTuple):
-    """What the n-gram says: log-probability [Q] and history behind [Q] of every question, and the question of each extension [E]."""
-
-    log_p: np.ndarray
-    history: np.ndarray
-    number: np.ndarray
 
 
 @dataclass
@@ -121,20 +129,28 @@ class _Search:
         first, count = rows.first[at], rows.count[at]
         if not count.any():
             return
-        new = _extensions(arcs[count > 0], first[count > 0], count[count > 0], rows.leader, self.candidates)
-        line = self.arcs.line[new.arc]
-        said = _say(self.ngram, rows.history, new, self.candidates, self.arcs.final(place))
-        score = rows.score[new.parent] + self.candidates.score[new.candidate] + said.log_p[said.number]
-        near = np.flatnonzero(_near(line, score, self.least))
-        self._keep(place, new.only(near), line[near], score[near], said.history[said.number[near]])
+        before = _before(arcs[count > 0], first[count > 0], count[count > 0], rows.leader)
+        new = _extended(self.ngram, rows.history, before, self.candidates, self.arcs.final(place))
+        new, line, score = self._near(new)
+        if self.n_best > 1:  # the leaders decide which histories stay: only of these all rows are extended
+            stays, *_ = _best(line, new.history, score, score, beam=max(self.beam, self.least), alike=len(score))
+            new, line, score = self._near(_with_all(new.only(stays), before))
+        self._keep(place, new, line, score)
 
-    def _keep(self, place: int, new: _Extensions, line: np.ndarray, score: np.ndarray, history: np.ndarray) -> None:
-        """The best of some extensions, with their lines, scores and histories, become rows at a place."""
+    def _near(self, new: _Extensions) -> tuple[_Extensions, np.ndarray, np.ndarray]:
+        """The extensions that are not given up, with their lines and scores."""
+        line = self.arcs.line[new.arc]
+        score = self.rows.score[new.parent] + self.candidates.score[new.candidate] + new.log_p
+        near = np.flatnonzero(_near(line, score, self.least))
+        return new.only(near), line[near], score[near]
+
+    def _keep(self, place: int, new: _Extensions, line: np.ndarray, score: np.ndarray) -> None:
+        """The best of some extensions, with their lines and scores, become rows at a place."""
         rows = self.rows
         mass = rows.log_mass[new.parent] + (score - rows.score[new.parent]) / self.temperature
-        kept, leader, mass = _best(line, history, score, mass, beam=self.beam, alike=self.n_best)
+        kept, leader, mass = _best(line, new.history, score, mass, beam=self.beam, alike=self.n_best)
         rows.add(
-            place, line[kept], score=score[kept], history=history[kept], leader=leader, log_mass=mass,
+            place, line[kept], score=score[kept], history=new.history[kept], leader=leader, log_mass=mass,
             parent=new.parent[kept], candidate=new.candidate[kept], arc=new.arc[kept] - self.arcs.first[line[kept]],
         )  # fmt: skip
 
@@ -173,23 +189,27 @@ def window(ngram: NgramModel, history: np.ndarray, word: np.ndarray, following: 
     return total
 
 
-def _extensions(
-    arcs: np.ndarray, first_row: np.ndarray, row_count: np.ndarray, leader: np.ndarray, candidates: Candidates
+def _ragged(first: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For the numbers first ... first + count of each pair, one after the other: the pair, and the number."""
+    at = np.repeat(np.arange(len(count)), count)
+    return at, np.arange(len(at)) - (np.cumsum(count) - count - first)[at]
+
+
+def _before(arcs: np.ndarray, first: np.ndarray, count: np.ndarray, leader: np.ndarray) -> _Before:
+    at, row = _ragged(first, count)
+    order = np.lexsort((row, leader[row], at))
+    at, row = at[order], row[order]
+    starts = np.flatnonzero(np.append(True, (at[1:] != at[:-1]) | (leader[row[1:]] != leader[row[:-1]])))
+    return _Before(arcs[at[starts]], leader[row[starts]], starts, np.diff(np.append(starts, len(row))), row)
+
+
+def _extended(
+    ngram: NgramModel, histories: np.ndarray, before: _Before, candidates: Candidates, ends: np.ndarray
 ) -> _Extensions:
-    choices = candidates.first[arcs + 1] - candidates.first[arcs]
-    total = row_count * choices
-    at = np.repeat(np.arange(len(arcs)), total)
-    start = (np.cumsum(total) - total)[at]
-    row, choice = np.divmod(np.arange(len(at)) - start, choices[at])
-    parent = first_row[at] + row
-    like = start + (leader[parent] - first_row[at]) * choices[at] + choice
-    return _Extensions(parent, candidates.first[arcs][at] + choice, arcs[at], like)
-
-
-def _say(ngram: NgramModel, histories: np.ndarray, new: _Extensions, candidates: Candidates, ends: np.ndarray) -> _Said:
-    """Of extensions that are alike once; with the end of the line where that of an arc `ends`, bool [A]."""
-    asked = np.flatnonzero(new.like == np.arange(len(new.like)))
-    row, candidate = new.parent[asked], new.candidate[asked]
+    """The leaders with every candidate of their arcs, and with the end of the line where that of an arc `ends`, bool [A]."""
+    first = candidates.first[before.arc]
+    head, candidate = _ragged(first, candidates.first[before.arc + 1] - first)
+    row, arc = before.leader[head], before.arc[head]
     symbols = candidates.symbols[candidate]
     if symbols.shape[1] == 1:
         added, history = _log_p(ngram, histories, row, symbols[:, 0]), ngram.extend(histories[row], symbols[:, 0])
@@ -200,11 +220,16 @@ def _say(ngram: NgramModel, histories: np.ndarray, new: _Extensions, candidates:
             added[here] += _log_p(ngram, history, here, column[here])
             history[here] = ngram.extend(history[here], column[here])
     added = np.maximum(added, candidates.floor[candidate])
-    if len(final := np.flatnonzero(ends[new.arc[asked]])):
+    if len(final := np.flatnonzero(ends[arc])):
         added[final] += _log_p(ngram, history, final, np.full(len(final), BOUNDARY))
-    number = np.empty(len(new.like), np.int64)
-    number[asked] = np.arange(len(asked))
-    return _Said(added, history, number[new.like])
+    return _Extensions(row, candidate, arc, head, added, history)
+
+
+def _with_all(new: _Extensions, before: _Before) -> _Extensions:
+    """The same of all rows of the leaders, in the order of arcs, rows and candidates."""
+    at, place = _ragged(before.first[new.head], before.count[new.head])
+    every = new.only(at)._replace(parent=before.row[place])
+    return every.only(np.lexsort((every.candidate, every.parent, every.arc)))
 
 
 def _log_p(ngram: NgramModel, histories: np.ndarray, row: np.ndarray, symbol: np.ndarray) -> np.ndarray:

@@ -88,7 +88,8 @@ class Evaluation:
         log_p = self.model.log_probabilities(sources, references)
         texts, hanzi = ways_text(found), [_hanzi(reference) for reference in references]
         aligned = [align(true, written[0]) for true, written in zip(hanzi, texts)]
-        table = np.array([_row(*row) for row in zip(hanzi, texts, aligned, log_p)])
+        nats = [-p[[h is not None for h in reference]] for p, reference in zip(log_p, references)]
+        table = np.array([_row(*row) for row in zip(hanzi, texts, aligned, nats)])
         self._count(table, found, weight)
         self._count_candidates(sources, references, aligned, weight)
         pairs = [(true, written, n) for n, pairs in enumerate(aligned) for true, written in pairs]
@@ -115,6 +116,8 @@ class Evaluation:
             held.add(np.stack([count, right], axis=1), weight[at])
 
     def measured(self) -> Measured:
+        if np.isnan(self.all.total[0, COLUMN["nats"]]):
+            return Measured.broken(self.examples, self.names, self.columns)
         found = _ratios(self.all) | self.hanzi.macro() | {"ece": calibration.error(self.calibration.total)}
         lengths = {
             label: {n: v for n, v in _ratios(sums).items() if n in SHOWN}
@@ -124,6 +127,7 @@ class Evaluation:
         return Measured(
             examples=self.examples,
             resamples={name: found[name] for name in self.names},
+            remarks=list(self.hanzi.remarks()),
             slices={"hanzi in the sentence": lengths, "candidates of the syllable": self._candidates()},
             notes={
                 "hanzi": self.all.total[0, 0],
@@ -166,13 +170,14 @@ def align(reference: str, written: str) -> list[tuple[str | None, str | None]]:
     return pairs
 
 
-def _row(reference: str, ways: list[str], aligned: list, log_p: np.ndarray) -> list[float]:
+def _row(reference: str, ways: list[str], aligned: list, nats: np.ndarray) -> list[float]:
+    """`nats` of each hanzi, infinite where it is no candidate of its syllable, NaN when the network says no number."""
     rank = ways.index(reference) + 1 if reference in ways else 0
-    finite = log_p[np.isfinite(log_p)]
+    reachable = nats[~np.isinf(nats)]
     right = sum(a == b for a, b in aligned)
     edits = Levenshtein.distance(reference, ways[0])
     tops = [float(0 < rank <= k) for k in (1, 5, 10)]
-    return [len(reference), right, edits, 1, *tops, 1 / rank if rank else 0.0, -finite.sum(), len(finite)]
+    return [len(reference), right, edits, 1, *tops, 1 / rank if rank else 0.0, reachable.sum(), len(reachable)]
 
 
 def _by_candidates(  # noqa: PLR0913

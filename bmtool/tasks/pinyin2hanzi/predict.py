@@ -3,7 +3,7 @@
 Shapes: B sentences, T positions, C candidates.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +27,9 @@ from bmtool.tasks.pinyin2hanzi.typed.lexicon import Lexicon, load
 from bmtool.tasks.pinyin2hanzi.vocab import INPUTS, Vocabulary
 
 BATCH_TOKENS = 2048
+LONG = (
+    2048  # places of a line from which on it is written bit by bit, and progress told: it may take seconds for so many
+)
 
 
 class Way(NamedTuple):
@@ -92,8 +95,14 @@ def best_ways(predictor: Model, sources: list[list[int]], n_best: int) -> list[l
     return [[Way(w.texts, w.log_probability) for w in ways] for ways in found]
 
 
-def translate(predictor: Model, lines: Sequence[str], n_best: int = 1, wishes: Wishes = Wishes()) -> list[Translation]:
-    """Each line of typed pinyin as text, with up to `n_best` ways to write it. An empty line stays empty."""
+def translate(
+    predictor: Model, lines: Sequence[str], n_best: int = 1, wishes: Wishes = Wishes(),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Translation]:  # fmt: skip
+    """Each line of typed pinyin as text, with up to `n_best` ways to write it. An empty line stays empty.
+
+    `progress` hears how many places of how many are written when a line has more than LONG.
+    """
     parts = [
         typed.read(
             line, predictor.vocabulary, max_length=predictor.max_length, fuzzy=wishes.fuzzy, initials=wishes.initials,
@@ -101,8 +110,27 @@ def translate(predictor: Model, lines: Sequence[str], n_best: int = 1, wishes: W
         )
         for line in lines
     ]  # fmt: skip
-    written = iter(predictor.write([part.lattice for line in parts for part in line], n_best))
+    lattices = [part.lattice for line in parts for part in line]
+    longest = max((sum(part.lattice.size for part in line) for line in parts), default=0)
+    written = (
+        iter(predictor.write(lattices, n_best))
+        if longest <= LONG
+        else _bit_by_bit(predictor, lattices, n_best, progress)
+    )
     return [_translation(line, [next(written) for _ in line], n_best) for line in parts]
+
+
+def _bit_by_bit(
+    predictor: Model, lattices: list[Lattice], n_best: int, progress: Callable[[int, int], None]
+) -> Iterator[list[Written]]:
+    """The ways to write each lattice, about LONG places at a time."""
+    ends = np.cumsum([lattice.size for lattice in lattices])
+    group = (ends - 1) // LONG
+    for number in np.unique(group).tolist():
+        here = np.flatnonzero(group == number)
+        found = predictor.write([lattices[n] for n in here.tolist()], n_best)
+        progress(int(ends[here[-1]]), int(ends[-1]))
+        yield from found
 
 
 def _translation(parts: list[typed.Part], written: list[list[Written]], n_best: int) -> Translation:
@@ -165,6 +193,7 @@ class Translator:
 
     def __init__(self, model: Model):
         self.model = model
+        self.progress: Callable[[int, int], None] = lambda done, total: None
 
     def read(self, raw: Any) -> str:
         if not isinstance(raw, str):
@@ -192,7 +221,7 @@ class Translator:
     def translate(self, lines: Sequence[str], options: Options) -> list[Translation]:
         lexicon = _lexicon(options.lexicon, _changed(options.lexicon)) if options.lexicon else None
         wishes = Wishes(fuzzy_names(options.fuzzy), options.initials, lexicon, options.context)
-        return translate(self.model, lines, options.n_best, wishes)
+        return translate(self.model, lines, options.n_best, wishes, self.progress)
 
     def _details(self, translation: Translation, options: Options) -> dict[str, Any]:
         if not options.alternatives:

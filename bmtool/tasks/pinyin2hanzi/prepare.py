@@ -110,7 +110,9 @@ def encode(  # noqa: PLR0913
         uncertain = []
     starts, lengths, rows = _examples(read.bounds, read.is_hanzi, max_length, set(dropped))
     fields = {"source": read.source, "hanzi": read.hanzi, "tone": read.tone}
-    return Encoded(fields, starts, lengths, rows, sorted(dropped.items()), uncertain)
+    long = np.flatnonzero(np.diff(read.bounds) > max_length).tolist()
+    cut_up = [(number, f"longer than {max_length} tokens: cut up") for number in long if number not in dropped]
+    return Encoded(fields, starts, lengths, rows, sorted(dropped.items()), uncertain + cut_up)
 
 
 def _read(text: Text, sentences: int, entries: tuple) -> _Tokens:

@@ -18,6 +18,7 @@ from bmtool.text.task import SPLITS
 
 LEAK = "shares a span with a protected file"
 ABOVE_CAP = "above the cap of its source"
+LEFT_OUT = "left out by the weight of its source"
 TRAIN = SPLITS.index("train")
 
 
@@ -94,11 +95,14 @@ def choose_job(directory: Path, cleaned: Path, dropped: np.ndarray, how: Choice,
         drop(leaks(texts, line, protected_arrays(protected)), LEAK)
     if how.cap is not None:
         drop(_rank(keys) > np.uint64(how.cap), ABOVE_CAP)
+    split = _split(how, keys, texts, cleaned)
+    times = np.where(split == TRAIN, _repeats(keys, how.weight), 1)
+    drop(times == 0, LEFT_OUT)
     rows = np.flatnonzero(keep)
-    split = _split(how, keys, texts, cleaned)[rows]
+    split = split[rows]
     np.save(directory / "rows.npy", rows.astype(np.uint32))
     np.save(directory / "split.npy", split.astype(np.uint8))
-    np.save(directory / "times.npy", np.where(split == TRAIN, _repeats(keys[rows], how.weight), 1).astype(np.uint8))
+    np.save(directory / "times.npy", times[rows].astype(np.uint8))
     return {
         "train": int((split == TRAIN).sum()),
         "dropped": listed(found),

@@ -45,7 +45,7 @@ def _whole_buckets(characters: np.ndarray) -> int:
 def _sampled(cleaned: Path, chosen: Path) -> tuple[np.ndarray, np.ndarray]:
     """The rows of a block that are written to the training split, and the bucket of each."""
     rows = np.load(chosen / "rows.npy")
-    rows = rows[(np.load(chosen / "split.npy") == TRAIN) & (np.load(chosen / "times.npy") > 0)]
+    rows = rows[np.load(chosen / "split.npy") == TRAIN]
     return rows, (mix(row_keys(cleaned)[rows], 14) // np.uint64((1 << 64) // BUCKETS)).astype(np.int64)
 
 
