@@ -9,10 +9,10 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from bmtool.base.needs import Package
 from bmtool.config.schema import MANY, OF_A_RUN, BaseConfig, FilePath, Name, Section, Train
 
+LARGEST = 1e30  # of values that are black or white; they are its inverse apart
+Level = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Width = Annotated[int, Field(ge=1, le=65_536)]
 Channels = Annotated[int, Field(ge=1, le=8192)]
-
-LARGEST = 1e30  # of values that are black or white; they are its inverse apart
 
 
 class ImageData(Section):
@@ -31,7 +31,7 @@ class ImageData(Section):
     channels: Literal[1, 3] = 3
     # the values that are black and white in images of more than 8 bits: by the type of their files (0 to 65535; floats 0 to 1), by how
     # many bits are used, or as two numbers
-    range: Literal["auto", "8bit", "12bit", "16bit", "unit"] | list[float] = "auto"
+    range: Literal["auto", "8bit", "12bit", "16bit", "unit"] | list[Level] = "auto"
     # both of what the source does not split itself, by a hash of the pixels
     valid_share: float = Field(0.1, ge=0, lt=1)
     test_share: float = Field(0.1, ge=0, lt=1)
@@ -60,9 +60,7 @@ class ImageData(Section):
     @field_validator("range")
     @classmethod
     def _rises(cls, value: str | list[float]) -> str | list[float]:
-        if isinstance(value, list) and not (
-            len(value) == 2 and value[0] > -LARGEST and value[0] + 1 / LARGEST < value[1] < LARGEST
-        ):
+        if isinstance(value, list) and not (len(value) == 2 and value[0] + 1 / LARGEST < value[1]):
             raise ValueError("two numbers, that of black below that of white")
         return value
 
