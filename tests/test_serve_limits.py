@@ -17,6 +17,7 @@ from test_image_tasks import CNN, digits, picture  # noqa: F401  fixtures
 from test_serve import serving
 
 from bmtool import registry
+from bmtool.base.memory import available
 from bmtool.errors import ConfigError, ResourceError
 from bmtool.predict.contract import Options
 from bmtool.serve import costs, jsontext, memory, origins
@@ -199,7 +200,7 @@ def test_what_there_is_counts_the_container(groups, files, expected, tmp_path):
     for name, text in written.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert memory.available(tmp_path) == expected
+    assert available(tmp_path) == expected
 
 
 def test_sizes(invoke):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bmtool import registry
-from bmtool.base.memory import memory
+from bmtool.base import memory
 from bmtool.base.needs import require
 from bmtool.base.units import short
 from bmtool.config.schema import BaseConfig, Section
@@ -34,7 +34,7 @@ def _sections(section: Section, leaving: tuple[Section, ...] = ()) -> Iterator[S
 
 def require_memory(config: BaseConfig) -> None:
     """ResourceError for a model that cannot be trained in all the memory there is."""
-    needed, there = BYTES_LEARNED * config.parameters, memory()
+    needed, there = BYTES_LEARNED * config.parameters, memory.available()
     if needed > there:
         raise ResourceError(
             f"model: about {short(config.parameters)} parameters take {short(needed)}B to train, and this machine has {short(there)}B: "

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bmtool.base.memory import available, resident
 from bmtool.base.needs import needs
 from bmtool.commands.lines import warn
 from bmtool.errors import ConfigError, Interrupted, ResourceError
@@ -48,13 +49,13 @@ def serve(  # noqa: PLR0913
             f"--host {host} lets other machines in: give an --api-key (or BMTOOL_API_KEY), or --open to let everyone in"
         )
     require_origins(cors)
-    limit = budget.size(memory) if memory else int(budget.SHARE * budget.available())
+    limit = budget.size(memory) if memory else int(budget.SHARE * available())
     settings = Settings(
         api_key=api_key or None, host_names=(host, *host_names), cors=tuple(cors), batch=batch, wait_ms=wait_ms, queue=queue
     )  # fmt: skip
     _log_to_stderr()
     with closing(ModelProcess(str(model), settings.run_seconds).load()) as process:
-        room = budget.room(limit, budget.resident() + process.bytes)
+        room = budget.room(limit, resident() + process.bytes)
         settings = replace(settings, room=room // 2, run_bytes=room // 2)
         _run(str(model), process, settings, (host, port))
 

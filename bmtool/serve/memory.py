@@ -1,11 +1,6 @@
-"""The memory of a server: what there is, what may be used, and what requests under way hold of it."""
+"""The memory of a server: what may be used, and what requests under way hold of it."""
 
-import os
 import re
-import resource
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 from bmtool.errors import ConfigError, ResourceError
 from bmtool.serve.problems import ProblemError
@@ -22,50 +17,6 @@ def size(text: str) -> int:
     if found is None or not float(found[1]):
         raise ConfigError(f"--memory {text}: expected a size such as 800MB or 2GB")
     return int(float(found[1]) * _UNITS[found[2].upper()])
-
-
-def available(root: Path = Path("/")) -> int:
-    """Bytes that this machine, or the container or service that we are in, has."""
-    return min([_machine(root), *_limits(root)])
-
-
-def _limits(root: Path) -> Iterator[int]:
-    """What the control groups that we are in, and those around them, allow."""
-    for line in _read(root / "proc/self/cgroup").splitlines():
-        _, kinds, group = line.split(":", 2)
-        if kinds == "":  # version 2
-            yield from _upwards(root / "sys/fs/cgroup", group, "memory.max")
-        elif "memory" in kinds.split(","):  # version 1
-            yield from _upwards(root / "sys/fs/cgroup/memory", group, "memory.limit_in_bytes")
-
-
-def _upwards(mount: Path, group: str, name: str) -> Iterator[int]:
-    for folder in (mount / group.strip("/"), *(mount / group.strip("/")).parents):
-        if folder.is_relative_to(mount) and (text := _read(folder / name).strip()).isdigit():  # "max": no limit
-            yield int(text)
-
-
-def _read(path: Path) -> str:
-    """A file of the kernel's; "" where there is none."""
-    try:
-        return path.read_text("ascii")
-    except OSError:
-        return ""
-
-
-def _machine(root: Path) -> int:
-    if text := _read(root / "proc/meminfo"):
-        return 1024 * int(text.split()[1])
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # no Linux
-
-
-def resident() -> int:
-    """Bytes that this process has taken at most so far."""
-    for line in _read(Path("/proc/self/status")).splitlines():
-        if line.startswith("VmHWM:"):
-            return 1024 * int(line.split()[1])
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
 
 
 def room(limit: int, taken: int) -> int:

@@ -10,10 +10,10 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
+from bmtool.base.memory import resident
 from bmtool.commands.lines import warn
 from bmtool.errors import BmtoolError, ResourceError
 from bmtool.predict.contract import Options
-from bmtool.serve.memory import resident
 from bmtool.serve.model import Served
 
 
