@@ -1,19 +1,16 @@
 """The command line: a signature, a sentence and a lazy call each. Nothing heavy is imported here."""
 
-import functools
-import sys
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand
 
 import bmtool
-from bmtool import flags
-from bmtool.errors import BmtoolError, ConfigError, ResourceError
+from bmtool import ends, flags
+from bmtool.errors import ConfigError
 
 app = typer.Typer(
     name="bmtool",
+    cls=ends.Root,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: Rich would double the time of --help
@@ -21,9 +18,14 @@ app = typer.Typer(
     help="From raw data to a trained, measured, exported and deployed model, from the shell.",
 )
 
-Config = Annotated[str, typer.Argument(help="A YAML file; those that ship are under configs/.", metavar="CONFIG")]
-Run = Annotated[str, typer.Argument(help="A run directory.", metavar="RUN")]
-Model = Annotated[str, typer.Argument(help="A run directory or an exported .onnx file.", metavar="RUN|FILE.onnx")]
+Config = Annotated[
+    str, typer.Argument(help="A YAML file; those that ship are under configs/.", metavar="CONFIG", parser=flags.path)
+]
+Run = Annotated[str, typer.Argument(help="A run directory.", metavar="RUN", parser=flags.path)]
+Model = Annotated[
+    str,
+    typer.Argument(help="A run directory or an exported .onnx file.", metavar="RUN|FILE.onnx", parser=flags.path),
+]
 Overrides = Annotated[
     list[str], typer.Option("--set", help="Override a key of the config: --set train.steps=100.", metavar="KEY=VALUE")
 ]
@@ -42,31 +44,6 @@ NoVerify = Annotated[
 ]
 
 
-def command(function: Callable, to: typer.Typer = app, cls: type[TyperCommand] | None = None) -> Callable:
-    """Register a command whose BmtoolError is printed on stderr and becomes the exit code."""
-
-    @functools.wraps(function)
-    def run(*args: Any, **kwargs: Any) -> None:
-        try:
-            function(*args, **kwargs)
-        except BmtoolError as error:
-            print(f"bmtool: {error}", file=sys.stderr)
-            raise typer.Exit(error.exit_code) from error
-        except KeyboardInterrupt as error:
-            raise typer.Exit(130) from error
-        except BrokenPipeError as error:  # the reader of our output has gone: `bmtool translate ... | head`
-            sys.stdout = None
-            raise typer.Exit(0) from error
-        except (
-            OSError,
-            MemoryError,
-        ) as error:  # a full disk, a file in the way, no permission: not a bug, so no traceback
-            print(f"bmtool: {error or 'out of memory'}", file=sys.stderr)
-            raise typer.Exit(ResourceError.exit_code) from error
-
-    return to.command(cls=cls)(run)
-
-
 @app.callback(invoke_without_command=True)
 def root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     if version:
@@ -74,16 +51,19 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit(0)
 
 
-@command
+@app.command()
 def prepare_data(
-    config: Annotated[str | None, typer.Argument(help="A YAML file.", metavar="CONFIG", show_default=False)] = None,
+    config: Annotated[
+        str | None, typer.Argument(help="A YAML file.", metavar="CONFIG", show_default=False, parser=flags.path)
+    ] = None,
     set_: Overrides = [],  # noqa: B006
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Read the first 10,000 lines of each file, say what is kept, write nothing."),
     ] = False,
     report_only: Annotated[
-        str | None, typer.Option(help="Print the report of a prepared directory again.", metavar="DIR")
+        str | None,
+        typer.Option(help="Print the report of a prepared directory again.", metavar="DIR", parser=flags.path),
     ] = None,
 ) -> None:
     """Turn raw data into what training reads.
@@ -102,7 +82,7 @@ def prepare_data(
         prepare_data.prepare_data(config, set_)
 
 
-@command
+@app.command()
 def pretrain(config: Config, set_: Overrides = [], no_verify: NoVerify = False) -> None:  # noqa: B006
     """Train from scratch, or resume.
 
@@ -113,13 +93,16 @@ def pretrain(config: Config, set_: Overrides = [], no_verify: NoVerify = False) 
     train.pretrain(config, set_)
 
 
-@command
+@app.command()
 def finetune(
     config: Config,
     from_: Annotated[
         str | None,
         typer.Option(
-            "--from", help="The run directory to start from; not needed where model.weights names some.", metavar="RUN"
+            "--from",
+            help="The run directory to start from; not needed where model.weights names some.",
+            metavar="RUN",
+            parser=flags.path,
         ),
     ] = None,
     set_: Overrides = [],  # noqa: B006
@@ -134,13 +117,14 @@ def finetune(
     train.finetune(config, from_, set_)
 
 
-@command
+@app.command()
 def evaluate(  # noqa: PLR0913
     models: Annotated[
         list[str],
         typer.Argument(
             help="A run directory or an exported .onnx file; several are averaged, or vote.",
             metavar="RUN|FILE.onnx",
+            parser=flags.path,
         ),
     ],
     split: Annotated[str, typer.Option(help="valid or test: a split of the run's prepared data.")] = "test",
@@ -150,6 +134,7 @@ def evaluate(  # noqa: PLR0913
             help="What to evaluate on instead: a file of text or pairs (.tsv, .jsonl), class folders, "
             "a table (.csv, .tsv, .jsonl, .parquet).",
             metavar="PATH",
+            parser=flags.path,
         ),
     ] = None,
     unit: Annotated[
@@ -162,13 +147,16 @@ def evaluate(  # noqa: PLR0913
         list[str], typer.Option(help='A bound that must hold, else exit 3: --require "cer<=0.08".')
     ] = [],  # noqa: B006
     baseline: Annotated[
-        str | None, typer.Option(help="Another run or .onnx file: is the difference significant?")
+        str | None, typer.Option(help="Another run or .onnx file: is the difference significant?", parser=flags.path)
     ] = None,
     weight: Annotated[
         list[float], typer.Option(help="Of several models: how much each counts, in their order.", show_default=False)
     ] = [],  # noqa: B006
     output: Annotated[
-        str | None, typer.Option(help="Directory for the report; default: the run's eval/, or beside the .onnx file.")
+        str | None,
+        typer.Option(
+            help="Directory for the report; default: the run's eval/, or beside the .onnx file.", parser=flags.path
+        ),
     ] = None,
     no_verify: NoVerify = False,
 ) -> None:
@@ -183,23 +171,34 @@ def evaluate(  # noqa: PLR0913
     )
 
 
-@functools.partial(command, cls=flags.command(lambda entry: (entry.takes, entry.gives) == ("text", "text")))
+@app.command(cls=flags.command(lambda entry: (entry.takes, entry.gives) == ("text", "text")))
 def translate(  # noqa: PLR0913
     context: typer.Context,
     text: Annotated[
         list[str], typer.Argument(help="Lines of text; without any, standard input is read.", metavar="[TEXT]...")
     ] = [],  # noqa: B006
     model: Annotated[
-        str, typer.Option(help="A run directory or an exported .onnx file.", envvar="BMTOOL_MODEL", show_default=False)
+        str,
+        typer.Option(
+            help="A run directory or an exported .onnx file.",
+            envvar="BMTOOL_MODEL",
+            show_default=False,
+            parser=flags.path,
+        ),
     ] = "default",
-    input_: Annotated[str | None, typer.Option("--input", help="A file of lines.", metavar="FILE")] = None,
+    input_: Annotated[
+        str | None, typer.Option("--input", help="A file of lines.", metavar="FILE", parser=flags.path)
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with probabilities.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Show what was weighed for every syllable.")] = False,
     interactive: Annotated[
         bool, typer.Option("--interactive", "-i", help="Choose among candidates by number.")
     ] = False,
     proofread: Annotated[
-        str | None, typer.Option(help="Look for homophone errors in a file of Chinese text instead.", metavar="FILE")
+        str | None,
+        typer.Option(
+            help="Look for homophone errors in a file of Chinese text instead.", metavar="FILE", parser=flags.path
+        ),
     ] = None,
 ) -> None:
     """Text to text, line by line: pinyin to Chinese, by the model that comes with bmtool unless --model names another."""
@@ -220,7 +219,7 @@ def translate(  # noqa: PLR0913
         translate.translate(text, model=model, input_file=input_, as_json=json, explain=explain, options=options)
 
 
-@functools.partial(command, cls=flags.command(lambda entry: True))
+@app.command(cls=flags.command(lambda entry: True))
 def predict(
     context: typer.Context,
     model: Model,
@@ -244,10 +243,11 @@ def predict(
     predict.predict(model, inputs, as_json=json, pictures=pictures, options=options)
 
 
-@command
+@app.command()
 def serve(  # noqa: PLR0913
     model: Annotated[
-        str, typer.Argument(help="A run directory or an exported .onnx file.", metavar="[RUN|FILE.onnx]")
+        str,
+        typer.Argument(help="A run directory or an exported .onnx file.", metavar="[RUN|FILE.onnx]", parser=flags.path),
     ] = "default",
     host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs a key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
@@ -288,16 +288,21 @@ def serve(  # noqa: PLR0913
     )  # fmt: skip
 
 
-@command
+@app.command()
 def annotate(
     text: Annotated[
         list[str],
         typer.Argument(help="Lines of Chinese text; without any, standard input is read.", metavar="[TEXT]..."),
     ] = [],  # noqa: B006
-    input_: Annotated[str | None, typer.Option("--input", help="A file of lines.", metavar="FILE")] = None,
+    input_: Annotated[
+        str | None, typer.Option("--input", help="A file of lines.", metavar="FILE", parser=flags.path)
+    ] = None,
     style: Annotated[str, typer.Option(help="marks (nǐ), numbers (ni3), or ruby (HTML over the hanzi).")] = "marks",
     readings: Annotated[
-        str | None, typer.Option(help="Your own reading dictionary: a line each of word, tab, pinyin.", metavar="FILE")
+        str | None,
+        typer.Option(
+            help="Your own reading dictionary: a line each of word, tab, pinyin.", metavar="FILE", parser=flags.path
+        ),
     ] = None,
 ) -> None:
     """Chinese text to pinyin, line by line."""
@@ -306,16 +311,20 @@ def annotate(
     annotate.annotate(text, input_file=input_, style=style, readings=readings)
 
 
-@command
+@app.command()
 def export_onnx(
     run: Run,
     int8: Annotated[bool, typer.Option("--int8", help="Quantise weights to 8 bits.")] = False,
     samples: Annotated[
         str | None,
-        typer.Option(help="What int8 is judged on; default: the validation split of the run's data.", metavar="PATH"),
+        typer.Option(
+            help="What int8 is judged on; default: the validation split of the run's data.",
+            metavar="PATH",
+            parser=flags.path,
+        ),
     ] = None,
     output: Annotated[
-        str | None, typer.Option(help="Where to write; default: the run's export/.", metavar="FILE")
+        str | None, typer.Option(help="Where to write; default: the run's export/.", metavar="FILE", parser=flags.path)
     ] = None,
     no_verify: NoVerify = False,
 ) -> None:
@@ -334,11 +343,11 @@ selfcheck_app = typer.Typer(
 app.add_typer(selfcheck_app, name="selfcheck")
 
 
-@functools.partial(command, to=selfcheck_app)
+@selfcheck_app.command()
 def resume(
     config: Config,
     from_: Annotated[
-        str | None, typer.Option("--from", help="Check a finetuning from this run.", metavar="RUN")
+        str | None, typer.Option("--from", help="Check a finetuning from this run.", metavar="RUN", parser=flags.path)
     ] = None,
     set_: Overrides = [],  # noqa: B006
 ) -> None:

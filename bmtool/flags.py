@@ -4,6 +4,7 @@ Nothing is imported until such a command is parsed or asked for its help.
 """
 
 import inspect
+import os
 from collections.abc import Callable
 from typing import Annotated, Any, get_args, get_origin
 
@@ -11,8 +12,22 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
+from bmtool.base.paths import expand
+from bmtool.errors import ConfigError
+
 OPTIONS = "bmtool.options"  # where the flags that were given are put in the context's `meta`
 PICTURES = "bmtool.pictures"
+
+
+def path(given: str) -> str:
+    """A path of the command line, with `~` and variables put in that a shell has left; what there is by that very name is meant as it is.
+
+    ConfigError for a user or a variable that is not there.
+    """
+    try:
+        return given if os.path.lexists(given) else expand(given)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def command(wanted: Callable[[Any], bool]) -> type[TyperCommand]:
@@ -55,7 +70,9 @@ def _flags(wanted: Callable[[Any], bool]) -> list[Any]:
         for name, field in kind.model_fields.items():
             made.setdefault(name, _field(name, field, suffix[name], taken=set(tasks)))
         for name, text in kind.pictures.items():
-            made.setdefault(name, _annotated(str, [f"--{name}"], f"{text}{suffix[name]}", metavar="FILE.png"))
+            made.setdefault(
+                name, _annotated(str, [f"--{name}"], f"{text}{suffix[name]}", metavar="FILE.png", parser=path)
+            )
     return _parameters(made)
 
 

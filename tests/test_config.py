@@ -3,7 +3,8 @@
 import pytest
 from conftest import CONFIGS
 
-from bmtool.config.load import differences, dump, load, parse
+from bmtool.config import document as documents
+from bmtool.config.load import differences, dump, load, of_run, parse
 from bmtool.errors import ConfigError
 
 GOOD = """\
@@ -60,27 +61,81 @@ def test_all_problems_are_reported_together_where_they_are(read):
     ("- a\n", "expected `key: value` lines"),
     ("task: pinyin2hanz\n", "did you mean 'pinyin2hanzi'?"),
     ("task: [\n", "not valid YAML"),
-    (GOOD.replace("tagger", "taggr"), "x.yaml:7  model.kind: expected one of tagger, transformer, rnn, got 'taggr'; did you"),
+    (GOOD.replace("tagger", "taggr"), "x.yaml:7: model.kind: expected one of tagger, transformer, rnn, got 'taggr'; did you"),
     (GOOD.replace("  kind: tagger", "  width: 8"), "model.kind: missing key"),
     (GOOD.replace("  prepared: b\n", ""), "data.prepared: missing key"),
-    (GOOD + "run: runs/y\n", "x.yaml:10  run: given twice, first at x.yaml:2"),
+    (GOOD + "run: runs/y\n", "x.yaml:10: run: given twice, first at x.yaml:2"),
     (GOOD + "train: {average_best: 3}\n", "average_best (3) needs keep_best"),
     (GOOD.replace("kind: tagger", "{kind: tagger, width: 100, heads: 3}"), "model.width (100) must be a multiple"),
     (GOOD + "finetune: {last_blocks: 1}\n", "last_blocks goes with"),
     (GOOD + "train: {batch_tokens: 8}\n", "must hold data.max_length"),
     (GOOD.replace("lr: 1e-4", "lr: -1"), "optim.lr"),
-    (GOOD.replace("lr: 1e-4", "lr: -1") + "  phases: {model: {l1: 0.1}}\n", "1 problem in"),
-    (GOOD + "  phases: {model: {beta: [0, 1]}}\n", "x.yaml:10  optim.phases.model.beta: unknown key; did you mean 'betas'?"),
-    (GOOD + "  phases: {model: {l1: -1.0}}\n", "x.yaml:10  optim.phases.model.l1: "),
+    (GOOD.replace("lr: 1e-4", "lr: -1") + "  phases: {model: {l1: 0.1}}\n", "x.yaml:9: optim.lr: "),
+    (GOOD + "  phases: {model: {beta: [0, 1]}}\n", "x.yaml:10: optim.phases.model.beta: unknown key; did you mean 'betas'?"),
+    (GOOD + "  phases: {model: {l1: -1.0}}\n", "x.yaml:10: optim.phases.model.l1: "),
     (GOOD + "  phases: {model: 3}\n", "optim.phases.model: expected a section"),
 ])  # fmt: skip
 def test_single_problems(text, words, read):
-    assert words in problems(read, text)
+    said = problems(read, text)
+    assert words in said and "\n" not in said
 
 
 @pytest.mark.parametrize("override", ["nothing", "=3", "a.b=[1"])
 def test_bad_overrides(override, read):
     assert "--set" in problems(read, GOOD, override)
+
+
+@pytest.mark.parametrize("written, value", [
+    ("010", 10), ("0x10", 16), ("0o17", 15), ("1e-3", 1e-3), (".5", 0.5), ("-.5e1", -5.0), ("true", True), ("~", None), ("", None),
+    ("yes", "yes"), ("off", "off"), ("1:30", "1:30"), ("2026-01-01", "2026-01-01"), ("1_000", "1_000"), ("0o8", "0o8"), ("'1'", "1"),
+])  # fmt: skip
+def test_plain_values_are_those_of_yaml_1_2(written, value, tmp_path):
+    (tmp_path / "x.yaml").write_text(f"x: {written}\n", encoding="utf-8")
+    assert documents.read(tmp_path / "x.yaml").data == {"x": value} == {"x": documents.value(written or "~", "--set x")}
+    assert documents.value(documents.dump({"x": written}), "x") == {"x": written}
+
+
+def test_paths_are_expanded_and_kept_as_they_came_out(read, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("DATA", "/data")
+    config = read(
+        GOOD.replace("runs/x", "~/x"),
+        "data.prepared=$DATA/p",
+        "data.sources=['${DATA}/*.txt', '-']",
+        "data.protected=[~/t]",
+    )
+    assert (config.run, config.data.prepared, config.data.protected) == ("/home/me/x", "/data/p", ["/home/me/t"])
+    assert [source.path for source in config.data.sources] == ["/data/*.txt", "-"]
+    assert read(dump(config)) == config
+    assert problems(read, GOOD.replace("runs/x", "$NOTHING/x")).startswith("x.yaml:2: run: $NOTHING is not set")
+    assert "no such home directory" in problems(read, GOOD, "run=~nobody-here/x")
+    assert "expected a path" in problems(read, GOOD, "run=''")
+
+
+def test_keys_that_are_merged_may_be_changed(read):
+    config = read(GOOD + "schedule: {<<: {final: 0.1, name: linear}, name: cosine}\n")
+    assert (config.schedule.final, config.schedule.name) == (0.1, "cosine")
+
+
+@pytest.mark.parametrize("schedule, words", [
+    ("{warmup_steps: 100}", "schedule.warmup_steps (100) must be fewer than train.steps (100)"),
+    ("{name: wsd, warmup_steps: 50, decay_steps: 51}", "are more than train.steps (100)"),
+    ("{name: step, step_every: 100}", "schedule.step_every (100)"),
+])  # fmt: skip
+def test_a_schedule_ends_before_the_training_and_an_old_run_with_another_still_loads(schedule, words, read, tmp_path):
+    text = GOOD + "train: {steps: 100}\nschedule: " + schedule + "\n"
+    assert words in problems(read, text)
+    (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+    assert of_run(tmp_path / "config.yaml").train.steps == 100
+
+
+def test_a_block_that_is_never_unfrozen_is_refused(read):
+    assert "finetune.unfreeze_every (8)" in problems(read, GOOD, "train.steps=8", "finetune.unfreeze_every=8")
+
+
+def test_a_rule_about_several_keys_stands_where_one_of_them_does(read):
+    said = problems(read, GOOD + "train: {steps: 100}\nschedule:\n  warmup_steps: 100\n")
+    assert said.startswith("x.yaml:12: schedule.warmup_steps (100)")
 
 
 def test_overrides_make_sections_and_take_yaml(read):

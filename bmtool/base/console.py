@@ -1,26 +1,61 @@
-"""What a training says: a live line on a terminal, plain lines elsewhere, everything in the run's log.txt. All on stderr."""
+"""What a training says: a live line on a terminal, plain lines elsewhere, everything in the run's log.txt. All on stderr.
 
+What comes from data is shown, never obeyed: control characters are written out (`visible`), in answers only where a terminal reads them.
+"""
+
+import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console as RichConsole
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
+
+# Control characters but tab and newline, what turns the direction of writing, and half of a surrogate pair.
+_UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """Text with its control characters as escapes, so that a terminal shows them: ESC becomes `\\x1b`."""
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def answer(text: str) -> None:
+    """A line of results on stdout, at once: as it is for a file or a pipe, visible for a terminal."""
+    print(visible(text) if sys.stdout.isatty() else text, flush=True)
+
+
+def warn(message: object) -> None:
+    """A line on stderr that says who speaks."""
+    print(f"bmtool: {visible(str(message))}", file=sys.stderr)
+
+
+class Terminal(RichConsole):
+    """Rich, to which all text that is not its own comes visible; as wide as a terminal, or 120 where there is none."""
+
+    def __init__(self, *, stderr: bool = False, **options: Any):
+        stream = sys.stderr if stderr else sys.stdout
+        super().__init__(stderr=stderr, highlight=False, width=None if stream.isatty() else 120, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **options)
 
 
 class Console:
     """Silent unless `speaks` (data-parallel: rank 0 only)."""
 
     def __init__(self, log: Path | None = None, speaks: bool = True):
-        width = None if sys.stderr.isatty() else 120  # a file or pipe has no width to fit
-        self._rich = RichConsole(stderr=True, highlight=False, soft_wrap=True, width=width)
+        self._rich = Terminal(stderr=True, soft_wrap=True)
         self._log, self._speaks = log, speaks
         self._progress: Progress | None = None
 
     def say(self, message: str, *, style: str = "") -> None:
         if self._speaks:
+            message = visible(message)
             self._record(message)
             self._rich.print(escape(message), style=style)
 

@@ -2,8 +2,28 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import NamedTuple
 
 from bmtool.errors import BmtoolError, ConfigError
+
+
+class Package(NamedTuple):
+    """One that a setting needs."""
+
+    # what Python imports
+    module: str
+    # the names that pip knows, with a space between
+    packages: str
+    # which feature needs what
+    what: str
+
+
+def require(package: Package) -> None:
+    """ConfigError with the command that installs it when a package is missing."""
+    with needs(package.packages, package.what):
+        if find_spec(package.module) is None:
+            raise ImportError
 
 
 @contextmanager

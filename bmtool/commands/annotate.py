@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bmtool.base.console import answer
 from bmtool.chinese.annotate import STYLES
 from bmtool.chinese.annotate import annotate as annotate_line
 from bmtool.chinese.readings import labeller, load_dictionary
@@ -18,4 +19,4 @@ def annotate(
     reader = labeller(tuple(load_dictionary(Path(readings)).items()) if readings else ())
     for _, _, lines in chunks(texts, input_file):
         for line in lines:
-            print(annotate_line(reader, line, style), flush=True)
+            answer(annotate_line(reader, line, style))

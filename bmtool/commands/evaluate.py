@@ -1,20 +1,19 @@
 """`evaluate`: measure a run or an exported model, compare it with another, and hold it to bounds."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rich.console import Console as RichConsole
 from rich.table import Table
 
-from bmtool.base.console import Console
+from bmtool.base.console import Console, Terminal
 from bmtool.base.files import write_json, write_text
-from bmtool.commands import reports, seen
+from bmtool.commands import refusals, reports, seen
 from bmtool.commands.loading import Loaded, load_model, load_several
 from bmtool.commands.measuring import Source, feed
+from bmtool.commands.refusals import require_known, require_measurable
 from bmtool.data.tally import passed_over
 from bmtool.errors import ResourceError
 from bmtool.measure import gate, report
@@ -40,6 +39,10 @@ def evaluate(  # noqa: PLR0913
     """  # fmt: skip
     console = Console()
     bounds = [gate.parse(bound) for bound in require or []]
+    require_measurable(split, data, unit)
+    require_known(models[0], bounds)
+    if output is not None:
+        refusals.require_folder(output, "--output")
     loaded = load_several(models, console.warn, weight)
     gate.check_names(bounds, list(loaded.entry.load("evaluation").names))
     others = [load_model(baseline, console.warn, task=loaded.task)] if baseline is not None else []
@@ -148,5 +151,4 @@ def _print(title: str, found: _Found) -> None:
         table.add_column(heading, justify="left" if index == 0 else "right")
     for row in cells:
         table.add_row(*row)
-    width = None if sys.stdout.isatty() else 120  # a file or pipe has no width to fit
-    RichConsole(highlight=False, width=width).print(table)
+    Terminal().print(table)

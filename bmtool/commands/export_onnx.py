@@ -9,12 +9,12 @@ from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.files import write_json
 from bmtool.base.units import short
-from bmtool.commands import reports
+from bmtool.commands import refusals, reports
 from bmtool.commands.checking import checked
 from bmtool.commands.loading import restore
 from bmtool.commands.measuring import measure
 from bmtool.data.tally import Tally
-from bmtool.errors import BadInput, DataError
+from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.predict.contract import Evaluation, Predictor
 from bmtool.predict.examples import Example
 
@@ -35,6 +35,12 @@ def export_onnx(
     from bmtool.engine import export
 
     console = Console()
+    if samples is not None and not int8:
+        raise ConfigError("--samples goes with --int8: what int8 is judged on")
+    if samples is not None:
+        refusals.require_exists(samples, "--samples")
+    if output is not None:
+        refusals.require_file(output, "--output")
     run, task, checkpoint = restore(run_path, console.warn)
     entry = registry.find(run.info()["task"])
     path = Path(output) if output else run.exports / ("model-int8.onnx" if int8 else "model.onnx")

@@ -6,14 +6,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from bmtool.base.console import warn
 from bmtool.errors import DataError
 
 BATCH_LINES = 64
 MAX_LINE = 1 << 20
-
-
-def warn(message: str) -> None:
-    print(f"bmtool: {message}", file=sys.stderr)
 
 
 def chunks(texts: list[str], input_file: str | None) -> Iterator[tuple[int, str, list[str]]]:

@@ -22,8 +22,6 @@ from bmtool.measure.report import Measured
 from bmtool.predict.contract import Evaluation, Predictor
 from bmtool.predict.examples import Example
 
-SPLITS = ("valid", "test", "train")
-
 
 class Source:
     """The examples that all models are measured on: those that each of them can read, and whose truth each of them knows.
@@ -44,10 +42,6 @@ class Source:
         kit = first.entry.load("examples")
         if self.data is not None:
             return kit.file(Path(self.data), unit, self.tally, reads)
-        if split not in SPLITS:
-            raise ConfigError(f"--split: expected valid or test, got {split!r}")
-        if unit is not None:
-            raise ConfigError("--unit goes with --data")
         if first.run is None:
             raise ConfigError("a model file has no splits: give what to measure on with --data PATH")
         prepared = checked(first.run.prepared(), first.entry, warn)

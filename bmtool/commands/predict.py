@@ -6,8 +6,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bmtool.base.console import Console
+from bmtool.base.console import Console, answer
 from bmtool.base.units import few
+from bmtool.commands import refusals
 from bmtool.commands.loading import Loaded, load_model, options_of
 from bmtool.config.options import Options
 from bmtool.data.tally import Tally, passed_over
@@ -28,6 +29,8 @@ def predict(
     DataError at the end when some inputs could not be read, or when there was none.
     """
     console = Console()
+    for flag, path in (pictures or {}).items():
+        refusals.require_file(path, f"--{flag}")
     loaded = load_model(model, console.warn)
     _require_pictures(loaded, pictures or {})
     require_json(options or {}, as_json)
@@ -41,10 +44,7 @@ def predict(
 
     for name, item, value in answers(loaded, named(loaded.entry.takes, inputs, failed.ignore), asked, bad):
         failed.kept += 1
-        print(
-            json.dumps(record(loaded, name, value), ensure_ascii=False) if as_json else f"{name}\t{value.line()}",
-            flush=True,
-        )
+        answer(json.dumps(record(loaded, name, value), ensure_ascii=False) if as_json else f"{name}\t{value.line()}")
         read += [(name, item)] if pictures else []
     if told := passed_over(failed.ignored, failed.examples):
         console.say(told)

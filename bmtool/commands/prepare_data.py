@@ -9,7 +9,8 @@ from types import ModuleType
 from typing import Any
 
 from bmtool import registry
-from bmtool.base.console import Console
+from bmtool.base.console import Console, answer
+from bmtool.commands import refusals
 from bmtool.commands.checking import checked
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
@@ -34,6 +35,7 @@ def prepare_data(config: str | Path, overrides: list[str] | None = None) -> dict
 
 def prepare(loaded: BaseConfig) -> dict:
     """`prepare_data` of a configuration that is loaded."""
+    refusals.require_preparing(loaded)
     console = Console()
     try:
         manifest = registry.find(loaded.task).load("prepare")(loaded, console)
@@ -113,14 +115,15 @@ def fingerprint(prepared: Path) -> str:
 def dry_run(config: str | Path, overrides: list[str] | None = None) -> None:
     """Print what would be read and kept of the first DRY_LINES lines of every file; write nothing."""
     loaded = load(config, overrides)
+    refusals.require_packages(loaded, of_data=True)
     with tempfile.TemporaryDirectory() as folder:
         data = loaded.data.model_copy(update={"prepared": str(Path(folder) / "prepared")})
         trial = loaded.model_copy(update={"data": data})
         manifest = registry.find(loaded.task).load("prepare")(trial, Console(), limit=DRY_LINES)
     unit = {"images": "images", "tables": "rows of each file"}.get(manifest.get("kind"), "lines of each file")
-    print(f"the first {DRY_LINES:,} {unit}; nothing was written to {loaded.data.prepared}")
+    answer(f"the first {DRY_LINES:,} {unit}; nothing was written to {loaded.data.prepared}")
     for line in _report(manifest).lines(manifest):
-        print(line)
+        answer(line)
 
 
 def report_only(directory: str | Path) -> None:

@@ -35,6 +35,8 @@ def resume(config: str, *, parent: str | None = None, overrides: list[str] | Non
     steps = min(STEPS, loaded.train.steps)
     if registry.find(loaded.task).load("task").of(loaded).fitted:
         raise ConfigError(f"this model of {loaded.task} is fitted: an interrupted fit is done again from its start")
+    if parent is not None:
+        RunDir.open(parent)
     console = Console()
     with tempfile.TemporaryDirectory(prefix="bmtool-selfcheck-") as folder:
         whole, killed = Path(folder) / "whole", Path(folder) / "killed"

@@ -14,6 +14,7 @@ from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.suggest import suggest
 from bmtool.base.units import short
+from bmtool.commands import refusals
 from bmtool.commands.initialise import freeze, initialise, require_same_vocabulary
 from bmtool.commands.loading import DEFAULT
 from bmtool.commands.prepare_data import fingerprint, make_current
@@ -51,6 +52,7 @@ def finetune(config: str | Path, parent: str | Path | None = None, overrides: li
 def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False) -> Path:
     kind: Any = _kind(config)
     _require_sense(kind, config, parent, finetunes)
+    refusals.require_training(config)
     run, is_main = RunDir(config.run), distributed.rank() == 0
     device = choose(config.train)
     run.require_same(config)
@@ -201,6 +203,10 @@ def _learn(start: _Start, console: Console, stop: list[int]) -> None:
 def _introduce(trainer: Trainer, console: Console) -> None:
     config, processes = trainer.config, distributed.world_size()
     console.say(f"{config.run}: {config.task}, {_size(trainer)}")
+    if config.train.validate_every > config.train.steps:
+        console.say(
+            f"train.validate_every ({config.train.validate_every:,}) is more than train.steps: validated once, at the last step"
+        )
     console.say(f"device: {trainer.device.reason}" + (f"; {processes} processes" if processes > 1 else ""))
 
 

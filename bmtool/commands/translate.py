@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bmtool.commands.lines import chunks, standard_input, warn
+from bmtool.base.console import answer, visible, warn
+from bmtool.commands import refusals
+from bmtool.commands.lines import chunks, standard_input
 from bmtool.commands.loading import Loaded, load_model, options_of
 from bmtool.commands.predict import record, require_json
 from bmtool.config.options import Options
@@ -35,23 +37,25 @@ def translate(  # noqa: PLR0913
     ConfigError for `explain` with JSON, which has no place for it, and for alternatives without, which show in JSON alone.
     Words in small letters that were copied though they look as if they were meant otherwise are named on stderr, with their line.
     """
-    loaded = load(model)
     given = dict(options or {})
     if explain and as_json:
         raise ConfigError(
             "--explain shows lines for people: leave it or --json out (--json holds what was weighed, too)"
         )
     require_json(given, as_json)
+    if input_file not in (None, "-"):
+        refusals.require_exists(str(input_file), "--input")
+    loaded = load(model)
     if as_json and loaded.predictor.weighs:
         given.setdefault("alternatives", True)
     asked = options_of(loaded, given)
     loaded.predictor.progress = lambda done, total: warn(f"{done / total:.0%} of a long line is done")
     for first, name, lines in chunks(texts, input_file):
         for number, (line, value) in enumerate(zip(lines, _answered(loaded, lines, asked)), start=first):
-            print(json.dumps(record(loaded, line, value), ensure_ascii=False) if as_json else _shown(value), flush=True)
+            answer(json.dumps(record(loaded, line, value), ensure_ascii=False) if as_json else _shown(value))
             if explain:
                 for shown in loaded.predictor.explained(line, asked):
-                    print(shown, flush=True)
+                    answer(shown)
             if value.unread:
                 warn(f"{name}:{number}: no pinyin, kept as it is: {_listing(list(value.unread))}")
 
@@ -82,6 +86,8 @@ def proofread(path: str, *, model: str = "default", as_json: bool = False) -> No
     """Print what seems to be a wrong hanzi in a file of text ("-" is standard input), as FILE:LINE:COLUMN."""
     from bmtool.tasks.pinyin2hanzi.proofread import proofread as search
 
+    if path != "-":
+        refusals.require_exists(path, "--proofread")
     predictor = load_model(model, warn, task="pinyin2hanzi").predictor
     if not predictor.weighs:
         raise ConfigError("this model cannot proofread: that needs a tagger")
@@ -91,7 +97,7 @@ def proofread(path: str, *, model: str = "default", as_json: bool = False) -> No
                 around = line[max(0, finding.start - 10) : finding.end + 10]
                 value = {"file": name, "line": number, "column": finding.start + 1} | finding._asdict()
                 shown = f"{name}:{number}:{finding.start + 1}: {finding.found} → {finding.suggested}   {around}"
-                print(json.dumps(value, ensure_ascii=False) if as_json else shown, flush=True)
+                answer(json.dumps(value, ensure_ascii=False) if as_json else shown)
 
 
 def interactive(*, model: str = "default", options: dict[str, Any] | None = None) -> None:
@@ -109,7 +115,7 @@ def interactive(*, model: str = "default", options: dict[str, Any] | None = None
             _say(f"expected a number from 1 to {len(found.n_best)}; nothing was written")
             continue
         text = found.n_best[int(chosen) - 1][0]
-        print(text, flush=True)
+        answer(text)
         written += text
 
 
@@ -120,4 +126,4 @@ def _ask(prompt: str) -> str:
 
 
 def _say(message: str) -> None:
-    print(message, file=sys.stderr)
+    print(visible(message), file=sys.stderr)

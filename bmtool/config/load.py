@@ -2,46 +2,21 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from bmtool import registry
 from bmtool.base import changes
 from bmtool.base.suggest import suggest
-from bmtool.config.schema import RESUMABLE, BaseConfig
+from bmtool.config import document as documents
+from bmtool.config.document import SETTING, Document, Path_
+from bmtool.config.schema import OF_A_RUN, RESUMABLE, BaseConfig
 from bmtool.errors import ConfigError
 
-Path_ = tuple[str | int, ...]
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which `1e-4` is a number, as YAML 1.2 and every reader expect."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*)(\.[\d_]*)?([eE][-+]?\d+)$"),
-    list("-+0123456789"),
-)
-
-
-@dataclass
-class _Document:
-    """Plain data with the place each key came from."""
-
-    data: dict
-    places: dict[Path_, str]
-    # place, key, message of each
-    problems: list[tuple[str, str, str]]
-
-    def place(self, path: Path_) -> str:
-        while path and path not in self.places:
-            path = path[:-1]
-        return self.places.get(path, "")
+# Characters of a wrong value, and of a key; problems.
+SHOWN, LONGEST, MOST = 60, 100, 30
 
 
 def load(path: str | Path, overrides: list[str] | None = None) -> BaseConfig:
@@ -49,20 +24,25 @@ def load(path: str | Path, overrides: list[str] | None = None) -> BaseConfig:
 
     Raises ConfigError listing every problem: unreadable file, unknown key, wrong type, cross-field rule.
     """
-    document = _read(Path(path))
+    document = documents.read(Path(path))
     for override in overrides or []:
         _override(document, override)
     return _validate(document)
 
 
+def of_run(path: str | Path) -> BaseConfig:
+    """A run's own resolved `config.yaml`: what was trained with it is trained, sensibly or not."""
+    return _validate(documents.read(Path(path)), OF_A_RUN)
+
+
 def parse(data: dict, origin: str = "config") -> BaseConfig:
     """The configuration held by plain data, for instance a run's own resolved `config.yaml`."""
-    return _validate(_Document(data, {(): origin}, []))
+    return _validate(Document(data, {(): origin}, []))
 
 
 def dump(config: BaseConfig) -> str:
     """The fully resolved configuration as YAML that `load` accepts as it is."""
-    return yaml.safe_dump(config.model_dump(), allow_unicode=True, sort_keys=False)
+    return documents.dump(config.model_dump())
 
 
 def differences(old: BaseConfig, new: BaseConfig) -> list[str]:
@@ -71,73 +51,30 @@ def differences(old: BaseConfig, new: BaseConfig) -> list[str]:
     return [line for key, line in found.items() if key not in RESUMABLE]
 
 
-def _read(path: Path) -> _Document:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read {path}: {error.strerror or error} (the configs that ship are under configs/)"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start})") from error
-    try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        data = loader.construct_document(node) if node is not None else {}
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise ConfigError(f"{where}  not valid YAML: {getattr(error, 'problem', None) or error}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}:1  expected `key: value` lines, got a {type(data).__name__}")
-    document = _Document(data, {(): f"{path.name}:1"}, [])
-    _places(node, (), path.name, document)
-    return document
-
-
-def _places(node: yaml.Node | None, at: Path_, name: str, document: _Document) -> None:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            place, path = f"{name}:{key.start_mark.line + 1}", (*at, key.value)
-            if path in document.places:
-                document.problems.append(
-                    (place, ".".join(map(str, path)), f"given twice, first at {document.places[path]}")
-                )
-            document.places[path] = place
-            _places(value, path, name, document)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            document.places[(*at, index)] = f"{name}:{value.start_mark.line + 1}"
-            _places(value, (*at, index), name, document)
-
-
-def _override(document: _Document, override: str) -> None:
+def _override(document: Document, override: str) -> None:
     key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"--set {override!r}: write it as key.sub=value")
     path = tuple(key.strip().split("."))
-    try:
-        value = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override!r}: {text!r} is not a YAML value") from error
+    if not equals or "" in path:
+        raise ConfigError(f"{SETTING} {override[:SHOWN]!r}: write it as key.sub=value")
+    value = documents.value(text, f"{SETTING} {key[:SHOWN]}")
     target = document.data
     for part in path[:-1]:
         child = target.get(part)
         target[part] = target = dict(child) if isinstance(child, dict) else {}
     target[path[-1]] = value
-    document.places = {at: place for at, place in document.places.items() if at[: len(path)] != path} | {path: "--set"}
+    document.places = {at: place for at, place in document.places.items() if at[: len(path)] != path} | {path: SETTING}
 
 
-def _validate(document: _Document) -> BaseConfig:
+def _validate(document: Document, context: object = None) -> BaseConfig:
     if "task" not in document.data:
-        raise ConfigError(f"{document.place(())}  task: missing key (one of: {', '.join(registry.TASKS)})")
+        raise ConfigError(f"{document.place(())}: task: missing key (one of: {', '.join(registry.TASKS)})")
     try:
         schema = registry.find(document.data["task"]).load("config")
     except ConfigError as error:
-        raise ConfigError(f"{document.place(('task',))}  task: {error}") from error
+        raise ConfigError(f"{document.place(('task',))}: task: {error}") from error
     problems = list(document.problems)
     try:
-        config = schema.model_validate(document.data)
+        config = schema.model_validate(document.data, context=context)
     except ValidationError as error:
         problems += [_problem(schema, document, dict(item)) for item in error.errors()]
     if problems:
@@ -146,10 +83,14 @@ def _validate(document: _Document) -> BaseConfig:
 
 
 def _listing(problems: list[tuple[str, str, str]]) -> str:
-    width = max(len(place) for place, _, _ in problems)
-    lines = [f"  {place:<{width}}  {key + ': ' if key else ''}{message}" for place, key, message in problems]
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    return "\n".join([f"{count} in the configuration", *lines])
+    """One line, or a head and a line for each."""
+    said = [(place, f"{key + ': ' if key else ''}{message}") for place, key, message in problems]
+    if len(said) == 1:
+        return ": ".join(said[0])
+    width = max(len(place) for place, _ in said)
+    lines = [f"  {place:<{width}}  {message}" for place, message in said[:MOST]]
+    lines += [f"  and {len(said) - MOST} more"] if len(said) > MOST else []
+    return "\n".join([f"{len(said)} problems in the configuration", *lines])
 
 
 EXPECTED = {
@@ -158,10 +99,11 @@ EXPECTED = {
 }  # fmt: skip
 
 
-def _problem(schema: type[BaseModel], document: _Document, item: dict) -> tuple[str, str, str]:
+def _problem(schema: type[BaseModel], document: Document, item: dict) -> tuple[str, str, str]:
     path = _real_path(document.data, item["loc"])
-    key, place = ".".join(map(str, path)), document.place(path)
+    key, place = ".".join(map(str, path))[:LONGEST], document.place(path)
     kind, given = item["type"], item.get("input")
+    shown = _shown(given)
     if kind == "extra_forbidden":
         return (
             place,
@@ -171,13 +113,13 @@ def _problem(schema: type[BaseModel], document: _Document, item: dict) -> tuple[
     if kind == "missing":
         return place, key, "missing key"
     if kind in EXPECTED:
-        quoted = "; text that YAML reads as something else (yes, no, on, off, 5) stands in quotes" * (
-            kind == "string_type" and given is not None
+        quoted = "; text that YAML reads as something else (true, 5, 1e3) stands in quotes" * (
+            kind == "string_type" and isinstance(given, (bool, int, float))
         )
-        return place, key, f"expected {EXPECTED[kind]}, got {given!r}{quoted}"
+        return place, key, f"expected {EXPECTED[kind]}, got {shown}{quoted}"
     if kind == "literal_error":
-        choices = [choice.strip("'") for choice in re.findall(r"'[^']*'", item["ctx"]["expected"])]
-        return place, key, f"expected one of {', '.join(choices)}, got {given!r}{suggest(str(given), choices)}"
+        choices = [choice.strip("'") for choice in re.findall(r"'[^']*'|\d+", item["ctx"]["expected"])]
+        return place, key, f"expected one of {', '.join(choices)}, got {shown}{suggest(str(given)[:SHOWN], choices)}"
     if kind == "union_tag_invalid":
         choices = re.findall(r"'([^']*)'", item["ctx"]["expected_tags"])
         tag = item["ctx"]["tag"]
@@ -189,8 +131,16 @@ def _problem(schema: type[BaseModel], document: _Document, item: dict) -> tuple[
     if kind == "union_tag_not_found":
         return place, f"{key}.kind", "missing key"
     if kind == "value_error":
-        return place, key, str(item["ctx"]["error"])
-    return place, key, f"{item['msg'][0].lower()}{item['msg'][1:]}, got {given!r}"
+        said = str(item["ctx"]["error"])
+        # A rule about several keys begins with one of them.
+        return document.place((*path, *re.match(r"[\w.]*", said)[0].split("."))), key, said
+    return place, key, f"{item['msg'][0].lower()}{item['msg'][1:]}, got {shown}"
+
+
+def _shown(given: object) -> str:
+    """A wrong value, as much of it as helps."""
+    whole = repr(given)
+    return whole if len(whole) <= SHOWN else f"{whole[:SHOWN]}..."
 
 
 def _real_path(data: Any, loc: tuple) -> Path_:

@@ -3,33 +3,49 @@
 Units are in the names: `*_steps` are optimizer steps, `*_tokens` are real (unpadded) model inputs.
 """
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+
+from bmtool.base.needs import Package
+from bmtool.base.paths import expand
+
+# Of steps, rows, images: what is counted.
+MANY = 10**9
+# The context of a validation that is about a run which is there: rules that only say what makes no sense do not hold.
+OF_A_RUN = object()
+
+FilePath = Annotated[str, AfterValidator(expand)]
+Name = Annotated[str, Field(min_length=1)]
 
 
 class Section(BaseModel):
-    """A typed section: unknown keys and wrong types are errors, nothing is coerced."""
+    """A typed section: unknown keys and wrong types are errors, nothing is coerced, no number is infinite."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    def packages(self) -> Iterator[Package]:
+        """Those that the settings of this section need, those within it aside."""
+        yield from ()
 
 
 class OptimSettings(Section):
     # muon: hidden matrices; adamw for the rest
     name: Literal["adamw", "adam", "sgd", "adagrad", "rmsprop", "muon"] = "adamw"
-    lr: float = Field(1e-3, gt=0)
+    lr: float = Field(1e-3, gt=0, le=100)
     # adam, adamw and what muon leaves to it
-    betas: list[float] = Field([0.9, 0.98], min_length=2, max_length=2)
+    betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field([0.9, 0.98], min_length=2, max_length=2)
     # sgd and rmsprop
     momentum: float = Field(0.0, ge=0, lt=1)
     # not on biases, norms and embedding tables with sparse rows
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(0.0, ge=0, le=100)
     # on the same parameters as weight_decay
-    l1: float = Field(0.0, ge=0)
+    l1: float = Field(0.0, ge=0, le=100)
     # tables with sparse rows; null: the same as lr
-    sparse_lr: float | None = Field(None, gt=0)
+    sparse_lr: float | None = Field(None, gt=0, le=100)
     # 0 switches clipping off
-    clip_norm: float = Field(1.0, ge=0)
+    clip_norm: float = Field(1.0, ge=0, le=1e6)
 
 
 class Optim(OptimSettings):
@@ -56,46 +72,63 @@ class Optim(OptimSettings):
 
 class Schedule(Section):
     name: Literal["constant", "linear", "cosine", "exponential", "step", "inverse_sqrt", "plateau", "wsd"] = "cosine"
-    warmup_steps: int = Field(0, ge=0)
+    warmup_steps: int = Field(0, ge=0, le=MANY)
     # linear, cosine, exponential, wsd: the last rate as a share of lr
     final: float = Field(0.01, ge=0, le=1)
     # wsd (warmup, stable, decay): the last steps, over which the rate falls linearly
-    decay_steps: int = Field(1000, ge=1)
+    decay_steps: int = Field(1000, ge=1, le=MANY)
     # step: multiply by `factor` every so many steps
-    step_every: int = Field(1000, ge=1)
+    step_every: int = Field(1000, ge=1, le=MANY)
     # step and plateau
     factor: float = Field(0.5, gt=0, lt=1)
     # plateau: validations without a better figure before a reduction
-    plateau_patience: int = Field(2, ge=1)
+    plateau_patience: int = Field(2, ge=1, le=MANY)
+
+    def require_room(self, steps: int) -> None:
+        """ValueError for a schedule that a training of so many steps would end before it began."""
+        if self.warmup_steps >= steps:
+            raise ValueError(
+                f"schedule.warmup_steps ({self.warmup_steps}) must be fewer than train.steps ({steps}): the rate would never be reached"
+            )
+        if self.name == "wsd" and self.warmup_steps + self.decay_steps > steps:
+            raise ValueError(
+                f"schedule.warmup_steps ({self.warmup_steps}) and decay_steps ({self.decay_steps}) of schedule.name wsd are more than "
+                f"train.steps ({steps})"
+            )
+        if self.name == "step" and self.step_every >= steps:
+            raise ValueError(
+                f"schedule.step_every ({self.step_every}) of schedule.name step must be fewer than train.steps ({steps})"
+            )
 
 
 class Train(Section):
-    steps: int = Field(1000, ge=1)
+    steps: int = Field(1000, ge=1, le=MANY)
     # stop at this step (several sittings); the schedule counts to `steps`
-    stop_after: int | None = Field(None, ge=1)
+    stop_after: int | None = Field(None, ge=1, le=MANY)
     # micro-batches a step
-    accumulate: int = Field(1, ge=1)
+    accumulate: int = Field(1, ge=1, le=10_000)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")
     # 0: all cores
-    threads: int = Field(0, ge=0)
+    threads: int = Field(0, ge=0, le=1024)
     # processes that build batches; any number gives the same weights
-    workers: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0, le=64)
     deterministic: bool = False
     compile: bool = False
     # decay of the moving average of the weights; 0 switches it off
     ema: float = Field(0.0, ge=0, lt=1)
     # the validation figure that decides which checkpoint is best; null: the task's own
-    best: str | None = None
-    validate_every: int = Field(500, ge=1)
-    save_every: int = Field(500, ge=1)
-    log_every: int = Field(50, ge=1)
+    best: Name | None = None
+    # and at the last step
+    validate_every: int = Field(500, ge=1, le=MANY)
+    save_every: int = Field(500, ge=1, le=MANY)
+    log_every: int = Field(50, ge=1, le=MANY)
     # early stopping after so many validations without a better figure; 0: never
-    patience: int = Field(0, ge=0)
-    keep_last: int = Field(2, ge=1)
-    keep_best: int = Field(1, ge=1)
+    patience: int = Field(0, ge=0, le=MANY)
+    keep_last: int = Field(2, ge=1, le=1000)
+    keep_best: int = Field(1, ge=1, le=1000)
     # average this many of the best checkpoints at the end, keep it if it is better
-    average_best: int = Field(0, ge=0)
+    average_best: int = Field(0, ge=0, le=1000)
 
     @model_validator(mode="after")
     def _enough_checkpoints(self):
@@ -106,15 +139,15 @@ class Train(Section):
 
 class Finetune(Section):
     # everything, the head, or parameters whose names start so
-    train: Literal["all", "head"] | list[str] = "all"
+    train: Literal["all", "head"] | Annotated[list[Name], Field(min_length=1)] = "all"
     # with train: head, also the last N blocks of the backbone
-    last_blocks: int | None = Field(None, ge=1)
+    last_blocks: int | None = Field(None, ge=1, le=1000)
     # parameter-name prefix -> factor on the learning rate
-    lr_scale: dict[str, float] = {}
+    lr_scale: dict[Name, Annotated[float, Field(ge=0, le=1000)]] = {}
     # Each block further from the head learns at this share of the rate of the one above.
     layer_decay: float = Field(1.0, gt=0, le=1)
     # Steps after which one more block, from the head down, begins to learn.
-    unfreeze_every: int | None = Field(None, ge=1)
+    unfreeze_every: int | None = Field(None, ge=1, le=MANY)
 
     @model_validator(mode="after")
     def _blocks_go_with_head(self):
@@ -132,12 +165,29 @@ class BaseConfig(Section):
 
     task: str
     # the run directory
-    run: str
-    seed: int = Field(1, ge=0)
+    run: FilePath
+    seed: int = Field(1, ge=0, lt=2**63)
     train: Train = Train()
     optim: Optim = Optim()
     schedule: Schedule = Schedule()
     finetune: Finetune = Finetune()
+
+    @property
+    def parameters(self) -> int:
+        """About so many numbers the model learns, those that depend on the data aside; 0 where that is bounded otherwise."""
+        return 0
+
+    @model_validator(mode="after")
+    def _schedule_fits(self, info: ValidationInfo):
+        if info.context is OF_A_RUN:
+            return self
+        self.schedule.require_room(self.train.steps)
+        if (self.finetune.unfreeze_every or 0) >= self.train.steps:
+            raise ValueError(
+                f"finetune.unfreeze_every ({self.finetune.unfreeze_every}) must be fewer than train.steps ({self.train.steps}): "
+                "nothing would be unfrozen"
+            )
+        return self
 
 
 # Keys that may change when a run is resumed: they decide when to stop, watch and keep, not what is computed.

@@ -1,19 +1,28 @@
 """Sections that the tasks on tables share."""
 
+from collections.abc import Iterator
+from typing import Annotated
+
 from pydantic import Field, model_validator
 
-from bmtool.config.schema import Section, Train
+from bmtool.base.needs import Package
+from bmtool.config.schema import FilePath, Name, Section, Train
 
 # as `valid` or `test`: the training rows themselves
 TRAIN = "train"
+# Tables that come with scikit-learn: name -> (its loader there, name of the target).
+EXAMPLES = {"breast-cancer": ("load_breast_cancer", "diagnosis"), "diabetes": ("load_diabetes", "progression")}
+
+
+Names = Annotated[list[Name], Field(max_length=10_000)]
 
 
 class Columns(Section):
     """What columns hold. Those that are named nowhere are guessed from the training rows, and the guess is said."""
 
-    numeric: list[str] = Field([])
-    categorical: list[str] = Field([])
-    ignore: list[str] = Field([])
+    numeric: Names = Field([])
+    categorical: Names = Field([])
+    ignore: Names = Field([])
 
     @model_validator(mode="after")
     def _named_once(self):
@@ -25,23 +34,29 @@ class Columns(Section):
 
 class TableData(Section):
     # .csv, .tsv, .jsonl or .parquet; or breast-cancer or diabetes out of scikit-learn
-    source: str
-    prepared: str
+    source: FilePath
+    prepared: FilePath
     # the column to be learned
-    target: str
+    target: Name
     columns: Columns = Columns()
     # take columns, categories and classes from this run or prepared directory, which finetuning needs
-    columns_of: str | None = None
+    columns_of: FilePath | None = None
     # what stands for a value that is missing
-    missing: list[str] = Field(["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"])
+    missing: list[str] = Field(max_length=1000, default=["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"])
     # the class that matters, for average precision and costs; null: the rarer of two
-    positive: str | None = None
+    positive: Name | None = None
     # of the rows of `source`, by a hash of their columns but the target, so that copies stay together
     valid_share: float = Field(0.1, ge=0, lt=1)
     test_share: float = Field(0.1, ge=0, lt=1)
     # files of their own, or `train` for the training rows themselves: figures then show what was learned by heart
-    valid: str | None = None
-    test: str | None = None
+    valid: FilePath | None = None
+    test: FilePath | None = None
+
+    def packages(self) -> Iterator[Package]:
+        if self.source in EXAMPLES:
+            yield Package("sklearn", "scikit-learn", f"data.source: {self.source} comes with scikit-learn")
+        if any((path or "").lower().endswith(".parquet") for path in (self.source, self.valid, self.test)):
+            yield Package("pyarrow", "pyarrow", "reading parquet takes pyarrow")
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -60,4 +75,4 @@ class TableData(Section):
 
 class TableTrain(Train):
     # rows of one micro-batch on one process
-    batch_size: int = Field(64, ge=1)
+    batch_size: int = Field(64, ge=1, le=1 << 20)

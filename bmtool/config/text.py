@@ -1,10 +1,12 @@
 """The `data` section of every task that reads text: where it comes from, how it is cleaned, deduplicated and split."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from bmtool.config.schema import Section, Train
+from bmtool.base.needs import Package
+from bmtool.config.schema import MANY, FilePath, Name, Section, Train
 
 
 def _renamed(section: Any, names: dict[str, str]) -> Any:
@@ -19,17 +21,17 @@ def _renamed(section: Any, names: dict[str, str]) -> Any:
 
 class SourceSpec(Section):
     # a file, a directory or a glob; "-" is standard input
-    path: str
+    path: FilePath
     # what the report groups by; empty: the file's name
     domain: str = ""
     # how often each training sentence is written; 0.5 keeps every second one
     weight: float = Field(1.0, gt=0, le=100)
     # sentences at most from each file: a fixed random choice
-    cap: int | None = Field(None, ge=1)
+    cap: int | None = Field(None, ge=1, le=MANY)
     # of csv, tsv, jsonl, parquet; empty: the task's own columns, else "text"
-    columns: list[str] = Field([])
+    columns: list[Name] = Field([], max_length=100)
     # of the columns, those that are kept as they are; empty: those that the task calls so
-    target: list[str] = Field([])
+    target: list[Name] = Field([], max_length=100)
     # of the columns, the one that filters measure; empty: the last that is no target
     measured: str = ""
     # of text files; gb18030 reads GBK and GB 2312
@@ -91,18 +93,30 @@ class Clean(Section):
     # what min_letters and min_letters_share count; any: of any script
     letters: Literal["hanzi", "latin", "any"] = "hanzi"
     # of a sentence; was called min_hanzi
-    min_letters: int = Field(2, ge=0)
+    min_letters: int = Field(2, ge=0, le=1_000_000)
     # of a sentence
-    max_characters: int = Field(1000, ge=1)
+    max_characters: int = Field(1000, ge=1, le=1 << 20)
     # of a sentence's characters, white space aside; was min_hanzi_share
     min_letters_share: float = Field(0.3, ge=0, le=1)
     # of one character in a row; 0: any number
-    max_repeats: int = Field(8, ge=0)
+    max_repeats: int = Field(8, ge=0, le=1_000_000)
 
     @model_validator(mode="before")
     @classmethod
     def _old_names(cls, section: Any) -> Any:
         return _renamed(section, {"min_hanzi": "min_letters", "min_hanzi_share": "min_letters_share"})
+
+    def packages(self) -> Iterator[Package]:
+        if self.simplify:
+            yield Package("opencc", "opencc", "data.clean.simplify takes OpenCC")
+
+    @model_validator(mode="after")
+    def _something_is_kept(self):
+        if self.min_letters > self.max_characters:
+            raise ValueError(
+                f"min_letters ({self.min_letters}) is more than max_characters ({self.max_characters}): nothing is kept"
+            )
+        return self
 
 
 class Duplicates(Section):
@@ -113,25 +127,29 @@ class Duplicates(Section):
     threshold: float = Field(0.8, gt=0, le=1)
     ngram: int = Field(3, ge=1, le=10)
     # near: hanzi or words; shorter sentences are left to `exact`; was called min_hanzi
-    min_units: int = Field(10, ge=1)
+    min_units: int = Field(10, ge=1, le=1_000_000)
 
     @model_validator(mode="before")
     @classmethod
     def _old_names(cls, section: Any) -> Any:
         return _renamed(section, {"min_hanzi": "min_units"})
 
+    def packages(self) -> Iterator[Package]:
+        if self.near:
+            yield Package("rensa", "rensa", "data.duplicates.near takes rensa")
+
 
 class TextTrain(Train):
     # of one micro-batch on one process
-    batch_tokens: int = Field(4096, ge=1)
+    batch_tokens: int = Field(4096, ge=1, le=1 << 24)
 
 
 class TextData(Section):
-    sources: list[Source] = Field(min_length=1)
+    sources: list[Source] = Field(min_length=1, max_length=1000)
     # directory that prepare-data writes and training reads
-    prepared: str
+    prepared: FilePath
     # evaluation files: nothing that shares 20 hanzi or 10 words in a row with them is kept
-    protected: list[str] = Field([])
+    protected: list[FilePath] = Field([], max_length=1000)
     clean: Clean = Clean()
     duplicates: Duplicates = Duplicates()
     # what stays together; chosen by a hash of it
@@ -139,11 +157,15 @@ class TextData(Section):
     valid_share: float = Field(0.05, ge=0, lt=0.5)
     test_share: float = Field(0.05, ge=0, lt=0.5)
     # processes; 0: one a core. Any number gives the same bytes
-    workers: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0, le=256)
     # ray: a cluster; needs `pip install 'ray[data]'`
     engine: Literal["processes", "ray"] = "processes"
     # keep the steps between, so that a changed source or setting redoes only what depends on it
     cache: bool = True
+
+    def packages(self) -> Iterator[Package]:
+        if self.engine == "ray":
+            yield Package("ray", "'ray[data]'", "data.engine: ray takes Ray Data")
 
 
 # Keys on which the prepared bytes do not depend.

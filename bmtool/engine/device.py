@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from bmtool.base import environment
 from bmtool.base.cores import cores
 from bmtool.config.schema import Train
 from bmtool.errors import ConfigError
@@ -25,17 +26,17 @@ class Device:
 
 def choose(settings: Train) -> Device:
     """The device and precision that `settings` ask for; ConfigError when the machine does not have them."""
-    cuda = torch.cuda.is_available()
+    cuda, local_rank = torch.cuda.is_available(), environment.whole("LOCAL_RANK", 0)
     name = settings.device if settings.device != "auto" else "cuda" if cuda else "cpu"
     if name.startswith("cuda") and not cuda:
         raise ConfigError(
             f"train.device: {name} was asked for, but PyTorch {torch.__version__} sees no CUDA device here"
         )
     if name == "cuda" and "LOCAL_RANK" in os.environ:
-        name = f"cuda:{os.environ['LOCAL_RANK']}"
+        name = f"cuda:{local_rank}"
     device = torch.device(name)
     if device.type == "cpu":
-        local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        local_processes = environment.whole("LOCAL_WORLD_SIZE", 1, least=1)
         torch.set_num_threads(settings.threads or max(1, cores() // local_processes))
         where = f"CPU, {torch.get_num_threads()} threads" + ("" if cuda else " (no CUDA device)")
     else:

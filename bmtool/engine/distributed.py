@@ -1,6 +1,5 @@
 """The few things the trainer asks of torch.distributed. Without torchrun, world size is 1 and nothing here communicates."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,13 +8,20 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from bmtool.base import environment
+from bmtool.errors import ConfigError
+
 
 def rank() -> int:
-    return int(os.environ.get("RANK", "0"))
+    """Of this process, from 0. ConfigError when there are not so many."""
+    number = environment.whole("RANK", 0)
+    if number >= world_size():
+        raise ConfigError(f"RANK={number} of WORLD_SIZE={world_size()}: start it with torchrun, or unset both")
+    return number
 
 
 def world_size() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return environment.whole("WORLD_SIZE", 1, least=1)
 
 
 @contextmanager

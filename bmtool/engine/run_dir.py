@@ -103,7 +103,7 @@ class RunDir:
         sums = self.info().get("config")
         if sums is not None and hashlib.sha256(read_bytes(path, TRAIN_AGAIN)).hexdigest() not in sums:
             raise damaged(str(path), "it is not what run.json says", TRAIN_AGAIN)
-        return load.load(path)
+        return load.of_run(path)
 
     def require_assets(self) -> None:
         """DataError when a file in the assets is not what the training put there."""

@@ -28,10 +28,6 @@ def build(
         pixels = data.channels * data.size**2
         return vision.Mlp(vision.Normalise(mean, deviation), pixels, model.widths, **settings)
     if isinstance(model, Cnn):
-        if data.size < 2 ** len(model.channels):
-            raise ConfigError(
-                f"model.channels: {len(model.channels)} stages halve {data.size} pixels to nothing: take fewer"
-            )
         settings = model.model_dump(exclude={"kind", "channels"})
         return vision.Cnn(vision.Normalise(mean, deviation), data.channels, model.channels, **settings)
     if isinstance(model, Torchvision):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from bmtool.base import delimited
 from bmtool.base.needs import needs
 from bmtool.base.suggest import suggest
+from bmtool.config.table import EXAMPLES
 from bmtool.errors import BadInput, ConfigError, DataError
 
 SHOWN = 40  # characters of a value that cannot be used
@@ -118,9 +119,6 @@ _READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
 
 
 # --- example sets ---
-
-# name -> (loader of scikit-learn, name of the target)
-EXAMPLES = {"breast-cancer": ("load_breast_cancer", "diagnosis"), "diabetes": ("load_diabetes", "progression")}
 
 
 def _examples(name: str) -> Iterator[Row]:

@@ -1,12 +1,14 @@
 """The typed sections of image-classification."""
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from bmtool.base.needs import Package
 from bmtool.config import options
-from bmtool.config.image import Augment, Cnn, EfficientNetLite0, ImageData, ImageTrain, Mlp, Torchvision
-from bmtool.config.schema import BaseConfig, Section
+from bmtool.config.image import Augment, Cnn, EfficientNetLite0, ImageConfig, Mlp, Torchvision
+from bmtool.config.schema import Section
 
 
 class Options(options.Top):
@@ -18,20 +20,21 @@ class Loss(Section):
     # weigh each class by the inverse of its frequency
     class_weights: bool = False
     # gamma of the focal loss (Lin et al. 2017); 0: cross-entropy
-    focal: float = Field(0.0, ge=0)
+    focal: float = Field(0.0, ge=0, le=100)
 
 
-class Config(BaseConfig):
-    data: ImageData
+class Config(ImageConfig):
     model: Annotated[Mlp | Cnn | Torchvision | EfficientNetLite0, Field(discriminator="kind")]
-    train: ImageTrain = ImageTrain()
-    augment: Augment = Augment()
     loss: Loss = Loss()
     # over: draw rare classes more often; under: take as many of each class as the rarest has; smote: new feature vectors between
     # neighbours of a class (Chawla et al. 2002), for a head on a fixed backbone
     balance: Literal["none", "over", "under", "smote"] = "none"
     # test-time augmentation: mean over the image and its mirror image, or 5 shifts
     views: Literal["one", "flip", "shifts"] = "one"
+
+    def packages(self) -> Iterator[Package]:
+        if self.balance == "smote":
+            yield Package("imblearn", "imbalanced-learn", "balance: smote comes with imbalanced-learn")
 
     @model_validator(mode="after")
     def _consistent(self):

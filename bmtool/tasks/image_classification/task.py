@@ -73,7 +73,9 @@ class Task(ImageTask):
             return Loss(total, len(batch.images))
         each = functional.cross_entropy(logits, batch.labels, weight=weight, reduction="none")
         sure = functional.cross_entropy(logits, batch.labels, reduction="none").neg().exp()
-        return Loss(((1 - sure) ** settings.focal * each).sum(), len(batch.images))
+        # Of a power below 1 the slope at 0 has no end.
+        unsure = (1 - sure).clamp_min(torch.finfo(sure.dtype).eps)
+        return Loss((unsure**settings.focal * each).sum(), len(batch.images))
 
     def meter(self) -> LabelMeter:
         return LabelMeter(self.labels)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, model_validator
 
 from bmtool.config import options
-from bmtool.config.schema import BaseConfig, Section
+from bmtool.config.schema import MANY, BaseConfig, FilePath, Section
 from bmtool.config.text import TextData, TextTrain
 from bmtool.text.seq2seq.config import Rnn, Transformer
 
@@ -21,7 +21,7 @@ class Options(options.Options):
     initials: bool = Field(
         False, json_schema_extra=options.times(32), description="Initials may stand for syllables: wmdj."
     )
-    lexicon: str | None = Field(
+    lexicon: FilePath | None = Field(
         None, json_schema_extra=options.LOCAL,
         description="Your own words: a file with a line each of word, pinyin, weight (tabs; two may be left out).",
     )  # fmt: skip
@@ -33,13 +33,13 @@ class Data(TextData):
     # model inputs (hanzi, punctuation marks, words) in one example
     max_length: int = Field(64, ge=8, le=512)
     # a hanzi seen less often in the training split is left out of the vocabulary
-    min_count: int = Field(1, ge=1)
+    min_count: int = Field(1, ge=1, le=MANY)
     # gb2312 adds its 6,763 hanzi to those that were seen
     charset: Literal["gb2312", "seen"] = "gb2312"
     # take the vocabulary of this run or prepared directory: what finetuning needs
-    vocabulary: str | None = None
+    vocabulary: FilePath | None = None
     # your own reading dictionary: a line each of word, tab, pinyin
-    readings: str | None = None
+    readings: FilePath | None = None
     # of 这, 那, 谁 ... in training text, labelled as zhei, nei, shei ...
     variant_share: float = Field(0.1, ge=0, le=1)
     # drop sentences with a hanzi of several readings that no phrase settles; false: count them
@@ -51,38 +51,43 @@ class Ngram(Section):
 
     order: int = Field(4, ge=1, le=4)
     # n-grams of two and more hanzi that are kept, the most useful ones; 2.5 bytes each
-    entries: int = Field(2_000_000, ge=0)
+    entries: int = Field(2_000_000, ge=0, le=MANY)
 
 
 class Tagger(Section):
     """An encoder with one hanzi a syllable, scored against that syllable's own candidates only."""
 
     kind: Literal["tagger"]
-    width: int = Field(256, ge=8)
-    layers: int = Field(4, ge=1)
-    heads: int = Field(4, ge=1)
-    feedforward: int = Field(1024, ge=8)
+    width: int = Field(256, ge=8, le=65_536)
+    layers: int = Field(4, ge=1, le=200)
+    heads: int = Field(4, ge=1, le=1024)
+    feedforward: int = Field(1024, ge=8, le=65_536)
     dropout: float = Field(0.0, ge=0, lt=1)
     # rows of each of the syllable-bigram and -trigram tables; 0 leaves them out
-    ngram_rows: int = Field(0, ge=0)
-    ngram_width: int = Field(64, ge=1)
+    ngram_rows: int = Field(0, ge=0, le=MANY)
+    ngram_width: int = Field(64, ge=1, le=4096)
     ngram: Ngram = Ngram()
     # share of training sentences that show part of their hanzi as if known already
     show: float = Field(0.65, ge=0, le=1)
     # share of the hanzi shown that are wrong: another candidate of the syllable
     confuse: float = Field(0.1, ge=0, le=1)
 
+    @property
+    def parameters(self) -> int:
+        tables = 2 * self.ngram_rows * self.ngram_width
+        return tables + self.layers * self.width * (4 * self.width + 2 * self.feedforward)
+
 
 class Decode(Section):
     beam: int = Field(50, ge=1, le=500)
     # tagger: of the network's log-probabilities beside those of the n-gram model
-    network_weight: float = Field(0.3, ge=0)
+    network_weight: float = Field(0.3, ge=0, le=1000)
     # tagger: scores are divided by it before they become probabilities
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(1.0, ge=0.01, le=1000)
     # rnn, transformer: one hanzi a syllable, out of its candidates; false: free generation
     constrained: bool = True
     # free generation: exponent on the length (Wu et al. 2016)
-    length_penalty: float = Field(0.0, ge=0)
+    length_penalty: float = Field(0.0, ge=0, le=10)
 
 
 class Config(BaseConfig):
@@ -91,6 +96,10 @@ class Config(BaseConfig):
     model: Annotated[Tagger | Transformer | Rnn, Field(discriminator="kind")]
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     decode: Decode = Decode()
+
+    @property
+    def parameters(self) -> int:
+        return self.model.parameters
 
     @model_validator(mode="after")
     def _consistent(self):

@@ -1,11 +1,14 @@
 """The typed sections of tabular-classification and tabular-regression."""
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from bmtool.base.needs import Package
 from bmtool.config import options
-from bmtool.config.schema import BaseConfig, Section
+from bmtool.config.schema import MANY, BaseConfig, Section
 from bmtool.config.table import TableData, TableTrain
 
 PICTURES = {"explain": "A picture of why: what each column adds to the answer."}
@@ -23,10 +26,15 @@ class Mlp(Section):
     """Linear layers on standardised numbers and embedded categories."""
 
     kind: Literal["mlp"]
-    widths: list[int] = Field([64, 64], min_length=1)
+    widths: list[Annotated[int, Field(ge=1, le=65_536)]] = Field([64, 64], min_length=1, max_length=100)
     activation: Literal["relu", "sigmoid", "tanh"] = "relu"
     dropout: float = Field(0.0, ge=0, lt=1)
     batch_norm: bool = False
+
+    @property
+    def parameters(self) -> int:
+        """Between the hidden layers."""
+        return sum(before * width for before, width in pairwise(self.widths))
 
 
 class Boosting(Section):
@@ -34,32 +42,35 @@ class Boosting(Section):
 
     kind: Literal["lightgbm"]
     # at most so many trees (of each class, where there are more than two)
-    rounds: int = Field(500, ge=1)
+    rounds: int = Field(500, ge=1, le=100_000)
     # rounds without a better loss on the validation rows until it stops; what is kept ends at the best
-    patience: int = Field(50, ge=1)
+    patience: int = Field(50, ge=1, le=MANY)
     rate: float = Field(0.05, gt=0, le=1)
-    leaves: int = Field(31, ge=2)
+    leaves: int = Field(31, ge=2, le=131_072)
     # training rows in each leaf
-    leaf_rows: int = Field(20, ge=1)
-    l2: float = Field(0.0, ge=0)
+    leaf_rows: int = Field(20, ge=1, le=MANY)
+    l2: float = Field(0.0, ge=0, le=1e9)
     # share of the columns that each tree may use
     columns: float = Field(1.0, gt=0, le=1)
+
+    def packages(self) -> Iterator[Package]:
+        yield Package("lightgbm", "lightgbm", "model.kind: lightgbm takes a package of that name")
 
 
 class Loss(Section):
     # classes: weigh each by the inverse of its frequency
     class_weights: bool = False
     # numbers: beyond so many standard deviations an error counts linearly (Huber 1964); 0: squared error
-    huber: float = Field(0.0, ge=0)
+    huber: float = Field(0.0, ge=0, le=1e6)
 
 
 class Decide(Section):
     """What a wrong answer costs, of two classes: the label is chosen so that it costs least on the validation rows."""
 
     # the positive class was said, and was wrong
-    cost_false_positive: float = Field(1.0, gt=0)
+    cost_false_positive: float = Field(1.0, ge=1e-9, le=1e9)
     # the positive class was not said, and would have been right
-    cost_false_negative: float = Field(1.0, gt=0)
+    cost_false_negative: float = Field(1.0, ge=1e-9, le=1e9)
 
 
 class Config(BaseConfig):
@@ -68,6 +79,10 @@ class Config(BaseConfig):
     train: TableTrain = TableTrain()
     loss: Loss = Loss()
     decide: Decide | None = None
+
+    @property
+    def parameters(self) -> int:
+        return self.model.parameters if isinstance(self.model, Mlp) else 0
 
     @model_validator(mode="after")
     def _consistent(self):
