@@ -174,7 +174,7 @@ class RunDir:
         """Write run.json and config.yaml; a kill between the two leaves a configuration that run.json knows."""
         path, sums = self.path / "config.yaml", [hashlib.sha256(text.encode()).hexdigest()]
         if self.exists:
-            sums.append(sha256(path))
+            sums += {sha256(path)} - {*sums}
             write_json(self.path / "run.json", described | {"format": upgrades.FORMAT, "config": sums})
             write_text(path, text)
             return
