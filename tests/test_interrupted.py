@@ -294,6 +294,13 @@ def test_an_old_checkpoint_that_is_damaged_never_stops_a_restart(damage, uneven,
         assert "damaged" not in (in_sittings(run, uneven) / "log.txt").read_text()
 
 
+def test_a_best_checkpoint_that_was_deleted_leaves_the_ranking(uneven, tmp_path):
+    run = in_sittings(tmp_path / "run", [*uneven, stop_at(6)])
+    shutil.rmtree(run / "checkpoints" / "step-00000003")
+    log = (in_sittings(run, uneven) / "log.txt").read_text()
+    assert log.count("checkpoint step-00000003 is damaged and left out: there is none") == 1
+
+
 def test_the_newest_being_damaged_costs_its_steps_and_nothing_else(uneven, whole, tmp_path):
     run = in_sittings(tmp_path / "run", uneven, stop_at(6))
     half_deleted(run / "checkpoints" / "step-00000007")
