@@ -28,9 +28,7 @@ from bmtool.errors import BmtoolError
 PATIENCE_S = 120  # for one command; the longest takes a few seconds
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink"}
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-TIMED = re.compile(
-    r"started|elapsed_s|seconds|.*_per_s|state\.pt"
-)  # keys; the last is the hash of a file that holds times
+TIMED = re.compile(r"started|elapsed_s|seconds|.*_per_s")  # keys of JSON
 SHOWN = 3  # files that a problem names
 
 
