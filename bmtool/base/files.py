@@ -120,33 +120,31 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
-_locks: set[IO[str]] = set()  # what this process holds or asks for
-
-
-def _let_go() -> None:
-    """A forked child, such as a loader worker, may outlive a parent that is killed: it must not hold what the parent locked."""
-    while _locks:
-        _locks.pop().close()
-
-
-os.register_at_fork(after_in_child=_let_go)
+_held: set[tuple[int, Path]] = set()  # (process, directory)
 
 
 @contextmanager
 def lock(directory: Path, busy: str) -> Iterator[None]:
-    """Hold a directory, made if need be, for one process; ResourceError that says `busy` when another process has it."""
+    """Hold a directory, made if need be, for one process; ResourceError that says `busy` when it is held already.
+
+    Forked children, such as loader workers, hold nothing: it is free in the moment in which the process that took it is no more.
+    """
     directory.mkdir(parents=True, exist_ok=True)
+    mine = (os.getpid(), directory.resolve())
+    # A record lock is of a whole process, and gone as soon as that closes the file once.
+    if mine in _held:
+        raise ResourceError(busy)
     with (directory / ".lock").open("w") as stream:
-        _locks.add(stream)
+        _take(stream, busy)
+        _held.add(mine)
         try:
-            _take(stream, busy)
             yield
         finally:
-            _locks.discard(stream)
+            _held.discard(mine)
 
 
 def _take(stream: IO[str], busy: str) -> None:
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
         raise ResourceError(busy) from error

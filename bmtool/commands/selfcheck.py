@@ -50,12 +50,12 @@ def resume(config: str, *, parent: str | None = None, overrides: list[str] | Non
     if different:
         raise BmtoolError(f"resume is NOT exact for {config}: after step {steps} {few(different, SHOWN)} differ")
     console.say(
-        f"resume is exact: after step {steps} weights (sha256 {digest}), optimizers, the best checkpoints and metrics are the same"
+        f"resume is exact: after step {steps} weights (sha256 {digest}), optimizers, the best checkpoint and metrics are the same"
     )
 
 
 def differences(whole: Path, killed: Path) -> list[str]:
-    """The files that are not the same in two runs, byte for byte but for what tells the time; what there was to say is left out."""
+    """The files that are not the same in two runs, byte for byte but for what tells the time."""
     ours, theirs = _contents(whole), _contents(killed)
     return sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
 

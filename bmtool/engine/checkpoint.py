@@ -24,7 +24,7 @@ from bmtool.errors import DataError, ResourceError
 WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
 BEST, LAST = "best", "last"  # pointers
 AVERAGED = "averaged"  # the checkpoint that is the mean of the best
-_STEP = re.compile(r"step-([0-9]{8,})")
+_STEP = re.compile(r"step-([0-9]{8}|[1-9][0-9]{8,})")
 Warn = Callable[[str], None]
 
 
@@ -89,7 +89,9 @@ class Checkpoints:
     def names(self) -> list[str]:
         """Every finished checkpoint of a step, newest last."""
         found = {
-            int(match[1]): path.name for path in self.directory.glob("step-*") if (match := _STEP.fullmatch(path.name))
+            int(match[1]): path.name
+            for path in self.directory.glob("step-*")
+            if (match := _STEP.fullmatch(path.name)) and path.is_dir()
         }
         return [found[step] for step in sorted(found)]
 

@@ -54,9 +54,9 @@ class Session:
         """The ranking that the state holds, but for checkpoints that are damaged."""
         names = self.checkpoints.names()
         names = names[: names.index(resumed) + 1]
-        damaged = self._damaged(names[:-1])
-        whole = [name for name in names if name not in damaged]
         self.ranking.load(state["ranking"])
+        damaged = self._damaged(sorted({*names, *self.ranking.names} - {resumed}))
+        whole = [name for name in names if name not in damaged]
         self.ranking.leave(damaged)
         if state["ranking"]["ranked"] is None:
             self._rank_existing(whole)
