@@ -28,8 +28,8 @@ from bmtool.errors import BmtoolError
 PATIENCE_S = 120  # for one command; the longest takes a few seconds
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink"}
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-# Keys; a seal is the hash of an object that holds times, the last that of a file that does.
-TIMED = re.compile(r"started|seal|elapsed_s|seconds|.*_per_s|state\.pt")
+# Keys of JSON; a seal is the hash of an object that may hold times.
+TIMED = re.compile(r"started|seal|elapsed_s|seconds|.*_per_s")
 SHOWN = 3  # files that a problem names
 
 
