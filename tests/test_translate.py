@@ -67,7 +67,7 @@ def test_evaluate_takes_the_model_in_the_box(invoke, tmp_path):
         "evaluate", "default", "--data", text, "--output", tmp_path, "--require", "character_accuracy>=0.99"
     )
     assert result.exit_code == 0, result.stderr
-    assert json.loads((tmp_path / "text.json").read_text("utf-8"))["examples"] == 2
+    assert json.loads(next(tmp_path.glob("text-*.json")).read_text("utf-8"))["examples"] == 2
 
 
 def test_finetuning_the_model_in_the_box_says_why_not(invoke):
