@@ -1,6 +1,8 @@
 """Connections that ask for nothing, or do not take what they asked for, are closed: uvicorn waits for ever, and holds only so many."""
 
 import asyncio
+import socket
+import struct
 from typing import Any
 
 import h11
@@ -36,11 +38,17 @@ class Connection(H11Protocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._stuck is None:
-            self._stuck = self.loop.call_later(WRITE_SECONDS, self.transport.abort)
+            self._stuck = self.loop.call_later(WRITE_SECONDS, self._cut)
 
     def resume_writing(self) -> None:
         self._cancel_stuck()
         super().resume_writing()
+
+    def _cut(self) -> None:
+        """Not an end like others, for which the system would keep what was not taken."""
+        linger = struct.pack("ii", 1, 0)
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.transport.abort()
 
     def _cancel_stuck(self) -> None:
         if self._stuck is not None:

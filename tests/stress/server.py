@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import random
+import select
 import signal
 import socket
 import time
@@ -55,9 +56,11 @@ def _bodies() -> dict[str, Trial]:
         def trial(server: Server) -> str:
             began = time.monotonic()
             status, answer = server.post(body, path, **headers)
-            if time.monotonic() - began > 20:
+            if time.monotonic() - began > 40:  # an answer takes 30 s at most
                 return f"{status} after {time.monotonic() - began:.1f} s"
-            return _unlike(status, answer, allowed)
+            # One that is refused before it has all been sent may be cut before the answer is read.
+            cut = status == 0 and 413 in allowed and len(body) > 100_000
+            return "" if cut else _unlike(status, answer, allowed)
 
         return trial
 
@@ -117,7 +120,7 @@ def _json_bodies() -> dict[str, tuple]:
         "of one line of emoji": (b'{"text": "' + "😀".encode() * 1_900_000 + b'"}', 422),
         "of 7 MB of escapes": (b'{"text": "' + b"\\u4f60" * 1_200_000 + b'"}', 422),
         "of 7 MB of blanks": (b" " * 7_000_000, 422),
-        "of 9 MB": (b"x" * 9_000_000, 413, 0),
+        "of 9 MB": (b"x" * 9_000_000, 413),
         "of a name of 7 MB": (b'{"' + b"a" * 7_000_000 + b'": 1}', 422),
         "of 256 lines of 2,000": (json.dumps({"text": ["a" * 2_000] * 256}).encode(), 413),
         "of initials": (json.dumps({"text": ["b j d x z g r m " * 8] * 16, "initials": True}).encode(), 413),
@@ -245,7 +248,7 @@ def _protocol() -> dict[str, Trial]:
 
     made = {f"bytes: {name}": closed(*pieces) for name, pieces in (_heads() | _framed()).items()}
     made["bytes: a head, letter by letter"] = _dripped(GET + b"X-Long: " + b"a" * 400)
-    made["bytes: a body, letter by letter"] = _dripped(HEAD + b"Content-Length: 400\r\n\r\n" + b"a" * 100, every=200)
+    made["bytes: a body, letter by letter"] = _dripped(HEAD + b"Content-Length: 400\r\n\r\n" + b"a" * 100, every=120)
     return made
 
 
@@ -456,19 +459,14 @@ def _reset(server: Server) -> str:
 
 
 def _not_taken(server: Server) -> str:
-    """Answers of 100 requests on one connection, none of which is read: the server must hang up."""
+    """Many requests on one connection, whose answers are not read: the server must hang up."""
     with server.connect(0.5) as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        page = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
-            try:
-                held.sendall(page * 100)
-            except TimeoutError:
-                continue
-            except OSError:
-                return ""
-    return "a client that takes nothing is still served"
+        with contextlib.suppress(OSError):
+            held.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20_000)
+        ended = select.poll()
+        ended.register(held, 0)  # errors and ends, which need no asking for
+        return "" if ended.poll(20_000) else "a client that takes nothing is still connected"
 
 
 # --- ends ---
