@@ -56,6 +56,7 @@ PRETRAINED := bmtool/pretrained/pinyin2hanzi
 pretrained: setup
 	$(BIN)/bmtool prepare-data configs/pinyin2hanzi/base.yaml --set 'data.sources=[$(TEXT)]'
 	$(BIN)/bmtool pretrain configs/pinyin2hanzi/base.yaml --set 'data.sources=[$(TEXT)]'
+	rm -f $(PRETRAINED)/sums.json $(PRETRAINED)/*.safetensors  # of the model before
 	$(BIN)/bmtool export-onnx runs/pinyin2hanzi-base --int8 --output $(PRETRAINED)/model.onnx
 
 IMAGES := runs/demo-images

@@ -70,7 +70,7 @@ async def connection(lines: list[str], until: float, seconds: list[float], error
         number += 1
         began = time.perf_counter()
         writer.write(
-            b"POST /v1/translate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+            b"POST /v1/translate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
             % (len(body), body)
         )
         head = (await reader.readuntil(b"\r\n\r\n")).lower()

@@ -31,6 +31,19 @@ Overrides = Annotated[
 ]
 
 
+def _verify(leave_out: bool) -> None:
+    """Heeds `--no-verify`, for all that this call of bmtool does."""
+    from bmtool.data.prepared import verifies
+
+    verifies.set(not leave_out)
+
+
+NoVerify = Annotated[
+    bool,
+    typer.Option("--no-verify", help="Use prepared data without checking them first.", callback=_verify),
+]
+
+
 @app.callback(invoke_without_command=True)
 def root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     if version:
@@ -70,7 +83,7 @@ def prepare_data(
 
 
 @app.command()
-def pretrain(config: Config, set_: Overrides = []) -> None:  # noqa: B006
+def pretrain(config: Config, set_: Overrides = [], no_verify: NoVerify = False) -> None:  # noqa: B006
     """Train from scratch, or resume.
 
     Resumes by itself when the run directory holds a checkpoint.
@@ -93,6 +106,7 @@ def finetune(
         ),
     ] = None,
     set_: Overrides = [],  # noqa: B006
+    no_verify: NoVerify = False,
 ) -> None:
     """Train from the weights of another run, or from those that the config names.
 
@@ -144,6 +158,7 @@ def evaluate(  # noqa: PLR0913
             help="Directory for the report; default: the run's eval/, or beside the .onnx file.", parser=flags.path
         ),
     ] = None,
+    no_verify: NoVerify = False,
 ) -> None:
     """Measure a model, with a quality gate.
 
@@ -240,6 +255,23 @@ def serve(  # noqa: PLR0913
         str | None, typer.Option(help="Key that requests must carry.", envvar="BMTOOL_API_KEY", show_default=False)
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Let everyone in who can reach the address.")] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="That the server and its model may take; default: three quarters of what the machine or its container has.",
+            metavar="SIZE",
+            show_default=False,
+        ),
+    ] = None,
+    host_name: Annotated[
+        list[str],
+        typer.Option(
+            help="A name that requests may call this server by: behind a proxy. May be repeated.", metavar="NAME"
+        ),
+    ] = [],  # noqa: B006
+    cors: Annotated[
+        list[str], typer.Option(help="An origin whose pages may ask, too. May be repeated.", metavar="ORIGIN")
+    ] = [],  # noqa: B006
     batch: Annotated[int, typer.Option(min=1, max=1024, help="Inputs of one run of the model.")] = 64,
     wait_ms: Annotated[float, typer.Option(min=0, max=1000, help="That a request waits for others to join it.")] = 3.0,
     queue: Annotated[int, typer.Option(min=1, help="Inputs that may wait; more are refused with 503.")] = 512,
@@ -250,7 +282,10 @@ def serve(  # noqa: PLR0913
     """
     from bmtool.commands import serve
 
-    serve.serve(model, host=host, port=port, api_key=api_key, is_open=open_, batch=batch, wait_ms=wait_ms, queue=queue)
+    serve.serve(
+        model, host=host, port=port, api_key=api_key, is_open=open_, memory=memory, host_names=host_name, cors=cors, batch=batch,
+        wait_ms=wait_ms, queue=queue,
+    )  # fmt: skip
 
 
 @app.command()
@@ -291,6 +326,7 @@ def export_onnx(
     output: Annotated[
         str | None, typer.Option(help="Where to write; default: the run's export/.", metavar="FILE", parser=flags.path)
     ] = None,
+    no_verify: NoVerify = False,
 ) -> None:
     """Export to ONNX, compared with PyTorch.
 

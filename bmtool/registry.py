@@ -59,9 +59,13 @@ PARTS = {
     # "data.sources: a.txt has changed"), none when they are current. DataError when sources are gone, or cannot be read twice;
     # without `sources` only settings are compared.
     "changed": ("prepare:changed", "bmtool.{kit}.prepare:changed"),
+    # content_hash(folder) -> the data hash of what lies there, computed from the files.
+    "content": ("prepare:content_hash", "bmtool.{kit}.prepare:content_hash"),
     "report": ("report:REPORT", "bmtool.{kit}.report"),
     "task": ("task:Task", ""),
     "predictor": ("predict:predictor", ""),
+    # what an export says of a model, as JSON: the shape of `Task.about`
+    "about": ("predict:About", "bmtool.predict.exported:About"),
     "combine": ("predict:combine", "bmtool.predict.{gives}:combine"),
     "examples": ("examples", "bmtool.{kit}.examples"),
     "evaluation": ("metrics:Evaluation", "bmtool.predict.{gives}:Evaluation"),

@@ -1,5 +1,6 @@
 """Fixtures: prepared data and trained runs of the tiny configs, made once a session. Sockets open to loopback only."""
 
+import json
 import os
 import shutil
 import signal
@@ -24,6 +25,8 @@ from bmtool.commands.train import pretrain
 
 CONFIGS = ROOT / "configs"
 SAMPLE = ROOT / "data" / "pinyin2hanzi"
+DIGITS = CONFIGS / "image-classification" / "digits.yaml"
+GAN = CONFIGS / "gan" / "digits.yaml"
 
 
 SLOW_SECONDS = 600  # of one test; of the others see pyproject.toml
@@ -137,6 +140,25 @@ def exported(moved, prepared, folder):
             return export_onnx(run)
 
     return lambda case: make(find(case))
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """Settings that make DIGITS and GAN small, on data prepared once."""
+    folder = tmp_path_factory.mktemp("digits")
+    return [
+        f"data.prepared={folder / 'data'}", "model={kind: mlp, widths: [8]}", "train.threads=1", "train.steps=8", "train.batch_size=64",
+        "train.validate_every=2", "train.save_every=4", "train.log_every=3", "train.ema=0", "schedule.warmup_steps=0",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def classifier(digits):
+    return [*digits, "augment.crop=0", "augment.rotation=0"]
+
+
+def events(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
 
 
 @contextmanager

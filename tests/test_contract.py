@@ -272,13 +272,14 @@ async def ask(path: Path, case) -> list[dict]:
     import httpx
 
     from bmtool.serve.app import create
+    from bmtool.serve.service import Service
     from bmtool.serve.settings import Settings
 
-    guard = create(str(path), Here(path), Settings(), print)
+    guard = create(Service(str(path), Here(path), Settings(), print))
     transport = httpx.ASGITransport(guard)
     async with (
         guard.app.router.lifespan_context(guard.app),
-        httpx.AsyncClient(transport=transport, base_url="http://x") as client,
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
     ):
         answer = await client.post("/v1/predict", json={case.entry.takes: [sent(case, raw) for raw in case.asked]})
     assert answer.status_code == 200, answer.text

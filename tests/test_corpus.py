@@ -471,7 +471,7 @@ def test_two_at_once_are_refused(prepare, tmp_path):
     write(tmp_path / "a.txt", sentences(50))
     from bmtool.base.files import lock
 
-    with lock(tmp_path / ".prepared.cache", "busy"), pytest.raises(ResourceError, match="another process"):
+    with lock(tmp_path / ".prepared.making", "busy"), pytest.raises(ResourceError, match="another process"):
         prepare()
 
 

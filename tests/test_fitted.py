@@ -10,11 +10,16 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from bmtool import registry
+from bmtool.base.files import write_text
 from bmtool.commands.evaluate import evaluate
 from bmtool.commands.export_onnx import export_onnx
 from bmtool.commands.loading import load_model
 from bmtool.commands.predict import predict
+from bmtool.commands.selfcheck import differences
 from bmtool.commands.train import finetune, pretrain
+from bmtool.engine import plots
+from bmtool.engine.checkpoint import Checkpoints
+from bmtool.engine.run_dir import RunDir
 from bmtool.errors import ConfigError, Interrupted
 
 CONFIG = """\
@@ -85,6 +90,42 @@ def test_an_interrupted_fit_is_done_again_from_its_start(config, tmp_path, monke
     pretrain(config, [f"run={run}"])
     assert [event["step"] for event in events(run)] == [1, 2]
     assert "interrupted: it is done again from its start" in (run / "log.txt").read_text()
+
+
+class Killed(BaseException):
+    pass
+
+
+PLACES = [
+    (Checkpoints, "_put", 1), (Checkpoints, "mark", 1), (Checkpoints, "mark", 2), (Task, "draw", 2), (plots, "curves", 1),
+    (RunDir, "end", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("owner, name, call", PLACES, ids=str)
+def test_a_fit_that_was_killed_comes_to_its_end(owner, name, call, config, tmp_path, monkeypatch):
+    """What is fitted is not fitted again; then the run is, file by file, the one that nothing killed."""
+    monkeypatch.setattr(plots, "_curve", lambda figure, parts, path: write_text(path, repr(parts)) or path)
+    whole, run, left = pretrain(config, [f"run={tmp_path / 'whole'}"]), tmp_path / "run", [call]
+    real = getattr(owner, name)
+
+    def killed(*arguments, **options):
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(owner, name, killed)
+        pretrain(config, [f"run={run}"])
+    fitted = (run / "checkpoints" / "step-00000002").is_dir()
+    pretrain(config, [f"run={run}"])
+    log = (run / "log.txt").read_text()
+    assert log.count("means of") == (1 if fitted else 2) and log.count("what comes after is done now") == fitted
+    assert differences(whole, run) == []
+    assert json.loads((run / "run.json").read_text())["ended"] == {"step": 2}
+    pretrain(config, [f"run={run}"])
+    assert "nothing left to do" in (run / "log.txt").read_text().splitlines()[-1]
 
 
 def test_nothing_is_finetuned_from_a_fit(config, data, tmp_path):

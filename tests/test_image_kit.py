@@ -21,13 +21,14 @@ from PIL import Image
 from test_cli import fails
 from torch import nn
 
-from bmtool.base.files import lock, read_json
+from bmtool.base.files import lock
 from bmtool.base.needs import needs
 from bmtool.commands.prepare_data import prepare_data
 from bmtool.config.image import Augment, ImageData
 from bmtool.config.load import load
 from bmtool.data import replacing
 from bmtool.data.batching import Order, hashed
+from bmtool.data.prepared import described
 from bmtool.errors import ConfigError, DataError, ResourceError
 from bmtool.images import decoding, pictures, steps
 from bmtool.images.augment import Augmenter, require_together
@@ -264,9 +265,7 @@ def test_changes_are_named(photos):
     assert changes(manifest, data) == ["data.source: 1 files added, 1 files removed, 1 files changed"]
     assert changes(prepared(data), data) == []
     (photos / "a").rename(photos / "z")
-    assert changes(read_json(Path(data.prepared) / "manifest.json"), data) == [
-        "data.source: its classes were a, b, and are b, z"
-    ]
+    assert changes(described(Path(data.prepared)), data) == ["data.source: its classes were a, b, and are b, z"]
     assert changes({"format": 0}, data) == [f"{data.prepared} was prepared by another version or task"]
 
 

@@ -4,17 +4,22 @@ tests/data/old_run/ was made by version 0.3.0 (run format 1): a tagger and a cla
 """
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, SAMPLE
+import torch
+from conftest import DIGITS, ROOT, SAMPLE
 
+from bmtool.base.files import read_json, sha256, write_json
 from bmtool.commands.evaluate import evaluate
 from bmtool.commands.export_onnx import export_onnx
 from bmtool.commands.loading import load_model
 from bmtool.commands.prepare_data import prepare_data
+from bmtool.commands.selfcheck import differences
 from bmtool.commands.train import finetune, pretrain
+from bmtool.engine import upgrades
 from bmtool.engine.run_dir import RunDir
 
 OLD = ROOT / "tests" / "data" / "old_run"
@@ -70,13 +75,58 @@ def test_training_goes_on(name, figure, old):
     """With the data that it began with, although their sources are gone; from here on the run is one of today."""
     before = [event for event in RunDir(old / name).events()]
     run = RunDir(pretrain(old / name / "config.yaml", ["train.stop_after=6"]))
-    assert json.loads((run.path / "run.json").read_text())["format"] == 2
+    assert json.loads((run.path / "run.json").read_text())["format"] == upgrades.FORMAT
+    assert f"has run format 1: it goes on in format {upgrades.FORMAT}" in (run.path / "log.txt").read_text()
     assert run.info()["best"]["metric"] == figure
     assert Path(run.info()["prepared"]) == (old / f"{name}-data").resolve()
     events = run.events()
     assert events[: len(before)] == before and events[-1]["step"] == 6 and f"valid/{figure}" in events[-1]
     assert "resuming from step-00000004" in (run.path / "log.txt").read_text()
     assert "valid/accuracy" not in (run.path / "metrics.jsonl").read_text() or name == "classes"
+
+
+def as_of_format_2(run: Path) -> None:
+    """Write a run as it was before rankings and times moved."""
+    info = json.loads((run / "run.json").read_text("utf-8"))
+    del info["ended"]
+    write_json(run / "run.json", info | {"format": 2})
+    for path in run.glob("checkpoints/step-*"):
+        manifest, state = read_json(path / "manifest.json"), torch.load(path / "state.pt", weights_only=True)
+        ranking, elapsed_s = state.pop("ranking"), manifest.pop("elapsed_s")
+        state |= {"best_value": ranking["value"], "waited": ranking["waited"], "elapsed_s": elapsed_s["training"]}
+        state["window"]["elapsed_s"] = elapsed_s["window"]
+        del state["recent"]
+        torch.save(state, path / "state.pt")
+        manifest["sha256"]["state.pt"] = sha256(path / "state.pt")
+        write_json(path / "manifest.json", manifest | {"format": 2})
+
+
+def test_a_run_of_format_2_goes_on_as_one_of_today(classifier, tmp_path):
+    """Its ranking is made once of the checkpoints that it has, of equal ones the earliest first."""
+    settings = [
+        *classifier, "optim.lr=1e-6", "train.best=accuracy", "train.validate_every=1", "train.keep_best=3", "train.keep_last=2",
+        "train.average_best=2",
+    ]  # fmt: skip
+    whole = pretrain(DIGITS, [*settings, f"run={tmp_path / 'whole'}"])
+    old = pretrain(DIGITS, [*settings, f"run={tmp_path / 'old'}", "train.stop_after=5"])
+    as_of_format_2(old)
+    pretrain(DIGITS, [*settings, f"run={old}"])
+    assert f"has run format 2: it goes on in format {upgrades.FORMAT}" in (old / "log.txt").read_text()
+    different = differences(whole, old)
+    # Checkpoints that are kept from then hold what that version wrote.
+    written = r"checkpoints/step-0000000[1-5]/(state.pt|manifest.json)"
+    assert different and all(re.fullmatch(written, name) for name in different)
+
+
+def test_an_old_run_at_its_end_comes_once_to_an_end_of_today(old):
+    """Format 1 did not say that its end was reached: what comes after the last checkpoint is done again, and no step."""
+    run, settings = old / "classes", ["train.stop_after=4"]
+    (run / "log.txt").unlink()
+    pretrain(run / "config.yaml", settings)
+    assert read_json(run / "run.json")["ended"] == {"step": 4, "average_best": 0}
+    pretrain(run / "config.yaml", settings)
+    log = (run / "log.txt").read_text()
+    assert log.count("done: 4 steps") == 1 and log.count("nothing left to do: 4 of 6 steps") == 1
 
 
 def test_finetuning_starts_from_it(old, tmp_path):

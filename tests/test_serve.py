@@ -21,7 +21,7 @@ from conftest import ROOT
 from test_cli import fails, imported_by
 from test_image_tasks import CNN, digits, picture  # noqa: F401  fixtures
 
-from bmtool.serve.batcher import Batcher, Busy
+from bmtool.serve.batcher import Batcher, Busy, Limits
 
 LINES = ["jin tian tian qi hen hao", "zhongguorenmin", "ta mai le 3 ge iPhone", "", "xi'an", "lüyou 2024", "a" * 300]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -176,8 +176,8 @@ def test_model_page_and_schema(client):
 
 
 @pytest.mark.parametrize("body, status, words", [
-    (b"{", 422, "schema"),
-    (b"\xff\xfe", 422, "schema"),
+    (b"{", 422, "no JSON"),
+    (b"\xff\xfe", 422, "not UTF-8"),
     (b'{"text": 3}', 422, "schema"),
     (b'{"text": "ni", "more": 1}', 422, "schema"),
     (b'{"text": "ni", "n_best": 0}', 422, "schema"),
@@ -187,7 +187,21 @@ def test_model_page_and_schema(client):
     (json.dumps({"text": "a" * 2001}).encode(), 422, "2,000 characters"),
     (b'{"text": "\\ud800"}', 422, ""),
     (b'{"text": "ni", "fuzzy": ["q/x"]}', 422, "unknown fuzzy sound"),
-    (b"[" * 200_000, 422, "schema"),
+    (b"[" * 200_000, 413, "100,000 values"),
+    (b'{"text": ' + b"[" * 90_000, 422, "nested too deeply"),
+    (b'{"text": [' + b"1," * 999_999 + b"1]}", 413, "100,000 values"),
+    (b'{"text": [' + b"1," * 99_000 + b"1]}", 422, "1 to 256 lines, this one has 99,001"),
+    (b'{"text": [' + b"1," * 255 + b"1]}", 422, "schema"),
+    (b'{"text": "ni", "fuzzy": [' + b"1," * 90_000 + b"1]}", 422, "at most 64 values"),
+    (b'{"text": "ni"' + b"".join(b',"a%d": 1' % n for n in range(90_000)) + b"}", 422, "64 fields"),
+    (b'{"text": "ni", "top": ' + b"9" * 5_000 + b"}", 422, "5,000 digits"),
+    (b'{"text": "ni", "top": NaN}', 422, "NaN"),
+    (b'{"text": "ni", "top": -Infinity}', 422, "Infinity"),
+    (b'{"text": "ni", "top": 1e999}', 422, "too large"),
+    (b'{"text": "ni", "text": "hao"}', 422, "comes twice"),
+    (b'["ni"]', 422, "no JSON object"),
+    (json.dumps({"text": ["a" * 2000] * 21}).encode(), 413, "40,000 letters"),
+    (json.dumps({"text": ["b j d x " * 10] * 20, "initials": True}).encode(), 413, "32 times"),
     (b'{"text": "ni", "context": "' + b"x" * 3000 + b'"}', 422, "context is longer"),
 ])  # fmt: skip
 def test_bad_requests_are_problems(client, body, status, words):
@@ -224,7 +238,7 @@ def test_bodies_that_are_too_long_or_too_slow(server, client):
     silent = [socket.create_connection((host, int(port))) for _ in range(2)]
     silent[1].sendall(b"GET /health HTTP/1.1\r\nHo")  # no whole head of a request
     with socket.create_connection((host, int(port))) as slow:
-        slow.sendall(b"POST /v1/translate HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
+        slow.sendall(b"POST /v1/translate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{")
         slow.settimeout(15)
         assert b" 408 " in slow.recv(200)
     for one in silent:
@@ -265,24 +279,28 @@ def test_batches_hold_equal_options_and_are_bounded():
         return [f"{options}{item}" for item in inputs]
 
     async def scenario():
-        batcher = Batcher(run, batch=4, wait_ms=20, queue=6, watch=lambda size: None)
-        first = await asyncio.gather(*(batcher.ask([number], "a" if number < 4 else "b") for number in range(6)))
+        batcher = Batcher(run, Limits(batch=4, cost=100, wait_ms=20, queue=6), lambda size: None)
+
+        def ask(inputs, options):
+            return batcher.ask(inputs, options, costs=[1] * len(inputs))
+
+        first = await asyncio.gather(*(ask([number], "a" if number < 4 else "b") for number in range(6)))
         assert first == [[f"a{n}"] if n < 4 else [f"b{n}"] for n in range(6)]
         assert ("a", 4) in seen and ("b", 2) in seen
-        waiting = [asyncio.ensure_future(batcher.ask([n, n, n], "a")) for n in range(2)]
+        waiting = [asyncio.ensure_future(ask([n, n, n], "a")) for n in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(Busy):
-            await batcher.ask([9], "a")
+            await ask([9], "a")
         await asyncio.gather(*waiting)
         with pytest.raises(ValueError):
-            await batcher.ask(["bad"], "a")
-        assert await batcher.ask([1], "a") == ["a1"] and batcher.waiting == 0
-        gone = asyncio.ensure_future(batcher.ask([5], "c"))
+            await ask(["bad"], "a")
+        assert await ask([1], "a") == ["a1"] and batcher.waiting == 0
+        gone = asyncio.ensure_future(ask([5], "c"))
         await asyncio.sleep(0)
         gone.cancel()
         await asyncio.sleep(0.1)
         assert all(options != "c" for options, _ in seen)
-        await batcher.close()
+        batcher.close()
 
     asyncio.run(scenario())
 
@@ -381,7 +399,7 @@ def test_a_model_that_dies_is_started_again(exported, picture, tmp_path):  # noq
 def test_a_second_signal_ends_at_once():
     with serving("default") as (base, process), ThreadPoolExecutor(1) as pool:
         long = pool.submit(
-            httpx.post, f"{base}/v1/translate", json={"text": ["women yiqi qu gongyuan " * 20] * 250}, timeout=60
+            httpx.post, f"{base}/v1/translate", json={"text": ["women yiqi qu gongyuan " * 20] * 80}, timeout=60
         )
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bmtool.base.console import Console
 from bmtool.base.delimited import number
 from bmtool.config.table import Columns, TableData
+from bmtool.data.prepared import described
 from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.tables import report
@@ -180,7 +181,7 @@ def test_what_looks_like_numbers_and_is_none_is_said(cells, said):
     assert describe("x", cells, [""], Columns(categorical=["x"]))[1] == ""
 
 
-def test_a_row_becomes_numbers_and_bad_rows_say_which_column():
+def test_a_row_becomes_numbers_and_bad_rows_say_which_column(tmp_path):
     columns = [describe("age", ["30", "40", ""], [""], Columns())[0], describe("sex", ["f", "m"], [""], Columns())[0]]
     schema = Schema(tuple(columns), "y", ("id",), ("", "NA"), ("no", "yes"), 1)
     values, unseen = schema.encode({"age": 35, "sex": "m", "id": 7, "y": "no"})
@@ -197,7 +198,8 @@ def test_a_row_becomes_numbers_and_bad_rows_say_which_column():
     ]:
         with pytest.raises(BadInput, match=words):
             schema.encode(record)
-    assert Schema.load(schema.dump()) == schema
+    (tmp_path / "schema.json").write_text(schema.dump(), "utf-8")
+    assert Schema.read(tmp_path / "schema.json", "") == schema
 
 
 # --- preparing ---
@@ -335,7 +337,7 @@ def test_preparing_again(made, write, tmp_path):
     assert changed(config_of(source, place, **same), sources=False) == []
     with pytest.raises(DataError):
         made("a,y\n1,no\n")
-    assert json.loads((place / "manifest.json").read_text("utf-8")) == first
+    assert described(place) == first
 
 
 def test_columns_of_another_table(made, tmp_path):

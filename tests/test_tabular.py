@@ -269,11 +269,13 @@ async def ask(path):
     httpx = pytest.importorskip("httpx")
     app = pytest.importorskip("bmtool.serve.app")
     settings = pytest.importorskip("bmtool.serve.settings")
-    guard = app.create(str(path), Here(path), settings.Settings(), print)
+    from bmtool.serve.service import Service
+
+    guard = app.create(Service(str(path), Here(path), settings.Settings(), print))
     transport = httpx.ASGITransport(guard)
     async with (
         guard.app.router.lifespan_context(guard.app),
-        httpx.AsyncClient(transport=transport, base_url="http://x") as client,
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
     ):
         wrong = await client.post("/v1/predict", json={"row": PARCELS})
         schema = (await client.get("/openapi.json")).json()

@@ -4,44 +4,18 @@ import json
 
 import pytest
 import torch
-from conftest import CONFIGS
+from conftest import DIGITS, GAN, events
 from torch import nn
 
 from bmtool import registry
 from bmtool.commands.train import pretrain
 from bmtool.config.load import load
-from bmtool.engine import run_dir
 from bmtool.engine.device import choose
 from bmtool.engine.ranking import Ranking, shown
-from bmtool.engine.run_dir import RunDir
 from bmtool.engine.task import Best
 from bmtool.engine.trainer import Stepped, Trainer
 from bmtool.engine.window import Window
 from bmtool.errors import ConfigError
-
-DIGITS = CONFIGS / "image-classification" / "digits.yaml"
-GAN = CONFIGS / "gan" / "digits.yaml"
-MLP = "model={kind: mlp, widths: [8]}"
-
-
-@pytest.fixture(scope="session")
-def digits(tmp_path_factory):
-    """Settings that make the shipped configs small, on data prepared once."""
-    folder = tmp_path_factory.mktemp("digits")
-    return [
-        f"data.prepared={folder / 'data'}", MLP, "train.threads=1", "train.steps=8", "train.batch_size=64",
-        "train.validate_every=2", "train.save_every=4", "train.log_every=3", "train.ema=0", "schedule.warmup_steps=0",
-    ]  # fmt: skip
-
-
-@pytest.fixture
-def classifier(digits):
-    return [*digits, "augment.crop=0", "augment.rotation=0"]
-
-
-def events(run):
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
 
 # --- the figure that decides ---
 
@@ -135,57 +109,3 @@ def test_examples_a_second_are_logged_where_the_unit_is_another():
     assert window.line(2, 4, "tokens").startswith("step 2/4  loss 1.5000  20 tokens/s  left ")
     same = Window(steps=1, tokens=3, examples=3, elapsed_s=1.0)
     assert "train/examples_per_s" not in same.figures(1.0, "images")
-
-
-def test_a_resumed_run_logs_what_it_would_have_logged(classifier, tmp_path):
-    """Means of a window that a stop cuts in two; the best so far, and what was waited since."""
-    whole = pretrain(DIGITS, [*classifier, f"run={tmp_path / 'whole'}"])
-    parts = [*classifier, f"run={tmp_path / 'parts'}"]
-    pretrain(DIGITS, [*parts, "train.save_every=1", "train.stop_after=5"])
-    pretrain(DIGITS, parts)
-    timeless = [
-        [{k: v for k, v in e.items() if k != "elapsed_s" and not k.endswith("_per_s")} for e in events(run)]
-        for run in (whole, tmp_path / "parts")
-    ]
-    # `stop_after` logs its last step, with what the window holds then: that step and the next line differ.
-    assert [e for e in timeless[0] if e["step"] != 6] == [e for e in timeless[1] if e["step"] not in (5, 6)]
-
-
-# --- what is written ---
-
-
-@pytest.mark.parametrize("killed_at", ["labels.json", "config.yaml", "run.json"])
-def test_a_kill_while_a_run_begins_leaves_one_that_can_begin(killed_at, classifier, tmp_path, monkeypatch):
-    settings = [*classifier, f"run={tmp_path / 'run'}", "train.steps=1"]
-
-    def killed(write):
-        def run(path, contents):
-            if path.name == killed_at:
-                raise KeyboardInterrupt
-            write(path, contents)
-
-        return run
-
-    with monkeypatch.context() as patch:
-        for name in ("write_text", "write_bytes", "write_json"):
-            patch.setattr(run_dir, name, killed(getattr(run_dir, name)))
-        with pytest.raises(KeyboardInterrupt):
-            pretrain(DIGITS, settings)
-    assert not RunDir(tmp_path / "run").exists
-    run = pretrain(DIGITS, settings)
-    assert (run / "assets" / "labels.json").is_file() and RunDir.open(run).config().train.steps == 1
-
-
-def test_a_kill_while_a_run_goes_on_leaves_it_as_it_was(classifier, tmp_path, monkeypatch):
-    settings = [*classifier, f"run={tmp_path / 'run'}"]
-    run = pretrain(DIGITS, [*settings, "train.stop_after=4"])
-
-    def killed(path, contents):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(run_dir, "write_json", killed)
-        with pytest.raises(KeyboardInterrupt):
-            pretrain(DIGITS, settings)
-    pretrain(DIGITS, settings)
-    assert (run / "checkpoints" / "step-00000008").is_dir()

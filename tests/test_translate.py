@@ -210,7 +210,7 @@ def test_a_damaged_table_is_named(model, invoke, tmp_path):
     files = {name: bytes(packed.read(name)) for name in packed.names()}
     files["ngram-2.safetensors"] = bytes(len(files["ngram-2.safetensors"]))
     (tmp_path / "model.onnx").write_bytes(pack(packed.model(), files))
-    fails(invoke("translate", "--model", tmp_path / "model.onnx", "ni"), 4, "ngram-2.safetensors is broken")
+    fails(invoke("translate", "--model", tmp_path / "model.onnx", "ni"), 4, "ngram-2.safetensors is damaged")
 
 
 def test_a_file_that_was_cut_short_is_no_model(model, invoke, tmp_path):

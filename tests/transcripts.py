@@ -29,6 +29,7 @@ _MASKS = (
     (re.compile(r"\bstep-\d{8}\b"), "CHECKPOINT"),
     (re.compile(r"step \d+ or later"), "STEP"),
     (re.compile(r"  \(best so far\)"), ""),
+    (re.compile(r"\([^()]*, \.\.\.\)"), "(NAMES)"),  # a few of many, the first that came
     (re.compile(r"│ +\d\.\d{3}(?: \*)? *$"), "│ P"),
     (re.compile(r"[━─]+"), "━"),
     (re.compile(r"\s+"), " "),

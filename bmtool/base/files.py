@@ -1,29 +1,54 @@
-"""Writing files so that a reader sees all of one or nothing, and hashing them."""
+"""Writing files so that a reader sees all of one or nothing, reading what bmtool wrote only if it is still that, and holding a directory.
+
+A JSON object that is written here begins with its seal, the sha256 of the rest. A folder of bmtool's (prepared data, the assets of a
+run, the model in the box) has a `sums.json` with the CRC-32 of its files. What has no seal and no sums, being older, is read without.
+"""
 
 import errno
 import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+from typing_extensions import TypedDict
 
 from bmtool.errors import DataError, ResourceError
+
+if TYPE_CHECKING:  # of no use to most commands, and takes time to import
+    from pydantic import TypeAdapter, ValidationError
+
+T = TypeVar("T")
+SUMS = "sums.json"
+LARGEST = 1 << 28  # bytes of a file of JSON
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.tmp")
+_BLOCK = 1 << 20
+_SEAL = re.compile(rb'\{\n "seal": "([0-9a-f]{64})",')
+_SHOWN = 120  # letters of what is wrong with a value
+
+
+class Sums(TypedDict):
+    """What `sums.json` holds: file name -> CRC-32 in eight hex digits."""
+
+    files: dict[str, str]
+
+
+# --- writing ---
 
 
 def sha256(path: Path) -> str:
     """Hex digest of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(stream)
-
-
-def _digest(stream) -> str:  # Python 3.10
     digest = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        digest.update(block)
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
     return digest.hexdigest()
 
 
@@ -35,29 +60,180 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, contents: bytes) -> None:
     """Replace `path` in one step: temporary file, fsync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    working = temporary(path)
     try:
-        with temporary.open("wb") as stream:
+        with working.open("wb") as stream:
             stream.write(contents)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
+        working.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        working.unlink(missing_ok=True)
+
+
+def temporary(path: Path) -> Path:
+    """Where this process writes a file or directory that is then renamed to `path`; what killed ones left of the same is removed."""
+    for left in path.parent.glob(".*.tmp"):
+        written = _TEMPORARY.fullmatch(left.name)
+        if written and written["name"] == path.name and not _is_another_that_lives(int(written["process"])):
+            _remove(left)
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def sweep(directory: Path) -> None:
+    """Remove all temporaries that killed processes left in a directory of ours; those of another process that lives stay."""
+    for left in directory.glob(".*.tmp"):
+        written = _TEMPORARY.fullmatch(left.name)
+        if written is None or not _is_another_that_lives(int(written["process"])):
+            _remove(left)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+@contextmanager
+def filling(folder: Path, name: str, last: Callable[[Path], bool]) -> Iterator[Path]:
+    """A directory, called after `name`, whose files move to `folder` when the block ends, the `last` ones behind the others.
+
+    When the block fails none does. What a killed process left under the same name goes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    working = temporary(folder / name)
+    working.mkdir()
+    try:
+        yield working
+        for path in sorted(working.iterdir(), key=last):
+            path.replace(folder / path.name)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+
+
+def _is_another_that_lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return pid != os.getpid()
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+    """Replace `path` in one step; an object is sealed."""
+    text = (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode("utf-8")
+    write_bytes(path, _sealed(text) if isinstance(value, dict) and value else text)
 
 
-def read_json(path: Path) -> Any:
-    """The JSON value in `path`; DataError when it is missing or damaged."""
+def _sealed(text: bytes) -> bytes:
+    return b'{\n "seal": "' + hashlib.sha256(text).hexdigest().encode() + b'",' + text[1:]
+
+
+def write_sums(folder: Path, names: Iterable[str]) -> None:
+    """Note what these files of a folder hold now, beside what was noted of others before."""
+    held = noted(folder) | {name: file_checksum(folder / name) for name in names}
+    write_json(folder / SUMS, {"files": dict(sorted(held.items()))})
+
+
+def checksum(data: bytes | memoryview) -> str:
+    """CRC-32 in eight hex digits: enough against damage, and several times as fast as a cryptographic hash."""
+    return f"{zlib.crc32(data):08x}"
+
+
+def file_checksum(path: Path) -> str:
+    """The `checksum` of a file of any size."""
+    found = 0
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            found = zlib.crc32(block, found)
+    return f"{found:08x}"
+
+
+# --- reading ---
+
+
+def noted(folder: Path) -> dict[str, str]:
+    """File name -> checksum of what bmtool wrote into a folder; nothing where it was written before there were sums."""
+    path = folder / SUMS
+    return (
+        read_json(path, Sums, "restore it, or delete it to read the folder unchecked")["files"]
+        if path.is_file()
+        else {}
+    )
+
+
+def require_noted(path: Path, data: bytes | memoryview, again: str) -> None:
+    """DataError when the sums beside a file say that it held something else than `data`."""
+    wanted = noted(path.parent).get(path.name)
+    if wanted is not None and checksum(data) != wanted:
+        raise damaged(str(path), f"it is not what {SUMS} beside it says", again)
+
+
+def read_bytes(path: Path, again: str) -> bytes:
+    """A file that bmtool wrote. DataError when it is missing or has changed, with what to do about it."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path} is damaged: {error}") from error
+        raise DataError(f"cannot read {path}: {error.strerror}: {again}") from error
+    if path.name != SUMS:
+        require_noted(path, data, again)
+    return data
+
+
+def read_text(path: Path, again: str) -> str:
+    """As `read_bytes`."""
+    try:
+        return read_bytes(path, again).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise damaged(str(path), f"not UTF-8 at byte {error.start + 1}", again) from error
+
+
+def read_json(path: Path, kind: type[T], again: str) -> T:
+    """The value in `path`, which must be of this kind (what pydantic takes, such as a TypedDict) and as it was sealed, if it was."""
+    if path.is_file() and path.stat().st_size > LARGEST:
+        raise damaged(str(path), f"it is larger than {LARGEST >> 20} MiB", again)
+    data = read_bytes(path, again)
+    if seal := _SEAL.match(data):
+        data = b"{" + data[seal.end() :]
+        if hashlib.sha256(data).hexdigest().encode() != seal[1]:
+            raise damaged(str(path), "it was changed after it was written", again)
+    return parse_json(data, kind, origin=str(path), again=again)
+
+
+def parse_json(data: bytes | str, kind: type[T], *, origin: str, again: str) -> T:
+    """JSON that bmtool wrote, as `json.loads` gives it. DataError in one line when it is none, or of another kind."""
+    from pydantic import ValidationError
+    from pydantic_core import from_json
+
+    try:
+        _adapter(kind).validate_json(data, strict=True)
+        return from_json(data)
+    except ValidationError as error:
+        raise damaged(origin, _first(error), again) from error
+
+
+def damaged(origin: str, why: str, again: str) -> DataError:
+    """The error of a file that is not what bmtool wrote."""
+    return DataError(f"{origin} is damaged ({why}): {again}")
+
+
+@cache
+def _adapter(kind: Any) -> "TypeAdapter":
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def _first(error: "ValidationError") -> str:
+    """The first problem: where it is and what was expected."""
+    found = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, found["loc"]))
+    message = found["msg"].replace("\n", " ")[:_SHOWN]
+    return f"{place[:_SHOWN]}: {message}" if place else message
+
+
+# --- the file system ---
 
 
 def fsync(path: Path) -> None:
@@ -100,13 +276,33 @@ def is_full(error: OSError) -> bool:
     return error.errno in _FULL or ("requested and" in str(error) and "written" in str(error))
 
 
+_locks: set[IO[str]] = set()  # what this process holds or asks for
+
+
+def _let_go() -> None:
+    """A forked child, such as a loader worker, may outlive a parent that is killed: it must not hold what the parent locked."""
+    while _locks:
+        _locks.pop().close()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
 @contextmanager
 def lock(directory: Path, busy: str) -> Iterator[None]:
     """Hold a directory, made if need be, for one process; ResourceError that says `busy` when another process has it."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / ".lock").open("w") as stream:
+        _locks.add(stream)
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ResourceError(busy) from error
-        yield
+            _take(stream, busy)
+            yield
+        finally:
+            _locks.discard(stream)
+
+
+def _take(stream: IO[str], busy: str) -> None:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ResourceError(busy) from error

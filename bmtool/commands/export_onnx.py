@@ -10,6 +10,7 @@ from bmtool.base.console import Console
 from bmtool.base.files import write_json
 from bmtool.base.units import short
 from bmtool.commands import refusals, reports
+from bmtool.commands.checking import checked
 from bmtool.commands.loading import restore
 from bmtool.commands.measuring import measure
 from bmtool.data.tally import Tally
@@ -43,7 +44,7 @@ def export_onnx(
     run, task, checkpoint = restore(run_path, console.warn)
     entry = registry.find(run.info()["task"])
     path = Path(output) if output else run.exports / ("model-int8.onnx" if int8 else "model.onnx")
-    examples = _samples(run, entry, task, samples) if int8 else None
+    examples = _samples(run, entry, task, samples, console) if int8 else None
     kind = entry.load("evaluation")
     carried = reports.carried(run, checkpoint, run.checkpoints(console.warn).digest(checkpoint))
     report = export.write(
@@ -73,14 +74,19 @@ def _metadata(run: "RunDir", checkpoint: str, console: Console) -> dict[str, Any
     }  # fmt: skip
 
 
-def _samples(run: "RunDir", entry: registry.Entry, task: "Task", samples: str | None) -> list[Example]:
+def _samples(
+    run: "RunDir", entry: registry.Entry, task: "Task", samples: str | None, console: Console
+) -> list[Example]:
     """Examples with what is right, that a model can be measured on."""
     kit, reads, tally = entry.load("examples"), [task.predictor()], Tally()
     if samples is not None:
         stream = kit.file(Path(samples), None, tally, reads)
     else:
         try:
-            stream = kit.split(run.config().data, run.prepared(), "valid", reads)
+            prepared = checked(run.prepared(), entry, console.say)
+            if changed := run.changed_data():
+                console.warn(f"{changed}: int8 is judged on other data")
+            stream = kit.split(run.config().data, prepared, "valid", reads)
         except DataError as error:
             raise DataError(f"int8 is judged on samples, and {error}; or name some with --samples PATH") from error
     evaluation = entry.load("evaluation")(reads[0], 1)

@@ -60,11 +60,12 @@ def load_model(path: str | Path, warn: Callable[[str], None], task: str | None =
 
 
 def _from_file(name: str, path: Path) -> Loaded:
-    from bmtool.predict.exported import open_model
+    from bmtool.predict.exported import open_model, require_about
 
     exported = open_model(path)
     task = exported.about["task"]
     entry = registry.find(task)
+    require_about(exported, entry.load("about"), path)
     predictor = entry.load("predictor")(exported.about, exported.backend, exported.assets)
     about = exported.about
     return Loaded(
@@ -111,6 +112,7 @@ def restore(path: str | Path, warn: Callable[[str], None]) -> tuple["RunDir", "T
     from bmtool.engine.run_dir import RunDir
 
     run = RunDir.open(path)
+    run.require_assets()
     config = run.config()
     task = registry.find(config.task).load("task").open(config, run.assets)
     checkpoints = run.checkpoints(warn)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from bmtool.base.files import sha256
+from bmtool.commands.checking import checked
+from bmtool.commands.lines import warn
 from bmtool.commands.loading import Loaded
 from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, ConfigError, DataError
@@ -42,7 +44,8 @@ class Source:
             return kit.file(Path(self.data), unit, self.tally, reads)
         if first.run is None:
             raise ConfigError("a model file has no splits: give what to measure on with --data PATH")
-        return kit.split(first.run.config().data, first.run.prepared(), split, reads)
+        prepared = checked(first.run.prepared(), first.entry, warn)
+        return kit.split(first.run.config().data, prepared, split, reads)
 
     def __iter__(self) -> Iterator[tuple[Example, ...]]:
         """Each example as every model has read it."""

@@ -6,13 +6,15 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from bmtool import registry
 from bmtool.base.console import Console, answer
-from bmtool.base.files import read_json
 from bmtool.commands import refusals
+from bmtool.commands.checking import checked
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
+from bmtool.data.prepared import MANIFEST, described
 from bmtool.engine import distributed
 from bmtool.engine.run_dir import RunDir
 from bmtool.errors import DataError
@@ -65,6 +67,8 @@ def make_current(config: BaseConfig, run: RunDir) -> None:
     console = Console(speaks=distributed.rank() == 0)
     changed = _changed(config, console, goes_on=run.began_with(config.data.prepared))
     if changed == []:
+        if distributed.rank() == 0:
+            checked(Path(config.data.prepared), registry.find(config.task), console.say)
         return
     if distributed.world_size() > 1:
         why = f"is not what the configuration asks for ({', '.join(changed)})" if changed else "is not prepared yet"
@@ -103,7 +107,7 @@ def _changed(config: BaseConfig, console: Console, *, goes_on: bool) -> list[str
 
 def fingerprint(prepared: Path) -> str:
     """sha256, in hex, of what prepared data depend on: settings and sources."""
-    manifest = read_json(prepared / "manifest.json")
+    manifest = described(prepared)
     depends = {key: manifest.get(key) for key in ("format", "recipe", "fingerprint")}
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
 
@@ -125,7 +129,7 @@ def dry_run(config: str | Path, overrides: list[str] | None = None) -> None:
 def report_only(directory: str | Path) -> None:
     """Print the report of prepared data again, and draw its pictures anew."""
     path = Path(directory)
-    if not (path / "manifest.json").is_file():
+    if not (path / MANIFEST).is_file():
         raise DataError(f"{path} holds no prepared data (no manifest.json): run `bmtool prepare-data CONFIG` first")
-    manifest = read_json(path / "manifest.json")
+    manifest: Any = described(path)
     print(_report(manifest).write(path, manifest).read_text("utf-8"), end="")

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bmtool import registry
-from bmtool.base.files import read_json
 from bmtool.base.memory import memory
 from bmtool.base.needs import require
 from bmtool.base.units import short
@@ -102,7 +101,8 @@ def require_measurable(split: str, data: str | None, unit: str | None) -> None:
 
 def require_known(model: str | Path, bounds: list[gate.Bound]) -> None:
     """ConfigError for a bound on a figure that models of a run's task do not have; an exported model is asked once it is open."""
-    described = Path(model) / "run.json"
-    if bounds and described.is_file():
-        entry = registry.find(read_json(described).get("task"))
+    if bounds and (Path(model) / "run.json").is_file():
+        from bmtool.engine.run_dir import RunDir
+
+        entry = registry.find(RunDir(model).info()["task"])
         gate.check_names(bounds, list(entry.load("evaluation").names))

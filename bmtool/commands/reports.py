@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bmtool.base.files import read_json
 from bmtool.commands.loading import Loaded
 from bmtool.commands.measuring import Source
+from bmtool.data.prepared import described
 from bmtool.errors import DataError
+from bmtool.measure.report import Report
 
 if TYPE_CHECKING:
     from bmtool.engine.run_dir import RunDir
@@ -46,7 +48,7 @@ def subject(loaded: Loaded, source: Source, weight: Sequence[float]) -> Subject:
     if source.data is None:
         assert loaded.run is not None  # a model file has no splits, which a source refuses
         place = loaded.run.prepared()
-        digest = read_json(place / "manifest.json")["data_hash"]
+        digest = described(place)["data_hash"]
         is_own, title = digest == loaded.info["data_hash"], source.split
         facts |= {"source": str(place), "split": source.split}
     else:
@@ -71,17 +73,17 @@ def carried(run: "RunDir", checkpoint: str, weights: str) -> Carried:
     if not path.is_file():
         return Carried({}, f"no figures of a test: there is no {path}; {again}")
     try:
-        report = read_json(path)
+        report = read_json(path, Report, again)
         why = _unfit(report, run.info()["data_hash"], weights)
         if not why:
             count = f"{report['examples']:,} examples of the {OWN} split, data {report['data_hash'][:12]}"
             return Carried(report["metrics"], f"the figures of {path}: {checkpoint} on {count}")
-    except (DataError, TypeError, KeyError, AttributeError):
-        why = "is damaged"
+    except DataError as error:
+        return Carried({}, f"no figures of a test: {error}")
     return Carried({}, f"no figures of a test: {path} {why}; {again}")
 
 
-def _unfit(report: dict[str, Any], data_hash: str | None, weights: str) -> str:
+def _unfit(report: Report, data_hash: str | None, weights: str) -> str:
     """Why a report is not of these data and weights; "" when it is."""
     if "models" not in report:
         return "does not say which weights it is of, as those of earlier versions"

@@ -3,8 +3,9 @@
 from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING
 
-from bmtool.base.files import read_json
+from bmtool.commands.checking import checked
 from bmtool.commands.loading import Loaded
+from bmtool.data.prepared import described
 from bmtool.errors import DataError
 from bmtool.registry import Entry
 
@@ -32,12 +33,12 @@ def _of(other: Loaded, entry: Entry, run: "RunDir", split: str) -> str:
     if other.run is None:
         return f"{unknown} from an exported model"
     try:
-        prepared = other.run.prepared()
-    except DataError:
-        return f"{unknown}: its prepared data are gone"
+        prepared = checked(other.run.prepared(), other.entry, lambda message: None)
+    except DataError as error:
+        return f"{unknown}: {error}"
     if other.run.changed_data():
         return f"{unknown}: {prepared} has changed since"
-    if read_json(prepared / "manifest.json")["splits"]["train"]["examples"] > LIMIT:
+    if described(prepared)["splits"]["train"]["examples"] > LIMIT:
         return f"{unknown} quickly: it has more than {LIMIT:,} training examples"
     measured = _keys(entry, run, split)
     seen = measured & _keys(other.entry, other.run, "train")

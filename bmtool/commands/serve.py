@@ -5,8 +5,9 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,42 +18,65 @@ from bmtool.errors import ConfigError, Interrupted, ResourceError
 if TYPE_CHECKING:
     import uvicorn
 
+    from bmtool.serve.process import ModelProcess
+    from bmtool.serve.settings import Settings
+
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-DRAIN_SECONDS = 30
+FINISH_SECONDS = 20  # after a signal, for what runs; then it is answered 503
+CLOSE_SECONDS = 25  # after a signal, for clients to take their answers; then connections are closed
 PACKAGES = "fastapi uvicorn prometheus-client python-multipart"
 
 
 def serve(  # noqa: PLR0913
     model: str | Path = "default", *, host: str = "127.0.0.1", port: int = 8000, api_key: str | None = None, is_open: bool = False,
-    batch: int = 64, wait_ms: float = 3.0, queue: int = 512,
+    memory: str | None = None, host_names: Sequence[str] = (), cors: Sequence[str] = (), batch: int = 64, wait_ms: float = 3.0,
+    queue: int = 512,
 ) -> None:  # fmt: skip
     """Answer until a signal comes; then finish what runs, and return. Interrupted when a second one comes before that.
 
-    ConfigError when others than this machine could reach a server without a key; ResourceError when the port is taken.
+    `memory` is what the server and its model may take together, such as "2GB"; three quarters of what there is unless it is given.
+    ConfigError when others than this machine could reach a server without a key; ResourceError when the port is taken, or the memory
+    too little for the model.
     """
     with needs(PACKAGES, "serving takes packages of its own"):
-        import uvicorn
-
-        from bmtool.serve.app import create
-        from bmtool.serve.connections import Connection
+        from bmtool.serve import memory as budget
+        from bmtool.serve.origins import require_origins
         from bmtool.serve.process import ModelProcess
         from bmtool.serve.settings import Settings
     if host not in LOOPBACK and not api_key and not is_open:
         raise ConfigError(
             f"--host {host} lets other machines in: give an --api-key (or BMTOOL_API_KEY), or --open to let everyone in"
         )
-    settings = Settings(api_key=api_key or None, batch=batch, wait_ms=wait_ms, queue=queue)
+    require_origins(cors)
+    limit = budget.size(memory) if memory else int(budget.SHARE * budget.available())
+    settings = Settings(
+        api_key=api_key or None, host_names=(host, *host_names), cors=tuple(cors), batch=batch, wait_ms=wait_ms, queue=queue
+    )  # fmt: skip
     _log_to_stderr()
-    with closing(ModelProcess(str(model))) as process:
-        config = uvicorn.Config(
-            create(str(model), process, settings, warn), host=host, port=port, log_config=None, access_log=False,
-            server_header=False, lifespan="on", http=Connection, timeout_graceful_shutdown=DRAIN_SECONDS, timeout_keep_alive=30,
-            limit_concurrency=settings.connections, h11_max_incomplete_event_size=65_536, ws="none",
-        )  # fmt: skip
-        listening = _listen(host, port)
-        print(f"{model} ({process.task}) at http://{host}:{port}/", file=sys.stderr, flush=True)
-        server = _server(config)
-        server.run(sockets=[listening])
+    with closing(ModelProcess(str(model), settings.run_seconds).load()) as process:
+        room = budget.room(limit, budget.resident() + process.bytes)
+        settings = replace(settings, room=room // 2, run_bytes=room // 2)
+        _run(str(model), process, settings, (host, port))
+
+
+def _run(model: str, process: "ModelProcess", settings: "Settings", place: tuple[str, int]) -> None:
+    """Serve at `place`, a host and a port, until a signal comes."""
+    import uvicorn
+
+    from bmtool.serve.app import create
+    from bmtool.serve.connections import Connection
+    from bmtool.serve.service import Service
+
+    service = Service(model, process, settings, warn)
+    config = uvicorn.Config(
+        create(service), host=place[0], port=place[1], log_config=None, access_log=False, server_header=False, lifespan="on",
+        http=Connection, timeout_graceful_shutdown=CLOSE_SECONDS, timeout_keep_alive=30, limit_concurrency=settings.connections,
+        h11_max_incomplete_event_size=65_536, ws="none",
+    )  # fmt: skip
+    listening = _listen(*place)
+    print(f"{model} ({process.task}) at http://{place[0]}:{place[1]}/", file=sys.stderr, flush=True)
+    server = _server(config, lambda: service.end(FINISH_SECONDS))
+    server.run(sockets=[listening])
     if server.force_exit:
         raise Interrupted("a second signal came: what ran was not finished")
 
@@ -69,10 +93,14 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _server(config: "uvicorn.Config") -> "uvicorn.Server":
+def _server(config: "uvicorn.Config", end: Callable[[], None]) -> "uvicorn.Server":
     import uvicorn
 
     class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            end()
+            await super().shutdown(sockets)
+
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
             """SIGTERM and SIGINT end the server and nothing else: uvicorn would raise the signal again, and the exit code were not 0."""

@@ -22,6 +22,7 @@ from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
 from bmtool.engine import distributed, fitting
 from bmtool.engine.device import Device, choose
+from bmtool.engine.ending import end
 from bmtool.engine.ranking import deciding
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.session import Session
@@ -159,22 +160,30 @@ def _facts(task: Task, device: Device, parent: RunDir | None, best: Best | None)
     }  # fmt: skip
 
 
+def _begin(task: Task, run: RunDir, facts: dict[str, Any], console: Console) -> None:
+    if upgrade := run.upgrade():
+        console.say(upgrade)
+    run.begin(task.config, facts, task.assets)
+
+
 def _fit(task: Fitted, run: RunDir, console: Console, device: Device) -> None:
     again = run.exists
-    run.begin(task.config, _facts(task, device, None, None), task.assets)
+    _begin(task, run, _facts(task, device, None, None), console)
     console.say(f"{run.path}: {task.config.task}; {device.reason}")
     with _ended_by_signals():
-        fitting.fit(run, task, console, again=again)
-    _settle(task, run, console, device)
+        reached = fitting.fit(run, task, console, again=again)
+    if reached is not None:
+        end(run, task, console, device=device, reached=reached)
 
 
 def _learn(start: _Start, console: Console, stop: list[int]) -> None:
     task, config, run = start.task, start.task.config, start.run
+    is_main = distributed.rank() == 0
     for split in ("train", "valid"):
         require_examples(split, task.batches(split, None).examples)
     best = deciding(task, config.train.best)
-    if distributed.rank() == 0:
-        run.begin(config, _facts(task, start.device, start.parent, best), task.assets)
+    if is_main:
+        _begin(task, run, _facts(task, start.device, start.parent, best), console)
     distributed.barrier()
     resumes = run.checkpoints(console.warn).newest()
     if start.parent is not None:
@@ -186,16 +195,9 @@ def _learn(start: _Start, console: Console, stop: list[int]) -> None:
     _introduce(trainer, console)
     if resumes is not None:
         session.resume(resumes)
-    session.train(stop)
-    if distributed.rank() == 0:
-        _settle(task, run, console, start.device)
-
-
-def _settle(task: Task, run: RunDir, console: Console, device: Device) -> None:
-    """What the task chooses with its best weights."""
-    checkpoints = run.checkpoints(console.warn)
-    task.restore(checkpoints.weights(checkpoints.best()), device.device)
-    run.keep(task.settle())
+    reached = session.train(stop)
+    if is_main and reached is not None:
+        end(run, task, console, device=start.device, reached=reached)
 
 
 def _introduce(trainer: Trainer, console: Console) -> None:

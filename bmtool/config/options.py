@@ -1,6 +1,7 @@
 """What a user may ask of a predictor beyond its input: the flags of `predict` and `translate`, and the fields of a request.
 
-A field that is marked `LOCAL` names a file of the user's and is no field of a request. Nothing heavy is imported here.
+A field that is marked `LOCAL` names a file of the user's and is no field of a request; one that is marked by `times` is dear.
+Nothing heavy is imported here.
 """
 
 from typing import Any, ClassVar
@@ -8,6 +9,11 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 LOCAL: dict[str, Any] = {"local": True}
+
+
+def times(factor: int) -> dict[str, Any]:
+    """Marks a field that makes an input so many times as dear: a server counts that before it takes a request."""
+    return {"times": factor}
 
 
 class Options(BaseModel):

@@ -19,16 +19,26 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+from typing_extensions import TypedDict
 
 from bmtool.base.cores import cores
-from bmtool.base.files import read_json, write_json
+from bmtool.base.files import file_checksum, read_json, write_json
 from bmtool.base.needs import needs
-from bmtool.errors import BmtoolError, ResourceError
+from bmtool.errors import BmtoolError, DataError, ResourceError
 
-FACTS = "facts.json"  # written last: a result without it, or with files of another size, is no result
+FACTS = "facts.json"  # written last: a result without it, or with other files than it says, is no result
+AGAIN = "delete it, and prepare the data again"
 WAITING = 2  # jobs a worker that may be submitted ahead; bounds the memory that their arguments take
 Work = Callable[..., dict]  # (directory, *arguments) -> facts, which can be JSON
+
+
+class Finished(TypedDict):
+    """What `facts.json` says of a result: the checksum of each file, and what the job returned."""
+
+    files: dict[str, str]
+    facts: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,18 +61,18 @@ def digest(*parts: object) -> str:
 
 def is_done(directory: Path) -> bool:
     """Whether a result is there and whole."""
-    facts = directory / FACTS
-    if not facts.is_file():
+    if not (directory / FACTS).is_file():
         return False
-    sizes = read_json(facts)["files"]
-    return all(
-        (directory / name).is_file() and (directory / name).stat().st_size == size for name, size in sizes.items()
-    )
+    try:
+        sums = read_json(directory / FACTS, Finished, AGAIN)["files"]
+        return all(file_checksum(directory / name) == noted for name, noted in sums.items())
+    except (DataError, OSError):  # it is done again
+        return False
 
 
 def facts(directory: Path) -> dict:
     """What the job of a finished result returned."""
-    return read_json(directory / FACTS)["facts"]
+    return read_json(directory / FACTS, Finished, AGAIN)["facts"]
 
 
 def perform(job: Job) -> None:
@@ -72,8 +82,8 @@ def perform(job: Job) -> None:
     working.mkdir(parents=True)
     try:
         found = job.work(working, *job.arguments)
-        sizes = {path.name: path.stat().st_size for path in working.iterdir()}
-        write_json(working / FACTS, {"files": sizes, "facts": found})
+        sums = {path.name: file_checksum(path) for path in working.iterdir()}
+        write_json(working / FACTS, {"files": sums, "facts": found})
         shutil.rmtree(job.directory, ignore_errors=True)  # a damaged one
         working.rename(job.directory)
     except OSError:

@@ -14,15 +14,13 @@ from bmtool.errors import DataError, ResourceError
 def making(target: Path, busy: str) -> Iterator[Path]:
     """An empty directory beside `target`, for one process, that is gone when the block ends; `put` moves it to its place.
 
-    ResourceError that says `busy` when another process makes the same, and when the disk is full. A `target` that a killed `put` had
-    moved away comes back.
+    ResourceError that says `busy` when another process makes the same, and when the disk is full. A `target` that a `put` had moved away
+    comes back when that was killed, or could not end.
     """
     beside = target.with_name(f".{target.name}.making")
     with lock(beside, busy):
-        if (beside / "old").exists() and not target.exists():
-            (beside / "old").rename(target)
         try:
-            _empty(beside)
+            _tidy(beside, target)
             (beside / "new").mkdir()
             yield beside / "new"
         except OSError as error:
@@ -33,10 +31,13 @@ def making(target: Path, busy: str) -> Iterator[Path]:
                 f"no room to make {target}: {free:,.1f} MB are free ({error}); make room, and run the same command again"
             ) from error
         finally:
-            _empty(beside)
+            _tidy(beside, target)
 
 
-def _empty(beside: Path) -> None:
+def _tidy(beside: Path, target: Path) -> None:
+    """Bring back what stands in no other place, and remove the rest."""
+    if (beside / "old").exists() and not target.exists():
+        (beside / "old").rename(target)
     for name in ("new", "old"):
         if (beside / name).exists():
             shutil.rmtree(beside / name)
@@ -53,7 +54,7 @@ def require_own(target: Path, names: frozenset[str]) -> None:
 
 
 def put(new: Path, target: Path) -> None:
-    """Move what `making` gave to `target`. Two renames: one that is killed between them is made good by the next `making`."""
+    """Move what `making` gave to `target`. Two renames: one that ends between them is made good by `making`, this one or the next."""
     for path in new.iterdir():
         fsync(path)
     if target.exists():

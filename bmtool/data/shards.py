@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bmtool.data.prepared import array
+
 SHARD_TOKENS = 1 << 28  # a corpus of any size stays a handful of files
 
 
@@ -82,11 +84,9 @@ class Shards:
 
     def __init__(self, directory: Path, split: str, fields: tuple[str, ...]):
         paths = sorted(directory.glob(f"{split}-*.offsets.npy"))
-        self._offsets = [np.load(path, mmap_mode="r") for path in paths]
+        self._offsets = [array(path, mapped=True) for path in paths]
         self._columns = {
-            field: [
-                np.load(path.with_name(path.name.replace(".offsets.", f".{field}.")), mmap_mode="r") for path in paths
-            ]
+            field: [array(path.with_name(path.name.replace(".offsets.", f".{field}.")), mapped=True) for path in paths]
             for field in fields
         }
         self._starts = np.cumsum([0, *(len(offsets) - 1 for offsets in self._offsets)])

@@ -2,24 +2,45 @@
 
     checkpoints/step-00000500/{model.safetensors, state.pt, manifest.json}      best, last: one-line text files
 
-`model.safetensors` holds the weights to use (the moving average, where there is one); `state.pt` what resuming needs besides.
+`model.safetensors` holds the weights to use (the moving average, where there is one); `state.pt` what resuming needs besides. Both are
+functions of configuration and data, byte for byte; what tells the time stands in the manifest.
 """
 
+import re
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from typing_extensions import NotRequired, TypedDict
 
-from bmtool.base.files import fsync, read_json, sha256, write_json, write_text
+from bmtool.base.files import fsync, read_json, sha256, temporary, write_json, write_text
 from bmtool.engine import upgrades
 from bmtool.errors import DataError, ResourceError
 
 WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
+BEST, LAST = "best", "last"  # pointers
+AVERAGED = "averaged"  # the checkpoint that is the mean of the best
+_STEP = re.compile(r"step-([0-9]{8,})")
 Warn = Callable[[str], None]
+
+
+def name_of(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+class Manifest(TypedDict):
+    """What a checkpoint says of itself: its validation figures, and the sha256 of its files."""
+
+    format: int
+    step: int
+    metrics: dict[str, float]
+    sha256: dict[str, str]
+    elapsed_s: NotRequired[dict[str, float]]
 
 
 class Checkpoints:
@@ -28,28 +49,31 @@ class Checkpoints:
     def __init__(self, run: Path, warn: Warn, renamed: upgrades.Names | None = None):
         self.directory, self.warn, self.renamed = run / "checkpoints", warn, renamed or {}
 
-    def save(self, name: str, weights: dict[str, Tensor], state: dict, metrics: dict[str, float]) -> None:
-        """Write one checkpoint under `name`; an interrupted or failed write leaves nothing behind under that name."""
-        working = self._aside(name)
+    def save(
+        self, name: str, weights: dict[str, Tensor], state: dict, *, metrics: dict[str, float], elapsed_s: dict[str, float]
+    ) -> None:  # fmt: skip
+        """Write one checkpoint under `name`; an interrupted or failed write leaves nothing behind under that name.
+
+        `elapsed_s` holds all that tells the time, in seconds.
+        """
+        working = temporary(self.directory / name)
+        facts = {"format": upgrades.FORMAT, "step": state["step"], "metrics": metrics, "elapsed_s": elapsed_s}
         shutil.rmtree(working, ignore_errors=True)
         try:
             working.mkdir(parents=True)
-            self._write(working, weights, state, metrics)
+            self._write(working, weights, state, facts)
             self._put(working, name)
         except Exception as error:
             shutil.rmtree(working, ignore_errors=True)
             raise _as_resource_error(error, self.directory) from error
-        if name.startswith("step-"):
-            write_text(self.directory / "last", name + "\n")
 
-    def _write(self, working: Path, weights: dict[str, Tensor], state: dict, metrics: dict[str, float]) -> None:
+    def _write(self, working: Path, weights: dict[str, Tensor], state: dict, facts: dict[str, Any]) -> None:
         save_file({key: value.detach().cpu().contiguous() for key, value in weights.items()}, working / WEIGHTS)
-        torch.save(state, working / STATE)
+        torch.save(_anew(state), working / STATE)
         for part in (WEIGHTS, STATE):
             fsync(working / part)
         files = {part: sha256(working / part) for part in (WEIGHTS, STATE)}
-        facts = {"format": upgrades.FORMAT, "step": state["step"], "metrics": metrics, "sha256": files}
-        write_json(working / MANIFEST, facts)
+        write_json(working / MANIFEST, facts | {"sha256": files})
 
     def _put(self, working: Path, name: str) -> None:
         """Rename what was written; a checkpoint that had the name steps aside before, and goes afterwards."""
@@ -58,28 +82,33 @@ class Checkpoints:
         fsync(self.directory)
         shutil.rmtree(old, ignore_errors=True)
 
-    def _aside(self, name: str) -> Path:
-        """Where a checkpoint is written: nobody takes it for one."""
-        return self.directory / f".{name}.tmp"
-
     def _set_aside(self, name: str) -> Path:
         """Rename a checkpoint that is to be deleted, so that at no time half of it stands under its name."""
-        going = self._aside(f"{name}.old")
+        going = temporary(self.directory / f"{name}.old")
         shutil.rmtree(going, ignore_errors=True)
         if (self.directory / name).exists():
             (self.directory / name).rename(going)
         return going
 
-    def mark_best(self, name: str) -> None:
-        write_text(self.directory / "best", name + "\n")
+    def mark(self, pointer: str, name: str | None) -> None:
+        """Let BEST or LAST name a checkpoint, or none."""
+        if name is None:
+            (self.directory / pointer).unlink(missing_ok=True)
+        else:
+            write_text(self.directory / pointer, name + "\n")
 
     def names(self) -> list[str]:
-        """Every finished checkpoint, newest step last."""
-        return sorted(path.name for path in self.directory.glob("step-*") if path.is_dir())
+        """Every finished checkpoint of a step, newest last."""
+        found = {
+            int(match[1]): path.name for path in self.directory.glob("step-*") if (match := _STEP.fullmatch(path.name))
+        }
+        return [found[step] for step in sorted(found)]
 
     def manifest(self, name: str) -> dict:
         """Its step, its validation figures by the names of today, and the sha256 of its files."""
-        return upgrades.manifest(read_json(self.directory / name / MANIFEST), self.renamed)
+        return upgrades.manifest(
+            read_json(self.directory / name / MANIFEST, Manifest, "delete the checkpoint"), self.renamed
+        )
 
     def digest(self, name: str) -> str:
         """The sha256 of its weights."""
@@ -88,14 +117,19 @@ class Checkpoints:
     def problem(self, name: str) -> str | None:
         """Why a checkpoint cannot be used; None if it is whole."""
         path = self.directory / name
+        if not path.is_dir():
+            return "there is none"
         try:
-            for part, digest in self.manifest(name)["sha256"].items():
+            digests = self.manifest(name)["sha256"]
+            for part in (WEIGHTS, STATE):
                 if not (path / part).is_file():
                     return f"{part} is missing"
-                if sha256(path / part) != digest:
+                if sha256(path / part) != digests[part]:
                     return f"{part} differs from its sha256"
         except (DataError, KeyError, TypeError, AttributeError) as error:
             return f"its {MANIFEST} is damaged ({error})"
+        except OSError as error:
+            return f"it cannot be read ({error})"
         return None
 
     def newest(self) -> str | None:
@@ -107,15 +141,21 @@ class Checkpoints:
 
     def best(self) -> str:
         """The checkpoint that `best` names, or else the newest whole one; DataError when there is none."""
-        pointed = [name for pointer in ("best", "last") if (name := self._pointer(pointer))]
+        pointed = [name for pointer in (BEST, LAST) if (name := self._pointer(pointer))]
         found = self._first_whole(list(dict.fromkeys([*pointed, *self.names()[::-1]])))
         if found is None:
             raise DataError(f"{self.directory.parent} holds no checkpoint yet: train it first")
         return found
 
     def _pointer(self, pointer: str) -> str | None:
+        """What a pointer names; None when there is none, and, with a warning, when it is no name of a checkpoint."""
         path = self.directory / pointer
-        return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+        if not path.exists():
+            return None
+        if (name := _first_line(path)) == AVERAGED or _STEP.fullmatch(name):
+            return name
+        self.warn(f"{path} is damaged: it names no checkpoint of this run, and is passed over")
+        return None
 
     def _first_whole(self, names: list[str]) -> str | None:
         for name in names:
@@ -130,16 +170,35 @@ class Checkpoints:
         return load_file(self.directory / name / WEIGHTS)
 
     def state(self, name: str) -> dict[str, Any]:
+        """What `save` was given, with `elapsed_s`."""
         saved = torch.load(self.directory / name / STATE, map_location="cpu", weights_only=True)
-        return upgrades.state(saved, self.renamed)
+        return upgrades.state(saved, self.manifest(name).get("elapsed_s"), self.renamed)
 
-    def prune(self, *, keep_last: int, best: list[str]) -> None:
-        """Delete step checkpoints that are neither among the newest `keep_last` nor in `best`, and what a killed process left behind."""
-        for name in self.names()[:-keep_last]:
-            if name not in best:
-                self._set_aside(name)
-        for left in self.directory.glob(".*.tmp"):
-            shutil.rmtree(left, ignore_errors=True)
+    def prune(self, keep: Collection[str]) -> None:
+        """Delete every checkpoint but those of `keep`."""
+        for name in [*self.names(), AVERAGED]:
+            if name not in keep:
+                shutil.rmtree(self._set_aside(name), ignore_errors=True)
+
+
+def _first_line(path: Path) -> str:
+    """Of a small file; "" when it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(100).decode("ascii", "replace").strip()
+    except OSError:
+        return ""
+
+
+def _anew(value: Any) -> Any:
+    """The same with containers and strings made anew: what is equal is pickled to equal bytes, whatever objects it shared."""
+    if isinstance(value, str):
+        return sys.intern(value)
+    if isinstance(value, dict):
+        return {_anew(key): _anew(held) for key, held in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_anew, value))
+    return value
 
 
 def _as_resource_error(error: Exception, directory: Path) -> Exception:

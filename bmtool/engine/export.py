@@ -6,10 +6,8 @@ evaluation instead, on samples.
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ import onnx
 import torch
 from onnx import helper
 
-from bmtool.base.files import write_bytes
+from bmtool.base.files import filling, write_bytes
 from bmtool.engine import onnx_graphs
 from bmtool.engine.task import Allowed, Graph, Task
 from bmtool.errors import ConfigError, DataError, ExportMismatch
@@ -53,8 +51,9 @@ def write(  # noqa: PLR0913
         raise ConfigError(
             f"--int8: a model of {task.config.task} such as this has no weights to round: export without it"
         )
-    about = metadata | task.about() | {"format": FORMAT, "int8": int8}
-    with _kept_if_good(path) as working:
+    about = metadata | task.about() | {"format": FORMAT, "int8": int8, "packed": True}
+    with filling(path.parent, path.name, last=lambda file: file.name == path.name) as folder:
+        working = folder / path.name
         for graph in parts:
             _save(
                 traced[graph.name],
@@ -129,17 +128,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(held) for held in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-@contextmanager
-def _kept_if_good(path: Path) -> Iterator[Path]:
-    """A place to write a model and files beside it: they move to `path` when the block ends, and are removed when it fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        working = Path(folder) / path.name
-        yield working
-        for file in sorted(working.parent.iterdir(), key=lambda file: file.name == path.name):  # the whole last
-            file.replace(path.with_name(file.name))
 
 
 # --- float32: the same outputs, the same answers ---

@@ -8,23 +8,40 @@ import torch
 
 from bmtool.base.console import Console
 from bmtool.base.units import duration
+from bmtool.engine.checkpoint import BEST, LAST, name_of
+from bmtool.engine.ending import Reached
 from bmtool.engine.ranking import shown
 from bmtool.engine.run_dir import RunDir
-from bmtool.engine.session import say_where
 from bmtool.engine.task import Fitted
 
 VALID = "valid/"
 
 
-def fit(run: RunDir, task: Fitted, console: Console, *, again: bool) -> None:
-    """Fit and save, unless it is done. `again` says that a run was begun here before: without a checkpoint it was interrupted."""
+def fit(run: RunDir, task: Fitted, console: Console, *, again: bool) -> Reached | None:
+    """Fit and save, unless it is done. Returns what the end is reached with, None when nothing is left to do.
+
+    `again` says that a run was begun here before: without a checkpoint it was interrupted.
+    """
     checkpoints = run.checkpoints(console.warn)
-    if (name := checkpoints.newest()) is not None:
-        console.say(f"nothing left to do: {run.path} is fitted ({name})")
-        return
-    if again:
-        console.say("the fit before this one was interrupted: it is done again from its start")
-    run.forget_after(0)
+    name = checkpoints.newest()
+    if name is not None:
+        reached = {"step": checkpoints.manifest(name)["step"]}
+        if run.has_ended(reached):
+            console.say(f"nothing left to do: {run.path} is fitted ({name})")
+            return None
+        console.say(f"{run.path} is fitted ({name}); what comes after is done now")
+    else:
+        if again:
+            console.say("the fit before this one was interrupted: it is done again from its start")
+        name, reached = _fit(run, task, console)
+    for pointer in (LAST, BEST):
+        checkpoints.mark(pointer, name)
+    return reached
+
+
+def _fit(run: RunDir, task: Fitted, console: Console) -> tuple[str, Reached]:
+    """The checkpoint, and the step that it is of."""
+    run.forget_after(0, console.warn)
     began = time.perf_counter()
     task.draw(run.plots)
     step, figures = 0, dict[str, float]()
@@ -33,14 +50,13 @@ def fit(run: RunDir, task: Fitted, console: Console, *, again: bool) -> None:
         if step % task.every == 0:
             console.say(f"{task.unit} {step:,}  valid  {shown(_valid(figures), task.best)}")
     elapsed_s = time.perf_counter() - began
-    name = f"step-{max(1, step):08d}"
-    metrics = _valid(task.result or figures)
-    state = {"step": max(1, step), "metrics": metrics, "elapsed_s": elapsed_s}
-    checkpoints.save(name, _tensors(task.arrays()), state, metrics)
-    checkpoints.mark_best(name)
-    task.draw(run.plots)
+    step, metrics = max(1, step), _valid(task.result or figures)
+    run.checkpoints(console.warn).save(
+        name_of(step), _tensors(task.arrays()), {"step": step, "metrics": metrics},
+        metrics=metrics, elapsed_s={"training": elapsed_s},
+    )  # fmt: skip
     console.say(f"done: fitted in {duration(elapsed_s)}")
-    say_where(run, console)
+    return name_of(step), {"step": step}
 
 
 def _valid(figures: Mapping[str, float]) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """Which checkpoints are the best, by the validation figure that decides."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from bmtool.base.suggest import suggest
 from bmtool.engine.task import Best, Trained
@@ -56,6 +57,18 @@ class Ranking:
         real = [entry for entry in found if not math.isnan(entry[0])]
         ordered = sorted([*self._ranked, *real], key=lambda entry: entry[0], reverse=self.best.mode == "max")
         self._ranked = ordered[: self._keep]
+
+    def leave(self, names: Collection[str]) -> None:
+        """Forget checkpoints that are no more."""
+        self._ranked = [entry for entry in self._ranked if entry[1] not in names]
+
+    def state(self) -> dict[str, Any]:
+        return {"value": self.value, "waited": self.waited, "ranked": [list(entry) for entry in self._ranked]}
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Take over what `state` gave; nothing is ranked where nothing had been (see `upgrades.state`)."""
+        self.value, self.waited = saved["value"], saved["waited"]
+        self._ranked = [(value, name) for value, name in saved["ranked"] or []][: self._keep]
 
     def is_better_than_all(self, value: float) -> bool:
         return self.best.is_better(value, self._ranked[0][0])

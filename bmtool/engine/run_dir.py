@@ -3,6 +3,7 @@
 run.json  config.yaml  assets/  metrics.jsonl  log.txt  checkpoints/  plots/  eval/  export/
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -12,15 +13,61 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
+from typing_extensions import NotRequired, TypedDict
 
 import bmtool
-from bmtool.base.files import lock, read_json, write_bytes, write_json, write_text
+from bmtool.base.files import (
+    damaged,
+    lock,
+    noted,
+    parse_json,
+    read_bytes,
+    read_json,
+    sha256,
+    sweep,
+    write_bytes,
+    write_json,
+    write_sums,
+    write_text,
+)  # fmt: skip
 from bmtool.config import load
 from bmtool.config.schema import BaseConfig
+from bmtool.data.prepared import described
 from bmtool.engine import upgrades
 from bmtool.engine.checkpoint import Checkpoints
+from bmtool.engine.task import TRAIN_AGAIN
 from bmtool.errors import ConfigError, DataError
+
+EVENT_AGAIN = "delete the line"
+
+
+class Versioned(TypedDict):
+    """What run.json says in any version."""
+
+    format: int
+
+
+class Info(Versioned):
+    """What run.json says; `config` are the sha256 that config.yaml may have."""
+
+    task: str
+    data_hash: str
+    vocabulary: str
+    parent: str | None
+    versions: dict[str, str]
+    prepared: NotRequired[str | None]
+    fingerprint: NotRequired[str | None]
+    best: NotRequired[dict[str, str] | None]
+    config: NotRequired[list[str]]
+
+
+class Event(TypedDict):
+    """A line of metrics.jsonl: a step, and figures by their names."""
+
+    step: Annotated[int, Field(ge=0, le=1 << 62)]
 
 
 class RunDir:
@@ -36,7 +83,7 @@ class RunDir:
         run = cls(path)
         if not run.exists:
             raise DataError(f"{path} is not a run directory (no run.json): train one with `bmtool pretrain CONFIG`")
-        if (found := run.info().get("format")) not in upgrades.READS:
+        if (found := read_json(run.path / "run.json", Versioned, TRAIN_AGAIN)["format"]) not in upgrades.READS:
             known = " and ".join(map(str, upgrades.READS))
             raise DataError(
                 f"{path} has run format {found}, this bmtool reads {known}: install the version that made it"
@@ -49,10 +96,19 @@ class RunDir:
         return (self.path / "run.json").is_file()
 
     def info(self) -> dict:
-        return upgrades.info(read_json(self.path / "run.json"))
+        return upgrades.info(read_json(self.path / "run.json", Info, TRAIN_AGAIN))
 
     def config(self) -> BaseConfig:
-        return load.of_run(self.path / "config.yaml")
+        path = self.path / "config.yaml"
+        sums = self.info().get("config")
+        if sums is not None and hashlib.sha256(read_bytes(path, TRAIN_AGAIN)).hexdigest() not in sums:
+            raise damaged(str(path), "it is not what run.json says", TRAIN_AGAIN)
+        return load.of_run(path)
+
+    def require_assets(self) -> None:
+        """DataError when a file in the assets is not what the training put there."""
+        for name in noted(self.assets):
+            read_bytes(self.assets / name, TRAIN_AGAIN)
 
     def checkpoints(self, warn: Callable[[str], None]) -> Checkpoints:
         return Checkpoints(self.path, warn, self._renamed())
@@ -90,31 +146,62 @@ class RunDir:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the directory for one training; ResourceError when another process has it."""
+        """Hold the directory for one training, rid of what killed processes left half written; ResourceError when another has it."""
         busy = f"{self.path} is in use by another training: wait for it, or choose another with --set run=DIR"
         with lock(self.path, busy):
+            checkpoints = self.path / "checkpoints"
+            for folder in (self.path, checkpoints, self.assets, self.plots, self.evaluations, self.exports):
+                sweep(folder)
             yield
 
     def begin(self, config: BaseConfig, facts: dict, assets: Callable[[], dict[str, str | bytes]]) -> None:
         """Describe a new run, or check that an existing one is the same; ConfigError lists the keys that differ.
 
+        `facts` are kept from here on: a run that goes on has those that it began with, and is given those that it did not know.
         run.json comes last: a directory without it is no run yet, and is begun anew.
         """
         if self.exists:
             self.require_same(config, facts)
             info = self.info()
-            unsaid = {key: facts[key] for key in upgrades.UNKNOWN if info[key] is None}
+            unsaid = {key: value for key, value in facts.items() if info.get(key) is None}
             described = info | unsaid | {"prepared": facts["prepared"]}  # data may have moved meanwhile
         else:
             self.keep(assets())
-            described = {"task": config.task} | facts | environment()
-        write_text(self.path / "config.yaml", load.dump(config))
-        write_json(self.path / "run.json", described | {"format": upgrades.FORMAT})
+            described = {"task": config.task} | facts | environment() | {"ended": None}
+        self._describe(described, load.dump(config))
+
+    def _describe(self, described: dict[str, Any], text: str) -> None:
+        """Write run.json and config.yaml; a kill between the two leaves a configuration that run.json knows."""
+        path, sums = self.path / "config.yaml", [hashlib.sha256(text.encode()).hexdigest()]
+        if self.exists:
+            sums.append(sha256(path))
+            write_json(self.path / "run.json", described | {"format": upgrades.FORMAT, "config": sums})
+            write_text(path, text)
+            return
+        write_text(path, text)
+        write_json(self.path / "run.json", described | {"format": upgrades.FORMAT, "config": sums})
+
+    def upgrade(self) -> str:
+        """What to say before an older run goes on, from when on it is one of today; "" when there is none."""
+        before = self.info()["format"] if self.exists else upgrades.FORMAT
+        if before == upgrades.FORMAT:
+            return ""
+        return f"{self.path} has run format {before}: it goes on in format {upgrades.FORMAT}, which earlier versions do not read"
+
+    def end(self, reached: dict[str, int]) -> None:
+        """Write down, last of all, what the end was reached with."""
+        write_json(self.path / "run.json", self.info() | {"ended": reached})
+
+    def has_ended(self, reached: dict[str, int]) -> bool:
+        """Whether all was done that comes after such a last checkpoint."""
+        return self.info()["ended"] == reached
 
     def keep(self, files: dict[str, str | bytes]) -> None:
         """Write files into the assets."""
         for name, contents in files.items():
             write_bytes(self.assets / name, contents.encode() if isinstance(contents, str) else contents)
+        if files:
+            write_sums(self.assets, files)
 
     def require_same(self, config: BaseConfig, facts: dict | None = None) -> None:
         """ConfigError that lists what differs when another run than that of `config` (and of `facts`, once they are known) is here."""
@@ -140,21 +227,27 @@ class RunDir:
         with self.metrics.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(values) + "\n")
 
-    def events(self) -> list[dict]:
-        """The lines of metrics.jsonl, figures by the names of today; a torn last line is passed over."""
-        if not self.metrics.is_file():
-            return []
+    def events(self, warn: Callable[[str], None] | None = None) -> list[dict]:
+        """The lines of metrics.jsonl, figures by the names of today; a torn last line is passed over.
+
+        DataError for a line that is something else, which is passed over where `warn` hears of it.
+        """
+        *lines, _torn = self.metrics.read_bytes().split(b"\n") if self.metrics.is_file() else [b""]
         out, names = [], self._renamed()
-        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+        for number, line in enumerate(lines, start=1):
             try:
-                out.append(upgrades.figures(json.loads(line), names))
-            except ValueError:
+                event = parse_json(line, Event, origin=f"{self.metrics}:{number}", again=EVENT_AGAIN)
+            except DataError as error:
+                if warn is None:
+                    raise
+                warn(f"{error}; it is passed over")
                 continue
+            out.append(upgrades.figures(event, names))
         return out
 
-    def forget_after(self, step: int) -> None:
+    def forget_after(self, step: int, warn: Callable[[str], None]) -> None:
         """Drop events of steps that will be computed again, so that a resumed run's metrics read like one run's."""
-        kept = [event for event in self.events() if event["step"] <= step]
+        kept = [event for event in self.events(warn) if event["step"] <= step]
         write_text(self.metrics, "".join(json.dumps(event) + "\n" for event in kept))
 
 
@@ -164,8 +257,8 @@ def _from_where(lay: Path, asked: Path) -> str:
     return f", in {started}" if lay.is_absolute() and not asked.is_absolute() and started != lay else ""
 
 
-def _data_hash(prepared: Path) -> str | None:
-    return read_json(prepared / "manifest.json").get("data_hash")
+def _data_hash(prepared: Path) -> str:
+    return described(prepared)["data_hash"]
 
 
 def environment() -> dict:

@@ -9,17 +9,17 @@ from typing import Any
 import torch
 
 from bmtool.base.console import Console
+from bmtool.base.files import fsync
 from bmtool.base.units import duration
 from bmtool.engine import distributed
-from bmtool.engine.checkpoint import require_space
+from bmtool.engine.checkpoint import AVERAGED, BEST, LAST, name_of, require_space
+from bmtool.engine.ending import Reached
 from bmtool.engine.ranking import Ranking, shown
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.task import Best
 from bmtool.engine.trainer import Stepped, Trainer
 from bmtool.engine.window import Window
 from bmtool.errors import Interrupted
-
-AVERAGED = "averaged"  # the checkpoint that is the mean of the best
 
 
 class Session:
@@ -31,53 +31,78 @@ class Session:
         self.settings, self.best = trainer.config.train, best
         self.checkpoints = run.checkpoints(console.warn)
         self.ranking = Ranking(best, self.settings.keep_best)
+        self.recent: list[str] = []  # checkpoints that were due, the newest last
         self.window, self.metrics = Window(), dict[str, float]()
         self.began, self.elapsed_before = time.perf_counter(), 0.0
         self.saved_step = self.validated_step = -1
         self.warned = False  # that the figure that decides is not a number
-        self.tensorboard = _tensorboard(run.path) if self.is_main else None
+        self.tensorboard: Any = None
 
     # -- start and resume ---------------------------------------------------------------------------------------------
 
     def resume(self, name: str) -> None:
+        """Go on from a checkpoint: all that is decided later is decided by its state, whatever else lies beside it."""
         state = self.checkpoints.state(name)
         self.trainer.load(self.checkpoints.weights(name), state["trainer"])
-        self.ranking.value, self.ranking.waited = state["best_value"], state["waited"]
-        self.elapsed_before, self.metrics = state["elapsed_s"], state["metrics"]
-        self.window = Window(**state["window"] or {})
+        self.elapsed_before, self.metrics = state["elapsed_s"]["training"], state["metrics"]
+        self.window = Window(**state["window"] or {}, elapsed_s=state["elapsed_s"]["window"])
         self.saved_step = self.trainer.step
-        self._rank_existing()
-        if self.is_main:
-            self.run.forget_after(self.trainer.step)
+        self._rank(name, state)
         self.console.say(f"resuming from {name}; {self.trainer.step:,} of {self.settings.steps:,} steps are done")
 
-    def _rank_existing(self) -> None:
-        manifests = {
-            name: self.checkpoints.manifest(name)
-            for name in self.checkpoints.names()
-            if self.checkpoints.problem(name) is None
-        }
+    def _rank(self, resumed: str, state: dict[str, Any]) -> None:
+        """The ranking that the state holds, but for checkpoints that are damaged."""
+        names = self.checkpoints.names()
+        names = names[: names.index(resumed) + 1]
+        damaged = self._damaged(names[:-1])
+        whole = [name for name in names if name not in damaged]
+        self.ranking.load(state["ranking"])
+        self.ranking.leave(damaged)
+        if state["ranking"]["ranked"] is None:
+            self._rank_existing(whole)
+        recent = whole if state["recent"] is None else state["recent"]
+        self.recent = [name for name in recent if name not in damaged][-self.settings.keep_last :]
+
+    def _damaged(self, names: list[str]) -> list[str]:
+        """Those that cannot be used, each with a warning."""
+        problems = {name: problem for name in names if (problem := self.checkpoints.problem(name)) is not None}
+        for name, problem in problems.items():
+            self.console.warn(f"checkpoint {name} is damaged and left out: {problem}")
+        return list(problems)
+
+    def _rank_existing(self, names: list[str]) -> None:
+        """For a state that holds no ranking: of equal ones the earliest is first."""
+        manifests = {name: self.checkpoints.manifest(name) for name in names}
         self.ranking.enter(
             (manifest["metrics"][self.best.metric], name)
             for name, manifest in manifests.items()
-            if manifest["step"] <= self.trainer.step and self.best.metric in manifest["metrics"]
+            if self.best.metric in manifest["metrics"]
         )
 
     # -- the sitting --------------------------------------------------------------------------------------------------
 
-    def train(self, stop: list[int]) -> None:
-        """Step until all is done, or a signal in `stop` asks to end: Interrupted then, with the state saved."""
+    def train(self, stop: list[int]) -> Reached | None:
+        """Step until all is done, or a signal in `stop` asks to end: Interrupted then, with the state saved.
+
+        Returns what the end is reached with, None when it was reached before.
+        """
         until = min(self.settings.steps, self.settings.stop_after or self.settings.steps)
-        if self.trainer.step >= until or self._has_stopped_improving():
+        if self.trainer.step < until and not self._has_stopped_improving():
+            self._prepare()
+            self.console.start_progress(self.trainer.step, until)
+            try:
+                self._step(until, stop)
+            finally:
+                self.console.stop_progress()
+        elif self.run.has_ended(self._reached):
             self._say_nothing_is_left()
-            return
-        self._prepare()
-        self.console.start_progress(self.trainer.step, until)
-        try:
-            self._step(until, stop)
-        finally:
-            self.console.stop_progress()
+            return None
         self._finish()
+        return self._reached
+
+    @property
+    def _reached(self) -> Reached:
+        return {"step": self.trainer.step, "average_best": self.settings.average_best}
 
     def _step(self, until: int, stop: list[int]) -> None:
         for stepped in self.trainer.run(until):
@@ -106,19 +131,28 @@ class Session:
             weights = sum(t.numel() * t.element_size() for t in self.trainer.weights().values())
             kept = self.settings.keep_last + self.settings.keep_best + 1
             require_space(self.run.path, int(shares * weights * kept))
-            self.trainer.draw(self.run.plots)
+            self.run.forget_after(self.trainer.step, self.console.warn)
+            self.tensorboard = _tensorboard(self.run.path, self.trainer.step)
+            if self.trainer.step == 0:
+                self.trainer.draw(self.run.plots)
         memory = self.trainer.rehearse()
         if memory:
             self.console.say(f"rehearsed one batch: peak memory {memory / 1e9:.2f} GB")
 
     def _after(self, stepped: Stepped, until: int) -> None:
         self.window.add(stepped)
-        if stepped.step % self.settings.log_every == 0 or stepped.step in (1, until):
+        if stepped.step % self.settings.log_every == 0 or stepped.step in (1, self.settings.steps):
             self._log(stepped)
+        elif stepped.step == until:  # a line, but no event: metrics do not tell where a run was stopped
+            self._show()
         if stepped.step % self.settings.validate_every == 0 or stepped.step == self.settings.steps:
             self._validate()
-        if stepped.step % self.settings.save_every == 0 or stepped.step in (self.validated_step, until):
+        if self._is_due() or stepped.step == until:
             self._save()
+
+    def _is_due(self) -> bool:
+        """Whether the step has a checkpoint in any sitting; one that is saved for stopping goes with the next."""
+        return self.trainer.step % self.settings.save_every == 0 or self.trainer.step == self.validated_step
 
     def _asked_to_stop(self, stop: list[int]) -> bool:
         return distributed.sum_numbers([float(len(stop))], self.trainer.device.device)[0] > 0
@@ -133,11 +167,15 @@ class Session:
     # -- what is said, measured and saved -----------------------------------------------------------------------------
 
     def _log(self, stepped: Stepped) -> None:
-        window, self.window = self.window, Window()
+        self._show()
         if self.is_main:
-            unit = self.trainer.task.unit
-            self._event(stepped.step, window.figures(stepped.rate_factor, unit))
-            self.console.progress(stepped.step, window.line(stepped.step, self.settings.steps, unit))
+            self._event(stepped.step, self.window.figures(stepped.rate_factor, self.trainer.task.unit))
+        self.window = Window()
+
+    def _show(self) -> None:
+        if self.is_main:
+            step = self.trainer.step
+            self.console.progress(step, self.window.line(step, self.settings.steps, self.trainer.task.unit))
 
     def _event(self, step: int, values: dict[str, float]) -> None:
         self.run.event(step=step, elapsed_s=round(self.elapsed_s, 2), **values)
@@ -169,45 +207,56 @@ class Session:
 
     def _save(self) -> None:
         """Save the current step once; keep the newest and the best."""
-        step = self.trainer.step
+        step, metrics = self.trainer.step, dict[str, float]()
         if step == self.saved_step:
             return
         self.saved_step = step
-        name, metrics = f"step-{step:08d}", self.metrics if step == self.validated_step else {}
-        if metrics:
-            self.ranking.enter([(metrics[self.best.metric], name)])
+        if self._is_due():
+            self.recent = [*self.recent, name_of(step)][-self.settings.keep_last :]
+        if step == self.validated_step:
+            metrics = self.metrics
+            self.ranking.enter([(metrics[self.best.metric], name_of(step))])
         if self.is_main:
-            self.checkpoints.save(name, self.trainer.weights(), self._state(), metrics)
-            if self.ranking.names:
-                self.checkpoints.mark_best(self.ranking.names[0])
-            self.checkpoints.prune(keep_last=self.settings.keep_last, best=self.ranking.names)
-        distributed.barrier()
+            fsync(self.run.metrics)
+            elapsed_s = {"training": self.elapsed_s, "window": self.window.elapsed_s}
+            weights = self.trainer.weights()
+            self.checkpoints.save(name_of(step), weights, self._state(), metrics=metrics, elapsed_s=elapsed_s)
+        self._tidy()
 
     def _state(self) -> dict[str, Any]:
+        window = asdict(self.window)
+        del window["elapsed_s"]
         return {
-            "step": self.trainer.step, "trainer": self.trainer.state_dict(), "best_value": self.ranking.value,
-            "waited": self.ranking.waited, "elapsed_s": self.elapsed_s, "metrics": self.metrics, "window": asdict(self.window),
+            "step": self.trainer.step, "trainer": self.trainer.state_dict(), "ranking": self.ranking.state(),
+            "recent": self.recent, "metrics": self.metrics, "window": window,
         }  # fmt: skip
+
+    def _tidy(self) -> None:
+        """Point at the newest and the best checkpoint, and delete those that are neither."""
+        newest, best = name_of(self.trainer.step), self.ranking.names
+        if self.is_main:
+            self.checkpoints.mark(LAST, newest)
+            self.checkpoints.mark(BEST, best[0] if best else None)
+            self.checkpoints.prune({newest, *best, *self.recent})
+        distributed.barrier()
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def _finish(self) -> None:
-        self._save()
+        """What a kill may have cut off, all of it: the checkpoint of the last step is saved."""
+        self._tidy()
         self._average_best()
-        if not self.is_main:
-            return
         value = self.ranking.value
-        none = (
-            "" if self.validated_step < 0 else f"; {self.best.metric} was never a number: the last checkpoint is used"
-        )
+        none = f"; {self.best.metric} was never a number: the last checkpoint is used" if self.metrics else ""
         best = none if value is None else f"; best {self.best.metric} {value:.4f}"
         self.console.say(f"done: {self.trainer.step:,} steps in {duration(self.elapsed_s)}{best}")
-        say_where(self.run, self.console)
 
     def _average_best(self) -> None:
         """Average the best checkpoints (Izmailov et al. 2018) and keep the result if it validates better than each of them."""
-        names = self.ranking.names[: self.settings.average_best]
+        names, wanted = self.ranking.names[: self.settings.average_best], self.settings.average_best
         if len(names) < 2:
+            if wanted > len(names):
+                self.console.say(f"no average: of the {wanted} best checkpoints there are {len(names)}")
             return
         sets = [self.checkpoints.weights(name) for name in names]
         mean = {
@@ -223,22 +272,15 @@ class Session:
         if better:
             self.ranking.value = value
         if better and self.is_main:
-            self.checkpoints.save(AVERAGED, mean, {"step": self.trainer.step, "metrics": metrics}, metrics)
-            self.checkpoints.mark_best(AVERAGED)
+            state = {"step": self.trainer.step, "metrics": metrics}
+            self.checkpoints.save(AVERAGED, mean, state, metrics=metrics, elapsed_s={})
+            self.checkpoints.mark(BEST, AVERAGED)
 
 
-def say_where(run: RunDir, console: Console) -> None:
-    """Draw the curves of a run and say where it lies."""
-    from bmtool.engine import plots
-
-    drawn = plots.curves(run.events(), run.plots)
-    console.say(f"run directory {run.path}; plots {run.plots} ({', '.join(path.name for path in drawn)})")
-
-
-def _tensorboard(run: Path) -> Any:
-    """A writer of event files when tensorboard is installed, else None."""
+def _tensorboard(run: Path, step: int) -> Any:
+    """A writer of event files, that goes on after `step`, when tensorboard is installed, else None."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(run / "tensorboard"))
+    return SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)

@@ -80,7 +80,22 @@ class Identity:
     vocabulary: str  # sha256
 
 
-__all__ = ["Allowed", "Batch", "Batches", "Best", "Fitted", "Graph", "Identity", "Loss", "Task", "Trained"]
+# What to do about a file of a run that has changed.
+TRAIN_AGAIN = "restore it, or train the model again with another run directory (--set run=DIR)"
+
+__all__ = [
+    "TRAIN_AGAIN",
+    "Allowed",
+    "Batch",
+    "Batches",
+    "Best",
+    "Fitted",
+    "Graph",
+    "Identity",
+    "Loss",
+    "Task",
+    "Trained",
+]
 
 
 class Task:

@@ -3,10 +3,11 @@
 Old names of keys of a configuration are read by the sections that have them; a figure that was renamed is listed here.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-FORMAT = 2  # of run.json and of a checkpoint's manifest
-READS = (1, 2)
+FORMAT = 3  # of run.json and of a checkpoint's manifest
+READS = (1, 2, 3)
 
 # (task, kind of model) -> validation figure as it was called until format 1 -> as it is called now. An old name never comes back.
 _TOKENS = {"accuracy": "token_accuracy", "loss": "token_loss"}
@@ -16,9 +17,7 @@ FIGURES = {
     ("pinyin2hanzi", "rnn"): _TOKENS,
 }
 # What run.json did not say then.
-UNKNOWN = {"prepared": None, "fingerprint": None, "best": None}
-# What state.pt did not hold then.
-NOTHING = {"window": None}
+UNKNOWN = {"prepared": None, "fingerprint": None, "best": None, "ended": None}
 
 Names = dict[str, str]
 
@@ -28,19 +27,27 @@ def renamed(config: dict[str, Any]) -> Names:
     return FIGURES.get((config["task"], config.get("model", {}).get("kind")), {})
 
 
-def figures(values: dict[str, Any], names: Names) -> dict[str, Any]:
+def figures(values: Mapping[str, Any], names: Names) -> dict[str, Any]:
     """Figures, or the `valid/` figures of an event, by the names of today."""
     new = {f"{prefix}{old}": f"{prefix}{name}" for prefix in ("", "valid/") for old, name in names.items()}
     return {new.get(key, key): value for key, value in values.items()}
 
 
-def info(old: dict[str, Any]) -> dict[str, Any]:
-    return UNKNOWN | old
+def info(old: Mapping[str, Any]) -> dict[str, Any]:
+    """With what it does not say after what it says: a file that is written again keeps its order."""
+    return dict(old) | {key: value for key, value in UNKNOWN.items() if key not in old}
 
 
-def manifest(old: dict[str, Any], names: Names) -> dict[str, Any]:
-    return old | {"metrics": figures(old["metrics"], names)}
+def manifest(old: Mapping[str, Any], names: Names) -> dict[str, Any]:
+    return dict(old) | {"metrics": figures(old["metrics"], names)}
 
 
-def state(old: dict[str, Any], names: Names) -> dict[str, Any]:
-    return NOTHING | old | {"metrics": figures(old.get("metrics", {}), names)}
+def state(old: dict[str, Any], elapsed_s: dict[str, float] | None, names: Names) -> dict[str, Any]:
+    """With the times of its manifest. Until format 2 times stood in the state, and the ranking was made of the checkpoints there were."""
+    new = {"window": None, "recent": None} | old | {"metrics": figures(old.get("metrics", {}), names)}
+    if elapsed_s is None:
+        window = (new["window"] or {}).pop("elapsed_s", 0.0)
+        elapsed_s = {"training": old.get("elapsed_s", 0.0), "window": window}
+    if "ranking" not in old:
+        new["ranking"] = {"value": old.get("best_value"), "waited": old.get("waited", 0), "ranked": None}
+    return new | {"elapsed_s": elapsed_s}

@@ -80,9 +80,9 @@ def _note(draft: Draft, item: Item, read: Read | str) -> None:
         _say(draft.tally, item, read)
     else:
         draft.tally.drop(read, item.name)
-    digest = hashlib.sha256(read.image.pixels.tobytes()).digest() if usable else b""
+    digest = digest_of(read.image.pixels) if usable else b""
     draft.digests.append(digest)
-    draft.marks.append(_mark(read.target) if usable else b"")
+    draft.marks.append(mark(read.target) if usable else b"")
     draft.split_of.append(SPLITS.index(item.split or _split(digest, draft)) if usable else -1)
 
 
@@ -148,7 +148,12 @@ def _paired(item: Item, shape: tuple[int, int], channels: int, frame: pictures.F
     return other.pixels
 
 
-def _mark(target: Target) -> bytes:
+def digest_of(pixels: np.ndarray) -> bytes:
+    """A hash that two images share when their pixels are the same."""
+    return hashlib.sha256(pixels.tobytes()).digest()
+
+
+def mark(target: Target) -> bytes:
     """A hash that two images share when their targets are the same."""
     digest = hashlib.sha256(str(target.label).encode())
     for values in (target.boxes, target.box_labels, target.mask, target.image):

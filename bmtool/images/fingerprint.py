@@ -4,13 +4,15 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from typing_extensions import NotRequired
 
 from bmtool.base.files import read_json
 from bmtool.config.image import ImageData
 from bmtool.data import prepared
+from bmtool.data.prepared import AGAIN, array
 from bmtool.data.tally import Tally
 from bmtool.images.items import Item
 from bmtool.images.labels import class_names
@@ -19,6 +21,27 @@ from bmtool.images.sources import items
 FORMAT = 1
 # Where data lie, and how they came there, says nothing about what they are.
 PLACES = {"prepared", "root", "download"}
+
+
+class Counted(prepared.Counted):
+    """Of a split: how many examples (of boxes, how many boxes) each class has."""
+
+    classes: list[int]
+
+
+class Manifest(prepared.Manifest):
+    """Of prepared images; `mean` and `deviation` are of the training images, a channel each, in 0 .. 1."""
+
+    labels: list[str]
+    mean: list[float]
+    deviation: list[float]
+    splits: dict[str, Counted]  # type: ignore[misc]  # each with more
+    settings: dict[str, Any]
+    target: NotRequired[str]
+    read: int
+    kept: int
+    dropped: dict[str, int]
+    examples: dict[str, list[str]]
 
 
 class Fingerprint(NamedTuple):
@@ -100,7 +123,7 @@ def _source_changes(folder: Path, manifest: dict, found: Fingerprint) -> str:
         return f"its classes were {_short(manifest['labels'])}, and are {_short(found.labels)}"
     if not (folder / "facts.npy").is_file():
         return "prepared by an earlier version, which did not note its files one by one"
-    old = dict(zip(read_json(folder / "names.json"), np.load(folder / "facts.npy").tolist()))
+    old = dict(zip(read_json(folder / "names.json", list[str], AGAIN), array(folder / "facts.npy").tolist()))
     new = dict(zip(found.names, found.facts.tolist()))
     counts = {
         "added": len(new.keys() - old.keys()),

@@ -6,6 +6,7 @@ from bmtool.base.files import read_json
 from bmtool.base.units import few
 from bmtool.config.image import ImageData
 from bmtool.data.names import require_apart
+from bmtool.data.prepared import AGAIN
 from bmtool.errors import ConfigError, DataError
 from bmtool.images.items import Item
 
@@ -43,7 +44,7 @@ def load_labels(path: Path) -> list[str]:
     file = next((p for p in (path / "assets" / "labels.json", path / "labels.json") if p.is_file()), None)
     if file is None:
         raise DataError(f"{path} is no run and no prepared data with classes (no labels.json)")
-    return read_json(file)
+    return read_json(file, list[str], f"{AGAIN}, or train the run again")
 
 
 def require_classes(labels: list[str], source: str) -> None:

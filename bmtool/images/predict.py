@@ -4,11 +4,21 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from typing_extensions import NotRequired
 
 from bmtool.images import pictures
+from bmtool.predict import exported
 from bmtool.predict.backends import Backend
 
 CHUNK = 64  # images of one run of the model
+
+
+class About(exported.About):
+    """What the export of an image task says."""
+
+    size: int
+    channels: int
+    fit: NotRequired[str]
 
 
 class ImageReader:

@@ -8,22 +8,23 @@ looked like, for `fingerprint.changes`), the numbers of the images of each split
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bmtool.base.console import Console
-from bmtool.base.files import read_json, write_json
+from bmtool.base.files import SUMS, read_json, write_json, write_sums
 from bmtool.config.image import ImageData
 from bmtool.config.schema import BaseConfig
-from bmtool.data.prepared import read_manifest
+from bmtool.data.prepared import AGAIN, MANIFEST, array, described, is_whole, read_manifest
 from bmtool.data.replacing import making, put, require_own
 from bmtool.data.tally import Tally
 from bmtool.images import pictures
-from bmtool.images.decoding import SPLITS
-from bmtool.images.fingerprint import FORMAT, changes, fingerprint, is_readable, setting_changes
+from bmtool.images.decoding import SPLITS, digest_of, mark
+from bmtool.images.fingerprint import FORMAT, Manifest, changes, fingerprint, is_readable, setting_changes
 from bmtool.images.labels import load_labels, require_classes
 from bmtool.images.sources import items
-from bmtool.images.steps import make
+from bmtool.images.steps import data_hash, make
 from bmtool.images.targets import Reader, Target
 
 __all__ = [
@@ -32,7 +33,7 @@ __all__ = [
 
 FILES = frozenset({
     "images.npy", "windows.npy", "labels.npy", "boxes.npy", "box_labels.npy", "box_starts.npy", "masks.npy", "paired.npy",
-    "facts.npy", "names.json", "labels.json", "manifest.json", "report", ".lock", *(f"{split}.npy" for split in SPLITS),
+    "facts.npy", "names.json", "labels.json", SUMS, MANIFEST, "report", ".lock", *(f"{split}.npy" for split in SPLITS),
 })  # fmt: skip
 
 
@@ -51,13 +52,14 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
     listed = items(data, tally)[:limit]
     found = fingerprint(data, listed)
     with making(target, f"{data.prepared} is being prepared by another process") as new:
-        if (kept := _same(target, found.digest())) is not None:
+        if (kept := _same(target, found.digest(), console)) is not None:
             return _looked_through(kept, tally)
         require_own(target, FILES)
         np.save(new / "facts.npy", found.facts)
         manifest = make(new, data, listed, labels=found.labels, tally=tally, console=console)
         manifest |= {"format": FORMAT, "settings": found.settings, "fingerprint": found.digest()}
-        write_json(new / "manifest.json", manifest)
+        write_sums(new, [path.name for path in new.iterdir()])
+        write_json(new / MANIFEST, manifest)
         put(new, target)
     return manifest
 
@@ -68,17 +70,31 @@ def _looked_through(manifest: dict, tally: Tally) -> dict:
     return manifest | {"ignored": dict(tally.ignored), "examples": manifest["examples"] | shown}
 
 
-def _same(target: Path, fingerprint: str) -> dict | None:
-    """The manifest of what was prepared before, where it is the same."""
-    if not (target / "manifest.json").is_file():
+def _same(target: Path, fingerprint: str, console: Console) -> Manifest | None:
+    """The manifest of what was prepared before, where it is the same and whole."""
+    if not (target / MANIFEST).is_file() or not is_whole(target, content_hash, console.say):
         return None
-    manifest = read_json(target / "manifest.json")
-    return manifest if is_readable(manifest) and manifest.get("fingerprint") == fingerprint else None
+    manifest = described(target)
+    same = is_readable(manifest) and manifest.get("fingerprint") == fingerprint
+    return read_json(target / MANIFEST, Manifest, AGAIN) if same else None
+
+
+def content_hash(folder: Path) -> str:
+    """The data hash of the images that lie there now."""
+    manifest = read_manifest(folder, Manifest, is_readable)
+    pixels, targets = array(folder / "images.npy", mapped=True), Reader(folder, manifest.get("target", "label"))
+    chosen = {split: array(folder / f"{split}.npy") for split in SPLITS}
+    marks = None if targets.kind == "label" else (lambda number: mark(targets[number]))
+    about = [pixels.shape[1], pixels.shape[3], read_json(folder / "labels.json", list[str], AGAIN)]
+    return data_hash(about, chosen, array(folder / "labels.npy"), lambda number: digest_of(pixels[number]), marks)
 
 
 def changed(config: BaseConfig, *, sources: bool = True) -> list[str]:
     """What of the prepared images is another than `config.data` asks for; see `registry.PARTS`."""
-    manifest = read_json(Path(config.data.prepared) / "manifest.json")
+    folder = Path(config.data.prepared)
+    manifest: Any = described(folder)
+    if is_readable(manifest):
+        manifest = read_json(folder / MANIFEST, Manifest, AGAIN)
     return changes(manifest, config.data) if sources else setting_changes(manifest, config.data)
 
 
@@ -90,13 +106,13 @@ class Images:
 
     def __init__(self, directory: str | Path, split: str):
         path = Path(directory)
-        self.manifest = read_manifest(path, is_readable)
-        self.numbers = np.load(path / f"{split}.npy")
-        self.labels = np.load(path / "labels.npy")[self.numbers]  # int32 [N]
-        self._pixels = np.load(path / "images.npy", mmap_mode="r")
-        self._windows: Callable[[], np.ndarray] = lambda: np.load(path / "windows.npy", mmap_mode="r")
+        self.manifest = read_manifest(path, Manifest, is_readable)
+        self.numbers = array(path / f"{split}.npy")
+        self.labels = array(path / "labels.npy")[self.numbers]  # int32 [N]
+        self._pixels = array(path / "images.npy", mapped=True)
+        self._windows: Callable[[], np.ndarray] = lambda: array(path / "windows.npy", mapped=True)
         self._targets = Reader(path, self.manifest.get("target", "label"))
-        self._names: Callable[[], list[str]] = lambda: read_json(path / "names.json")
+        self._names: Callable[[], list[str]] = lambda: read_json(path / "names.json", list[str], AGAIN)
 
     def __len__(self) -> int:
         return len(self.numbers)

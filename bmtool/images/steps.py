@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from bmtool.images.items import Item
 from bmtool.images.targets import NAMES, VOID
 
 _CHUNK = 256
+Of = Callable[[int], bytes]
 _TARGETS = {"boxes": "boxes", "mask": "mask", "paired": "image"}  # field of an Item -> kind of target
 
 
@@ -190,15 +191,23 @@ def _statistics(images: np.ndarray, numbers: np.ndarray) -> tuple[list[float], l
     return mean.round(6).tolist(), np.sqrt(np.maximum(squares / count - mean**2, 1e-8)).round(6).tolist()
 
 
-def _data_hash(draft: Draft, chosen: dict[str, np.ndarray]) -> str:
-    """sha256 of all that training reads: sizes, classes, pixels and targets of each split."""
-    digest = hashlib.sha256(json.dumps([draft.data.size, draft.data.channels, draft.labels]).encode())
-    codes = _codes(draft)
+def data_hash(about: list, chosen: dict[str, np.ndarray], codes: np.ndarray, digest_of: Of, mark_of: Of | None) -> str:
+    """sha256 of all that training reads: `about` [size, channels, classes], pixels and targets of each split.
+
+    `codes` are the classes of all images; `digest_of` and `mark_of` give the hashes of an image and of its target, where that is no class.
+    """
+    digest = hashlib.sha256(json.dumps(about).encode())
     for split, numbers in chosen.items():
-        digest.update(split.encode() + b"".join(draft.digests[n] for n in numbers) + codes[numbers].tobytes())
-        if draft.kind != "label":
-            digest.update(b"".join(draft.marks[n] for n in numbers))
+        digest.update(split.encode() + b"".join(map(digest_of, numbers)) + codes[numbers].tobytes())
+        if mark_of is not None:
+            digest.update(b"".join(map(mark_of, numbers)))
     return digest.hexdigest()
+
+
+def _data_hash(draft: Draft, chosen: dict[str, np.ndarray]) -> str:
+    about = [draft.data.size, draft.data.channels, draft.labels]
+    marks = None if draft.kind == "label" else draft.marks.__getitem__
+    return data_hash(about, chosen, _codes(draft), draft.digests.__getitem__, marks)
 
 
 def _manifest(draft: Draft, chosen: dict[str, np.ndarray]) -> dict:

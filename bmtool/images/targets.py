@@ -13,6 +13,7 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from bmtool.base.files import allocate
+from bmtool.data.prepared import array
 from bmtool.data.shards import ragged
 
 NAMES = {"label": "classes", "boxes": "boxes", "mask": "masks", "image": "paired images"}  # kinds of target
@@ -142,13 +143,13 @@ class Reader:
 
     def __init__(self, folder: Path, kind: str):
         self.kind = kind
-        self._labels = np.load(folder / "labels.npy")
+        self._labels = array(folder / "labels.npy")
         if kind == "boxes":
-            starts = np.load(folder / "box_starts.npy")
-            self._boxes = Ragged(starts, np.load(folder / "boxes.npy", mmap_mode="r"))
-            self._box_labels = Ragged(starts, np.load(folder / "box_labels.npy", mmap_mode="r"))
+            starts = array(folder / "box_starts.npy")
+            self._boxes = Ragged(starts, array(folder / "boxes.npy", mapped=True))
+            self._box_labels = Ragged(starts, array(folder / "box_labels.npy", mapped=True))
         if kind in ("mask", "image"):
-            self._pixels = np.load(folder / ("masks.npy" if kind == "mask" else "paired.npy"), mmap_mode="r")
+            self._pixels = array(folder / ("masks.npy" if kind == "mask" else "paired.npy"), mapped=True)
 
     def __getitem__(self, number: int) -> Target:
         if self.kind == "boxes":

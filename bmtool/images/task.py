@@ -8,7 +8,8 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bmtool.engine.task import Batches, Graph, Identity, Trained
+from bmtool.base.files import read_json
+from bmtool.engine.task import TRAIN_AGAIN, Batches, Graph, Identity, Trained
 from bmtool.images.batches import batches
 from bmtool.images.prepare import Images
 
@@ -47,7 +48,7 @@ class ImageTask(Trained):
 
     @classmethod
     def open(cls, config: Any, assets: Path) -> "ImageTask":
-        labels = json.loads((assets / "labels.json").read_text("utf-8")) if cls.labelled else []
+        labels = read_json(assets / "labels.json", list[str], TRAIN_AGAIN) if cls.labelled else []
         return cls(config, Statistics.unknown(config.data.channels), labels, pretrained=False)
 
     def prepared(self, images: Images) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+from typing_extensions import NotRequired, TypedDict
 
 from bmtool.measure.bootstrap import LEVEL, Difference, Figure, difference, figure
 from bmtool.measure.meter import scale
@@ -28,6 +29,24 @@ def figure_of(name: str, values: np.ndarray) -> Figure:
 
 def _difference_of(name: str, model: np.ndarray, baseline: np.ndarray) -> Difference:
     return difference(model, baseline, *scale(name)[:2])
+
+
+class Model(TypedDict):
+    """What a report is of: `weights` is the sha256 of a run's, "" of an export."""
+
+    model: str
+    checkpoint: str
+    weights: str
+
+
+class Report(TypedDict):
+    """What of the JSON of an evaluation is read again: figures with their intervals, as `Measured.as_dict` gives them."""
+
+    metrics: dict[str, dict[str, float | None]]
+    examples: int
+    data_hash: NotRequired[str]
+    split: NotRequired[str | None]
+    models: NotRequired[list[Model]]
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """Files that a model needs beside its weights: in a folder (a run), or packed into an export. Arrays are mapped, not read.
 
 An export is one file. Behind the ONNX model stands one more protobuf field, which every reader of ONNX passes over; it holds a zip archive
-whose entries are stored as they are, so that arrays in it can be mapped.
+whose entries are stored as they are, so that arrays in it can be mapped. The entry `sums.json` has the checksums of the model and of
+all files.
 """
 
 import io
@@ -9,16 +10,21 @@ import json
 import mmap
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from typing_extensions import TypedDict
 
+from bmtool.base.files import SUMS, Sums, checksum, damaged, noted, parse_json, require_noted
 from bmtool.errors import DataError
 
+AGAIN = "export it again with `bmtool export-onnx RUN`"
+TABLE_AGAIN = "restore it: a run is trained again, an export made again with `bmtool export-onnx RUN`"
+_MODEL = "model.onnx"  # in the sums: what stands before the archive
+_BROKEN = (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError, OverflowError, IndexError, RuntimeError)
 _FIELD = 2047  # of the message, used by nobody: the tag of a field of bytes is (number << 3) | 2
 _ALIGN = 64
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U64": "<u8", "U32": "<u4",
@@ -40,14 +46,20 @@ class Folder:
         self.path = path
 
     def names(self) -> list[str]:
-        return sorted(path.name for path in self.path.iterdir()) if self.path.is_dir() else []
+        """DataError when a file is gone that belongs there."""
+        found = sorted(path.name for path in self.path.iterdir()) if self.path.is_dir() else []
+        if gone := sorted(noted(self.path).keys() - set(found)):
+            raise DataError(f"no {gone[0]} in {self.path}, where it belongs: {TABLE_AGAIN}")
+        return found
 
     def read(self, name: str) -> memoryview:
         try:
             with (self.path / name).open("rb") as stream:
-                return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+                held = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
         except (OSError, ValueError) as error:  # an empty file cannot be mapped
             raise DataError(f"no {name} in {self.path}, or it cannot be read: {error}") from error
+        require_noted(self.path / name, held, TABLE_AGAIN)
+        return held
 
 
 class Held:
@@ -67,18 +79,28 @@ class Packed:
     """The files inside an export."""
 
     def __init__(self, path: Path):
-        """DataError when the archive is broken."""
+        """DataError when the archive is broken, or not what was exported."""
         self.path = path
         try:
             with zipfile.ZipFile(path) as archive:
                 entries = {entry.filename: entry for entry in archive.infolist()}
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
-            raise DataError(f"{path} is damaged: {error}: export it again") from error
-        with path.open("rb") as stream:
-            self._bytes = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
-        self._places = {name: (self._data(entry.header_offset), entry.file_size) for name, entry in entries.items()}
-        self._sums = {name: entry.CRC for name, entry in entries.items()}
-        self.start = min(entry.header_offset for entry in entries.values())
+            with path.open("rb") as stream:
+                self._bytes = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+            self._places = {name: (self._data(entry.header_offset), entry.file_size) for name, entry in entries.items()}
+            self._sums = {name: f"{entry.CRC:08x}" for name, entry in entries.items()}
+            self.start = min(entry.header_offset for entry in entries.values())
+        except _BROKEN as error:
+            raise damaged(str(path), str(error), AGAIN) from error
+        self._require_whole()
+
+    def _require_whole(self) -> None:
+        """DataError when the model, or the list of files, is not what was exported; files are looked at when they are read."""
+        if SUMS not in self._places:  # it was exported before there were sums
+            return
+        sums = parse_json(bytes(self.read(SUMS)), Sums, origin=f"{self.path}: {SUMS}", again=AGAIN)["files"]
+        found = {name: noted for name, noted in self._sums.items() if name != SUMS}
+        if sums != found | {_MODEL: checksum(self._model())}:
+            raise damaged(str(self.path), "it is not what was exported", AGAIN)
 
     def _data(self, header: int) -> int:
         """Where an entry's bytes begin: behind its local header, its name and what pads it."""
@@ -86,20 +108,23 @@ class Packed:
         return header + 30 + name + extra
 
     def names(self) -> list[str]:
-        return sorted(self._places)
+        return sorted(self._places.keys() - {SUMS})
 
     def read(self, name: str) -> memoryview:
         if name not in self._places:
             raise DataError(f"no {name} in {self.path}")
         start, size = self._places[name]
         held = self._bytes[start : start + size]
-        if zlib.crc32(held) != self._sums[name]:
-            raise DataError(f"{self.path} is damaged: {name} in it is not what was written: export it again")
+        if checksum(held) != self._sums[name]:
+            raise damaged(str(self.path), f"{name} in it is not what was exported", AGAIN)
         return held
 
     def model(self) -> bytes:
         """The ONNX model before the files."""
-        return bytes(self._bytes[: self.start - len(_head(len(self._bytes) - self.start))])
+        return bytes(self._model())
+
+    def _model(self) -> memoryview:
+        return self._bytes[: self.start - len(_head(len(self._bytes) - self.start))]
 
 
 def is_packed(path: Path) -> bool:
@@ -107,26 +132,34 @@ def is_packed(path: Path) -> bool:
     return zipfile.is_zipfile(path)
 
 
+class _Array(TypedDict):
+    """What the header of a safetensors file says of an array."""
+
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
 def arrays(assets: Assets, name: str) -> dict[str, np.ndarray]:
     """The arrays of a safetensors file, mapped. DataError when it is broken."""
     held = assets.read(name)
+    size = int.from_bytes(held[:8], "little")
+    header = parse_json(bytes(held[8 : 8 + size]), dict[str, _Array | dict[str, str]], origin=name, again=TABLE_AGAIN)
     try:
-        size = int.from_bytes(held[:8], "little")
-        header = json.loads(bytes(held[8 : 8 + size]))
         return {key: _array(held[8 + size :], about) for key, about in header.items() if key != "__metadata__"}
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{name} is broken ({error}): make it again") from error
+        raise damaged(name, str(error), TABLE_AGAIN) from error
 
 
-def _array(data: memoryview, about: dict) -> np.ndarray:
+def _array(data: memoryview, about: Any) -> np.ndarray:
     begin, end = about["data_offsets"]
     return np.frombuffer(data[begin:end], _TYPES[about["dtype"]]).reshape(about["shape"])
 
 
 def pack(model: bytes, files: Mapping[str, bytes]) -> bytes:
-    """A model and files behind it; the model alone where there are none."""
-    if not files:
-        return model
+    """A model and files behind it, with the checksums of all."""
+    sums = {name: checksum(contents) for name, contents in files.items()} | {_MODEL: checksum(model)}
+    files = {**files, SUMS: json.dumps({"files": sums}).encode()}
     size = len(_archive(files, 0))  # padding depends on where the archive begins, its size does not
     head = _head(size)
     return model + head + _archive(files, len(model) + len(head))

@@ -3,7 +3,7 @@
 A model is a few named graphs. The same predictor works on both back ends, which is why an export and its run answer alike.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,7 +30,7 @@ class Backend(Protocol):
 class OnnxBackend:
     """An exported file: one session, of whose outputs a graph asks for its own."""
 
-    def __init__(self, session: Any, outputs: dict[str, Sequence[str]]):
+    def __init__(self, session: Any, outputs: Mapping[str, Sequence[str]]):
         self.session, self.outputs = session, outputs
 
     def run(self, graph: str, feeds: Arrays) -> Arrays:

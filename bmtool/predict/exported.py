@@ -1,42 +1,72 @@
 """Opening a model that bmtool exported. Needs onnxruntime and numpy only."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from typing_extensions import NotRequired, TypedDict
+
 from bmtool.base.cores import cores
+from bmtool.base.files import damaged, noted, parse_json, read_bytes
 from bmtool.errors import DataError
-from bmtool.predict.assets import Assets, Folder, Packed, is_packed
+from bmtool.predict.assets import AGAIN, Assets, Folder, Packed, is_packed
 from bmtool.predict.backends import OnnxBackend
 
 KEY = "bmtool"  # the one metadata entry; JSON
 FORMAT = 2
 
 
+class About(TypedDict):
+    """What exports of all tasks say of themselves; a task's own `predict.About` says what of it its predictor needs."""
+
+    format: int
+    task: str
+    # "whole", or the graph that is alone in the file
+    part: NotRequired[str]
+    # graph -> names of its outputs
+    graphs: NotRequired[dict[str, list[str]]]
+    # file of format 1 -> its bytes
+    tables: NotRequired[dict[str, int]]
+    # whether files and checksums stand behind the model
+    packed: NotRequired[bool]
+
+
 class Exported(NamedTuple):
     backend: OnnxBackend
     about: dict  # the metadata that the export wrote
     assets: Assets
+    said: str  # that metadata as it stands in the file
 
 
 def open_model(path: Path) -> Exported:
-    """DataError for a file of something else."""
+    """DataError for a file of something else, and for one that is not what was exported."""
     if not path.is_file():
         raise DataError(f"no such file: {path}")
     packed = Packed(path) if is_packed(path) else None
-    session = _session(path, packed.model() if packed else str(path))
+    session = _session(path, packed.model() if packed else _unpacked(path))
     text = session.get_modelmeta().custom_metadata_map.get(KEY)
     if text is None:
         raise DataError(f"{path} was not exported by bmtool: make one with `bmtool export-onnx RUN`")
-    about = json.loads(text)
-    if about.get("format", 0) > FORMAT:
+    about: Any = parse_json(text, About, origin=str(path), again=AGAIN)
+    if about["format"] > FORMAT:
         raise DataError(
             f"{path} was exported by a newer bmtool (format {about['format']}, this one reads up to {FORMAT})"
         )
     if about.get("part", "whole") != "whole":
         raise DataError(f"{path} is the {about['part']} alone: name the file of the whole model")
-    return Exported(OnnxBackend(session, _outputs(session, about)), about, packed or _beside(path, about))
+    if about.get("packed") and packed is None:
+        raise damaged(str(path), "what belongs behind the model is gone", AGAIN)
+    return Exported(OnnxBackend(session, _outputs(session, about)), about, packed or _beside(path, about), text)
+
+
+def require_about(exported: Exported, kind: type, path: Path) -> None:
+    """DataError when a file does not say what the predictor of its task needs."""
+    parse_json(exported.said, kind, origin=str(path), again=AGAIN)
+
+
+def _unpacked(path: Path) -> str | bytes:
+    """A file of format 1: the model in the box has its checksum beside it, others have none."""
+    return read_bytes(path, AGAIN) if path.name in noted(path.parent) else str(path)
 
 
 def _session(path: Path, model: str | bytes) -> Any:
@@ -53,12 +83,12 @@ def _session(path: Path, model: str | bytes) -> Any:
         ) from error
 
 
-def _outputs(session: Any, about: dict) -> dict[str, Sequence[str]]:
+def _outputs(session: Any, about: About) -> Mapping[str, Sequence[str]]:
     """The outputs of each graph; a file of format 1 holds one and does not say which."""
     return about.get("graphs") or {"model": [value.name for value in session.get_outputs()]}
 
 
-def _beside(path: Path, about: dict) -> Assets:
+def _beside(path: Path, about: About) -> Assets:
     """The tables of a file of format 1 lie beside it."""
     for name, size in about.get("tables", {}).items():
         file = path.with_name(name)

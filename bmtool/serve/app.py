@@ -3,26 +3,24 @@
 import asyncio
 import base64
 import hashlib
-import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from prometheus_client import generate_latest
 from starlette.exceptions import HTTPException
 
 import bmtool
 from bmtool.errors import BmtoolError, ResourceError
-from bmtool.serve import bodies
+from bmtool.serve import bodies, streams
 from bmtool.serve.guard import Guard
 from bmtool.serve.problems import ProblemError, problem
-from bmtool.serve.process import ModelProcess
 from bmtool.serve.service import Service
-from bmtool.serve.settings import Settings
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
@@ -31,9 +29,12 @@ _HEADERS = {
 }  # fmt: skip
 
 
-def create(path: str, model: ModelProcess, settings: Settings, warn: Callable[[str], None]) -> Guard:
-    """The application for the model that was loaded from `path`, guarded."""
-    service = Service(path, model, settings, warn)
+PROBLEMS = 10  # of a body that are shown
+SHOWN = 200  # letters of each
+
+
+def create(service: Service) -> Guard:
+    """The application for a model, guarded."""
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -41,7 +42,7 @@ def create(path: str, model: ModelProcess, settings: Settings, warn: Callable[[s
         try:
             yield
         except asyncio.CancelledError:  # by a second signal
-            service.model.kill()
+            service.kill()
             raise
         await service.stop()
 
@@ -59,7 +60,9 @@ def create(path: str, model: ModelProcess, settings: Settings, warn: Callable[[s
     async def root() -> HTMLResponse:
         return HTMLResponse(page)
 
-    return Guard(app, settings, _HEADERS | {"Content-Security-Policy": policy}, service.seen)
+    return Guard(
+        app, service.settings, memory=service.memory, headers=_HEADERS | {"Content-Security-Policy": policy}, seen=service.seen
+    )  # fmt: skip
 
 
 def _policy(page: str) -> str:
@@ -88,18 +91,22 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        found = [{"field": ".".join(map(str, e["loc"][1:])), "problem": e["msg"]} for e in error.errors()[:10]]
+        every = error.errors()
+        found = [
+            {"field": ".".join(map(str, e["loc"][1:]))[:SHOWN], "problem": e["msg"][:SHOWN]} for e in every[:PROBLEMS]
+        ]
+        more: dict[str, Any] = {"more": len(every) - PROBLEMS} if len(every) > PROBLEMS else {}
         return problem(
-            422, "Unprocessable content", "the request does not fit the schema (GET /openapi.json)", errors=found
+            422,
+            "Unprocessable content",
+            "the request does not fit the schema (GET /openapi.json)",
+            errors=found,
+            **more,
         )
 
     @app.exception_handler(HTTPException)
     async def on_http(_: Request, error: HTTPException) -> JSONResponse:
         return problem(error.status_code, str(error.detail), str(error.detail), error.headers)
-
-    @app.exception_handler(RecursionError)
-    async def on_deep(_: Request, error: RecursionError) -> JSONResponse:
-        return problem(400, "Bad request", "the JSON is nested too deeply")
 
 
 def _routes(app: FastAPI, service: Service) -> None:
@@ -107,44 +114,28 @@ def _routes(app: FastAPI, service: Service) -> None:
     schema = bodies.schema(service.entry, service.model.about)
 
     @app.post("/v1/translate", openapi_extra=schema)
-    async def translate(request: Request) -> JSONResponse:
+    async def translate(request: Request) -> Response:
         """Text to text: one line gives one answer, a list gives a list."""
         _require_translation(service)
-        return JSONResponse(await service.answer(await _asked(request, service)))
+        return await _answered(request, service)
 
     @app.post("/v1/translate/stream")
     async def stream(request: Request) -> StreamingResponse:
         """Many lines: a line of text each in, a line of JSON each out (NDJSON), in order, as they are ready."""
         _require_translation(service)
-        try:
-            lines = (await request.body()).decode("utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise ProblemError(400, "the body is not UTF-8") from error
-        return StreamingResponse(_streamed(service, lines), media_type="application/x-ndjson")
+        raw = await request.body()
+        await streams.require_text(raw)
+        return StreamingResponse(streams.answers(service, raw, request.state.held), media_type="application/x-ndjson")
 
     @app.post("/v1/predict", openapi_extra=schema)
-    async def predict(request: Request) -> JSONResponse:
+    async def predict(request: Request) -> Response:
         """What the model says of one input or a list: the field is called as what the model takes; images also as a form."""
-        return JSONResponse(await service.answer(await _asked(request, service)))
+        return await _answered(request, service)
 
 
-async def _asked(request: Request, service: Service) -> bodies.Asked:
-    return await bodies.read(request, service.entry, about=service.model.about, settings=service.settings)
-
-
-async def _streamed(service: Service, lines: list[str]) -> AsyncIterator[str]:
-    step, options = service.settings.batch, service.entry.load("options")()
-    for start in range(0, len(lines), step):
-        chunk = lines[start : start + step]
-        try:
-            bodies.require_lines(chunk, service.settings)
-            found = await service.ask(chunk, options)
-        except ProblemError as error:
-            said = {"line": start + 1, "problem": json.loads(bytes(error.answer.body))}
-            yield json.dumps(said, ensure_ascii=False) + "\n"
-            return
-        for answer in found:
-            yield json.dumps(answer, ensure_ascii=False) + "\n"
+async def _answered(request: Request, service: Service) -> Response:
+    asked = await bodies.read(request, service.entry, about=service.model.about, settings=service.settings)
+    return Response(await service.answer(asked, request.state.held), media_type="application/json")
 
 
 def _state(app: FastAPI, service: Service) -> None:
@@ -167,10 +158,10 @@ def _state(app: FastAPI, service: Service) -> None:
         return service.model.about
 
     @app.post("/v1/reload")
-    async def reload() -> dict:
+    async def reload(request: Request) -> dict:
         if service.settings.api_key is None:
             raise ProblemError(403, "reloading needs a server that was started with --api-key (SIGHUP does the same)")
-        return await service.reload()
+        return await service.reload(request.state.held)
 
 
 def _require_translation(service: Service) -> None:

@@ -1,18 +1,24 @@
 """Bodies of requests: the inputs that a model takes beside its typed options, from JSON or from a form."""
 
+import asyncio
 import base64
 import binascii
 import json
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.config import JsonDict
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from bmtool.predict.contract import Options
 from bmtool.registry import Entry
+from bmtool.serve.costs import priced
+from bmtool.serve.jsontext import parse
+from bmtool.serve.memory import Held
 from bmtool.serve.problems import ProblemError
 from bmtool.serve.settings import Settings
 
@@ -28,11 +34,16 @@ _EXAMPLES: JsonDict = {
     "text": "jintian tianqi henhao", "image": "iVBORw0KGgo...", "number": 1,
 }  # fmt: skip
 
+FIELDS = 64  # of a request or a form, and values of an option
+SHORT = 65_536  # bytes that are read at once, without a thread
+PARSED = 6  # bytes that a byte of JSON becomes at most: its text, what was parsed and what is made of it
+
 
 class Asked(NamedTuple):
     inputs: list
     single: bool  # one input was sent, not a list
     options: Options
+    costs: list[int]
 
 
 @cache
@@ -64,20 +75,51 @@ def shared(entry: Entry) -> dict[str, Any]:
 
 async def read(request: Request, entry: Entry, *, about: dict[str, Any], settings: Settings) -> Asked:
     """A request to the model of the card `about`, by its content type. ProblemError or RequestValidationError for what does not fit."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = content_type(request)
+    held: Held = request.state.held
     if kind == "multipart/form-data" and entry.takes == "image":
-        return await _form(request, entry, settings)
+        inputs, single, options = await _form(request, entry, settings)
+        return Asked(inputs, single, options, await asyncio.to_thread(priced, entry, inputs, options, settings))
+    if kind not in ("", "application/json") and not kind.endswith("+json"):
+        raise ProblemError(415, f"send JSON as `Content-Type: application/json`, not {kind[:80]}")
+    raw = await request.body()
+    held.more(PARSED * len(raw))
+    work = partial(_from_json, raw, entry, about, settings)
+    return await asyncio.to_thread(work) if len(raw) > SHORT or entry.takes == "image" else work()
+
+
+def content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _from_json(raw: bytes, entry: Entry, about: dict[str, Any], settings: Settings) -> Asked:
+    sent = parse(raw)
+    _require_bounds(sent, entry, settings)
     try:
-        value = body(entry).model_validate_json(await request.body())
+        value = body(entry).model_validate(sent)
     except ValidationError as error:
         raise _invalid(entry, about, error) from error
     given = getattr(value, entry.takes)
     inputs = given if isinstance(given, list) else [given]
-    _require_few(inputs, entry, settings)
+    if entry.takes == "text":
+        require_lines(inputs, settings)
     if entry.takes == "image":
         inputs = [_decoded(image, number) for number, image in enumerate(inputs, 1)]
     options = _options(entry, value.model_dump(include=set(shared(entry))), settings)
-    return Asked(inputs, not isinstance(given, list), options)
+    return Asked(inputs, not isinstance(given, list), options, priced(entry, inputs, options, settings))
+
+
+def _require_bounds(sent: Any, entry: Entry, settings: Settings) -> None:
+    """Few of everything, before each is looked at: a list of a million wrong things is one problem."""
+    if not isinstance(sent, dict):
+        raise ProblemError(422, f"the body is no JSON object: send {{{json.dumps(entry.takes)}: ...}}")
+    if len(sent) > FIELDS:
+        raise ProblemError(422, f"a request may hold {FIELDS} fields, this one has {len(sent):,}")
+    for name, value in sent.items():
+        if name == entry.takes and isinstance(value, list):
+            _require_few(value, entry, settings)
+        elif name != entry.takes and isinstance(value, list | dict) and len(value) > FIELDS:
+            raise ProblemError(422, f"{name[:40]}: at most {FIELDS} values, this one has {len(value):,}")
 
 
 def _invalid(entry: Entry, about: dict[str, Any], error: ValidationError) -> Exception:
@@ -100,18 +142,14 @@ def _options(entry: Entry, given: dict[str, Any], settings: Settings) -> Options
 def _require_few(inputs: list, entry: Entry, settings: Settings) -> None:
     most = settings.images if entry.takes == "image" else settings.lines
     if not 1 <= len(inputs) <= most:
-        raise ProblemError(422, f"a request may hold 1 to {most} {WORDS[entry.takes]}")
-    if entry.takes == "text":
-        require_lines(inputs, settings)
+        raise ProblemError(422, f"a request may hold 1 to {most} {WORDS[entry.takes]}, this one has {len(inputs):,}")
 
 
-def require_lines(lines: list[str], settings: Settings) -> None:
-    """ProblemError for a line that is too long or no text."""
-    for number, line in enumerate(lines, 1):
+def require_lines(lines: list[str], settings: Settings, first: int = 1) -> None:
+    """ProblemError for a line that is too long."""
+    for number, line in enumerate(lines, first):
         if len(line) > settings.line_characters:
             raise ProblemError(422, f"line {number} is longer than {settings.line_characters:,} characters")
-        if any(0xD800 <= ord(character) <= 0xDFFF for character in line):
-            raise ProblemError(422, f"line {number} holds half a surrogate pair")
 
 
 def _decoded(text: str, number: int) -> bytes:
@@ -122,23 +160,38 @@ def _decoded(text: str, number: int) -> bytes:
         raise ProblemError(422, f"image {number} is not base64") from error
 
 
-async def _form(request: Request, entry: Entry, settings: Settings) -> Asked:
+async def _form(request: Request, entry: Entry, settings: Settings) -> tuple[list, bool, Options]:
     """Uploads stay in memory: a part may be as long as a body, so nothing is spooled to disk."""
-    form = request.form(max_files=settings.images, max_fields=16, max_part_size=settings.body_bytes)
-    async with form as held:
-        uploads = [part for part in held.getlist("image") if hasattr(part, "read")]
-        if not uploads:
-            raise ProblemError(422, "send the image as the form field `image`")
-        given = {name: str(value) for name, value in held.items() if name != "image"}
-        try:
-            options = entry.load("options").model_validate_strings(
-                {k: v for k, v in given.items() if k in shared(entry)}
-            )
-        except ValidationError as error:
-            raise RequestValidationError([e | {"loc": ("body", *e["loc"])} for e in error.errors()]) from error
-        if unknown := sorted(set(given) - set(shared(entry))):
-            raise ProblemError(422, f"unknown form field {unknown[0]!r}")
-        return Asked([await part.read() for part in uploads], len(uploads) == 1, options)
+    parser = MultiPartParser(
+        request.headers,
+        request.stream(),
+        max_files=settings.images,
+        max_fields=FIELDS,
+        max_part_size=settings.line_characters,
+    )
+    parser.spool_max_size = 2 * settings.body_bytes
+    try:
+        held = await parser.parse()
+    except MultiPartException as error:
+        raise ProblemError(400, f"the form cannot be read: {error.message}") from error
+    try:
+        return await _uploads(held, entry)
+    finally:
+        await held.close()
+
+
+async def _uploads(held: FormData, entry: Entry) -> tuple[list, bool, Options]:
+    uploads = [part for part in held.getlist("image") if isinstance(part, UploadFile)]
+    if not uploads:
+        raise ProblemError(422, "send the image as the form field `image`")
+    given = {name: str(value) for name, value in held.items() if name != "image"}
+    if unknown := sorted(set(given) - set(shared(entry))):
+        raise ProblemError(422, f"unknown form field {unknown[0][:40]!r}")
+    try:
+        options = entry.load("options").model_validate_strings(given)
+    except ValidationError as error:
+        raise RequestValidationError([e | {"loc": ("body", *e["loc"])} for e in error.errors()]) from error
+    return [await part.read() for part in uploads], len(uploads) == 1, options
 
 
 def schema(entry: Entry, about: dict[str, Any]) -> dict:

@@ -1,5 +1,6 @@
 """What a server answers with: a loaded model behind the calls of the command line."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,11 @@ from bmtool.predict.contract import Options
 from bmtool.predict.inputs import KEY
 
 ABOUT = ("run", "checkpoint", "data_hash", "bmtool", "int8")
+
+
+def encoded(record: dict) -> bytes:
+    """Here rather than in the server's process, which so never holds more of an answer than its bytes, nor its other requests up."""
+    return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
 
 
 @dataclass
@@ -36,14 +42,14 @@ class Served:
         return value
 
     def run(self, options: Options, inputs: list) -> list:
-        """A record for each input, in the batcher's thread; a BadInput stands for itself."""
+        """A record for each input, as JSON in UTF-8; a BadInput stands for itself."""
         read = [self._read(raw) for raw in inputs]
         good = [number for number, item in enumerate(read) if not isinstance(item, BadInput)]
         out: list = list(read)
         if good:
             values = self.loaded.predictor.predict([read[number] for number in good], options)
             for number, value in zip(good, values):
-                out[number] = self._named(inputs[number]) | value.record()
+                out[number] = encoded(self._named(inputs[number]) | value.record())
         return out
 
     def _read(self, raw: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 from bmtool.commands.lines import warn
 from bmtool.errors import BmtoolError, ResourceError
 from bmtool.predict.contract import Options
+from bmtool.serve.memory import resident
 from bmtool.serve.model import Served
 
 
@@ -21,24 +22,29 @@ class Gone(Exception):
 
 
 class ModelProcess:
-    """A model that is loaded in a child process. One thread at a time may call it."""
+    """A model that is loaded in a child process. One thread at a time may call it. `bytes` is what the process took once it was loaded."""
 
-    def __init__(self, path: str):
-        """Returns when the model is loaded. A BmtoolError for a file that is no model, a model that cannot be served, or a process
-        that ended before it was loaded."""
+    def __init__(self, path: str, run_seconds: float | None = None):
+        """Starts the process; `load` waits for it. A run that takes longer than `run_seconds` is taken for stuck."""
         context = get_context("spawn")
+        self._path, self._run_seconds = path, run_seconds
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(path, theirs), name="model")
         self._process.start()
         theirs.close()
+
+    def load(self) -> "ModelProcess":
+        """Returns when the model is loaded. A BmtoolError for a file that is no model, a model that cannot be served, or a process
+        that ended before it was loaded."""
         try:
-            self.task, self.about = self._receive()
+            self.task, self.about, self.bytes = self._receive(None)
         except Gone as error:
             self.close()
-            raise ResourceError(f"{path}: the process that loaded it has ended (for want of memory?)") from error
+            raise ResourceError(f"{self._path}: the process that loaded it has ended (for want of memory?)") from error
         except BaseException:
             self.close()
             raise
+        return self
 
     def run(self, options: Options, inputs: list) -> list:
         """What `Served.run` answers, or raises. `Gone` when there is no process any more."""
@@ -46,10 +52,12 @@ class ModelProcess:
             self._pipe.send((options, inputs))
         except OSError as error:
             raise Gone from error
-        return self._receive()
+        return self._receive(self._run_seconds)
 
-    def _receive(self) -> Any:
+    def _receive(self, seconds: float | None) -> Any:
         try:
+            if not self._pipe.poll(seconds):
+                self.kill()
             answer = self._pipe.recv()
         except (EOFError, OSError) as error:
             raise Gone from error
@@ -87,7 +95,7 @@ def _serve(path: str, pipe: Connection) -> None:
         except BmtoolError as error:
             pipe.send(error)
             return
-        pipe.send((served.loaded.task, served.about()))
+        pipe.send((served.loaded.task, served.about(), resident()))
         gc.freeze()  # the model stays: collections need not look at it
         while True:
             pipe.send(_answer(served, *pipe.recv()))

@@ -4,15 +4,16 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from bmtool.errors import BadInput, BmtoolError, ConfigError
 from bmtool.predict.contract import Options
 from bmtool.registry import Entry, find
-from bmtool.serve.batcher import Batcher, Busy
+from bmtool.serve import costs
+from bmtool.serve.batcher import Batcher, Busy, Ending, Limits
 from bmtool.serve.bodies import Asked
+from bmtool.serve.memory import Held, Memory
 from bmtool.serve.problems import ProblemError
 from bmtool.serve.process import Gone, ModelProcess
 from bmtool.serve.settings import Settings
@@ -28,6 +29,7 @@ PATHS = {
     "/ready",
     "/metrics",
 }
+COPIES = 2  # of an answer: its parts, and the whole
 
 
 class Service:
@@ -37,7 +39,10 @@ class Service:
 
     def __init__(self, path: str, model: ModelProcess, settings: Settings, warn: Callable[[str], None]):
         self.path, self.model, self.settings, self.warn = path, model, settings, warn
+        self.memory = Memory(settings.room)
         self.ready = False
+        self._ended = False
+        self._starting: ModelProcess | None = None
         self._in_use = threading.Lock()  # of `model`: held while it runs
         self.registry = CollectorRegistry()
         self.requests = Counter("bmtool_requests", "Requests answered.", ["path", "status"], registry=self.registry)
@@ -49,6 +54,7 @@ class Service:
             registry=self.registry,
         )
         self.waiting = Gauge("bmtool_queue", "Inputs that wait for the model.", registry=self.registry)
+        self.held = Gauge("bmtool_memory_held_bytes", "Memory that requests under way hold.", registry=self.registry)
         self._reloading = asyncio.Lock()
         self._background: set[asyncio.Task] = set()
 
@@ -58,54 +64,92 @@ class Service:
 
     def start(self) -> None:
         s = self.settings
-        self.batcher = Batcher(self._run, batch=s.batch, wait_ms=s.wait_ms, queue=s.queue, watch=self.sizes.observe)
+        limits = Limits(s.batch, costs.of_run(self.entry.takes, s), s.wait_ms, s.queue)
+        self.batcher = Batcher(self._run, limits, self.sizes.observe)
         self.waiting.set_function(lambda: self.batcher.waiting)
+        self.held.set_function(lambda: self.memory.held)
         self.ready = True
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
 
+    def end(self, seconds: float) -> None:
+        """Take no new work; what is under way has so many seconds before it is answered 503."""
+        self.ready, self._ended = False, True
+        asyncio.get_running_loop().call_later(seconds, self.batcher.end)
+
     async def stop(self) -> None:
-        self.ready = False
+        """When all have been answered: nobody waits for what the model still does."""
+        self.ready, self._ended = False, True
         for task in self._background:
             task.cancel()
-        await self.batcher.close()
+        if self.batcher.running or self._starting is not None:
+            self.kill()
+        self.batcher.close()
         self.model.close()
+
+    def kill(self) -> None:
+        """End the model now, and one that is being loaded."""
+        for process in (self.model, self._starting):
+            if process is not None:
+                process.kill()
 
     def _run(self, options: Options, inputs: list) -> list:
         """In the batcher's thread."""
         with self._in_use:
             return self.model.run(options, inputs)
 
-    async def ask(self, inputs: list, options: Options) -> list:
+    async def ask(self, asked: Asked, held: Held) -> list:
         """Answers of the model in use now. 503 when too much waits or the model starts again, 504 when it takes too long."""
+
+        def keep(answers: list) -> None:
+            held.more(sum(COPIES * len(answer) for answer in answers if isinstance(answer, bytes)))
+
+        work = self.batcher.ask(asked.inputs, asked.options, costs=asked.costs, keep=keep)
         try:
-            return await asyncio.wait_for(self.batcher.ask(inputs, options), self.settings.answer_seconds)
+            return await asyncio.wait_for(work, self.settings.answer_seconds)
         except Busy as error:
             raise ProblemError(503, "too many requests wait: try again", {"Retry-After": "1"}) from error
+        except Ending as error:
+            raise ProblemError(503, "the server ends: ask another", {"Retry-After": "5"}) from error
         except Gone as error:
-            if self.ready:
-                self.ready = False
-                self.warn("the model's process has ended (for want of memory?): it is started again")
-                self._in_background(self._revive())
+            self._on_gone()
             raise ProblemError(503, "the model starts again: try again", {"Retry-After": "2"}) from error
         except (TimeoutError, asyncio.TimeoutError) as error:
             raise ProblemError(504, f"no answer within {self.settings.answer_seconds:g} s") from error
 
-    async def answer(self, asked: Asked) -> Any:
-        """One answer for one input, `answers` for a list. ProblemError for an input that cannot be used."""
-        answers = await self.ask(asked.inputs, asked.options)
+    def _on_gone(self) -> None:
+        if self.ready:
+            self.ready = False
+            self.warn("the model's process has ended (for want of memory?): it is started again")
+            self._in_background(self._revive())
+
+    async def answer(self, asked: Asked, held: Held) -> bytes:
+        """JSON: one answer for one input, `answers` for a list. ProblemError for an input that cannot be used."""
+        answers = await self.ask(asked, held)
         for number, found in enumerate(answers, 1):
             if isinstance(found, BadInput):
                 raise ProblemError(422, f"{self.entry.takes} {number}: {found}")
-        return answers[0] if asked.single else {"answers": answers}
+        return answers[0] if asked.single else b'{"answers":[' + b",".join(answers) + b"]}"
 
-    async def reload(self) -> dict:
-        """Load the model again from where it lies, and use it from the next run on; what runs ends with the old one."""
+    async def reload(self, held: Held | None = None) -> dict:
+        """Load the model again from where it lies, and use it from the next run on; what runs ends with the old one.
+
+        Two models are in memory meanwhile, which `held` answers for; without it the old one is gone.
+        """
         async with self._reloading:
+            if held is not None:
+                held.more(self.model.bytes)
             await asyncio.get_running_loop().run_in_executor(None, self._replace)
         return self.model.about
 
     def _replace(self) -> None:
-        fresh = ModelProcess(self.path)
+        self._starting = ModelProcess(self.path, self.settings.run_seconds)
+        try:
+            fresh = self._starting.load()
+        finally:
+            self._starting = None
+        if self._ended:
+            fresh.close()
+            return
         if fresh.task != self.model.task:
             fresh.close()
             raise ConfigError(f"{self.path} is a model of {fresh.task} now: start a new server for it")
@@ -115,10 +159,13 @@ class Service:
 
     def _on_hangup(self) -> None:
         async def attempt() -> None:
+            held = self.memory.hold()
             try:
-                await self.reload()
-            except BmtoolError as error:
+                await self.reload(held)
+            except (BmtoolError, ProblemError) as error:
                 self.warn(f"reload failed, the old model stays: {error}")
+            finally:
+                held.release()
 
         self._in_background(attempt())
 

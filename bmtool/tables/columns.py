@@ -5,11 +5,13 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from bmtool.base.delimited import DECIMAL_COMMA, number
+from bmtool.base.files import read_json
 from bmtool.config.table import Columns
 from bmtool.errors import BadInput
 from bmtool.tables.sources import cell
@@ -108,8 +110,9 @@ class Schema:
         return json.dumps(self.as_dict(), ensure_ascii=False, indent=1)
 
     @classmethod
-    def load(cls, text: str) -> "Schema":
-        return cls.of(json.loads(text))
+    def read(cls, path: Path, again: str) -> "Schema":
+        """That of a file. DataError when it is damaged, with what makes it again."""
+        return cls.of(read_json(path, cls, again))
 
     def vocabulary(self) -> str:
         """What weights depend on: names, kinds, categories and classes."""

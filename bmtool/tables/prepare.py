@@ -18,24 +18,25 @@ import numpy as np
 from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.delimited import number
-from bmtool.base.files import read_json, sha256, write_json, write_text
+from bmtool.base.files import SUMS, read_json, sha256, write_json, write_sums, write_text
 from bmtool.base.suggest import suggest
 from bmtool.base.units import few
 from bmtool.config.schema import BaseConfig
 from bmtool.config.table import TRAIN, TableData
 from bmtool.data import prepared
 from bmtool.data.names import look_alike, require_apart
+from bmtool.data.prepared import AGAIN, MANIFEST, array, described, is_whole
 from bmtool.data.replacing import making, put, require_own
 from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.tables import checks
 from bmtool.tables.columns import Schema, describe
 from bmtool.tables.sources import EXAMPLES, decimal_commas, rows
-from bmtool.tables.table import FORMAT, SPLITS, is_readable
+from bmtool.tables.table import FORMAT, SPLITS, Manifest, is_readable
 
 SHOWN = 20  # names of columns in an error
 MANY = 20  # numbers as classes; more of them, most with one row, are an amount
-FILES = frozenset({"values.npy", "target.npy", "rows.jsonl", "schema.json", "manifest.json", "report",
+FILES = frozenset({"values.npy", "target.npy", "rows.jsonl", "schema.json", SUMS, MANIFEST, "report",
                    *(f"{split}.npy" for split in SPLITS)})  # fmt: skip
 STEPS = 1000  # of float32 in a standard deviation: with fewer, numbers that merge matter
 
@@ -62,8 +63,8 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
     target = Path(data.prepared).resolve()
     with making(target, f"{data.prepared} is being prepared by another process") as new:
         before = fingerprint(data)
-        if (target / "manifest.json").is_file() and read_json(target / "manifest.json").get("fingerprint") == before:
-            return read_json(target / "manifest.json")
+        if (kept := _same(target, before, console)) is not None:
+            return kept
         require_own(target, FILES)
         tally, known = Tally(), _known(data, numeric)
         ignored = data.columns.ignore if known is None else known.ignored
@@ -74,13 +75,22 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
         warnings += _merged(schema, kept)
         warnings += checks.warnings(schema, kept, [name for name in ("valid", "test") if getattr(data, name) == TRAIN])
         warnings += [*_commas(data), *checks.of_dropped(tally)]
-        write_json(new / "manifest.json", manifest | {
+        write_sums(new, [path.name for path in new.iterdir()])
+        write_json(new / MANIFEST, manifest | {
             "kind": "tables", "format": FORMAT, "settings": _settings(data), "fingerprint": before, "warnings": warnings,
             "guessed": _guessed(schema, data),
             "noted": dict(tally.noted), **tally.as_dict(),
         })  # fmt: skip
         put(new, target)
-    return read_json(target / "manifest.json")
+    return read_json(target / MANIFEST, Manifest, AGAIN)
+
+
+def _same(target: Path, fingerprint: str, console: Console) -> Manifest | None:
+    """The manifest of what was prepared before, where it is the same and whole."""
+    if not (target / MANIFEST).is_file() or not is_whole(target, content_hash, console.say):
+        return None
+    same = described(target).get("fingerprint") == fingerprint
+    return read_json(target / MANIFEST, Manifest, AGAIN) if same else None
 
 
 def _kept(data: TableData, numeric: bool, ignored: Sequence[str], *, tally: Tally, limit: int | None) -> Iterator[Kept]:
@@ -165,7 +175,7 @@ def _known(data: TableData, numeric: bool) -> Schema | None:
     file = _schema_file(data)
     if file is None:
         return None
-    schema = Schema.load(file.read_text("utf-8"))
+    schema = Schema.read(file, f"{AGAIN}, or train the run again")
     if schema.target != data.target or numeric == bool(schema.labels):
         raise DataError(f"data.columns_of: {file} is of another target, or of another task: {schema.target!r}")
     return schema
@@ -231,14 +241,27 @@ def _write(new: Path, schema: Schema, kept: list[Kept], *, data: TableData, tall
     numbers = {split: np.flatnonzero([row.split == split for row in used]) for split in SPLITS}
     numbers |= {split: numbers["train"] for split in ("valid", "test") if getattr(data, split) == TRAIN}
     arrays = {"values": encoded, "target": target, **numbers}
-    digest = hashlib.sha256(schema.dump().encode())
-    for name, array in arrays.items():
-        np.save(new / f"{name}.npy", array)
-        digest.update(array.tobytes())
+    for name, values in arrays.items():
+        np.save(new / f"{name}.npy", values)
     lines = (json.dumps([row.place, row.cells], ensure_ascii=False) + "\n" for row in used)
     write_text(new / "rows.jsonl", "".join(lines))
     write_text(new / "schema.json", schema.dump())
-    return {"data_hash": digest.hexdigest(), "splits": _counts(schema, target, numbers)}
+    return {"data_hash": _data_hash(schema, arrays), "splits": _counts(schema, target, numbers)}
+
+
+def content_hash(folder: Path) -> str:
+    """The data hash of the table that lies there now."""
+    names = ("values", "target", *SPLITS)
+    held = {name: array(folder / f"{name}.npy", mapped=True) for name in names}
+    return _data_hash(Schema.read(folder / "schema.json", AGAIN), held)
+
+
+def _data_hash(schema: Schema, arrays: dict[str, np.ndarray]) -> str:
+    """sha256 of all that training reads: the schema, the values, the target and the splits, in this order."""
+    digest = hashlib.sha256(schema.dump().encode())
+    for values in arrays.values():
+        digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()
 
 
 def _encoded(schema: Schema, kept: list[Kept], tally: Tally) -> tuple[np.ndarray, list[Kept]]:
@@ -317,7 +340,7 @@ def fingerprint(data: TableData) -> str:
 def changed(config: BaseConfig, *, sources: bool = True) -> list[str]:
     """What of the prepared table is another than `config.data` asks for; see `registry.PARTS`."""
     data: TableData = config.data
-    manifest = prepared.read_manifest(Path(data.prepared), is_readable)
+    manifest = prepared.read_manifest(Path(data.prepared), Manifest, is_readable)
     if (lines := setting_changes(manifest, data)) or not sources:
         return lines
     return [] if manifest["fingerprint"] == fingerprint(data) else ["data.source: its rows have changed"]

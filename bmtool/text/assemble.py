@@ -4,15 +4,27 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from typing_extensions import NotRequired
 
-from bmtool.base.files import sha256
-from bmtool.data import shards
+from bmtool.base.files import read_json, sha256, write_sums
+from bmtool.data import prepared, shards
 from bmtool.data.jobs import facts
 from bmtool.text.inventory import Source
 from bmtool.text.recipe import FORMAT
 from bmtool.text.task import SPLITS, Counts, TextTask
+
+
+class Manifest(prepared.Manifest):
+    """Of prepared text; `files` has the sha256 of each file, and `recipe` all that the data depend on."""
+
+    rules: int
+    files: dict[str, str]
+    recipe: NotRequired[dict[str, Any] | None]
+    sources: dict[str, dict[str, Any]]
+    lengths: dict[str, int]
 
 
 def assemble(directory: Path, task: TextTask, sources: list[Source], encoded: list[Path], learned: Path | None) -> dict:
@@ -24,13 +36,24 @@ def assemble(directory: Path, task: TextTask, sources: list[Source], encoded: li
         shutil.copyfile(learned / name, directory / name)
     finished = task.finish(directory, counts)
     files = {path.name: sha256(path) for path in sorted(directory.iterdir())}
+    write_sums(directory, files)
     lengths = counts["train"].get("length", Counts())
     return {
         "format": FORMAT, "task": task.name, "rules": task.rules, "splits": splits,
         "sources": {source.name: source.as_dict() for source in sources},
         "lengths": dict(zip(lengths.keys.tolist(), lengths.counts.tolist())),
-        **finished, "files": files, "data_hash": hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest(),
+        **finished, "files": files, "data_hash": _data_hash(files),
     }  # fmt: skip
+
+
+def content_hash(directory: Path) -> str:
+    """The data hash of the files that lie there now, as the manifest names them."""
+    named = read_json(directory / prepared.MANIFEST, Manifest, prepared.AGAIN)["files"]
+    return _data_hash({name: sha256(directory / name) for name in named})
+
+
+def _data_hash(files: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
 def _totals(encoded: list[Path]) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, Counts]]]:

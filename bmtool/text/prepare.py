@@ -12,13 +12,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bmtool.base.console import Console
-from bmtool.base.files import lock, read_json, write_json
+from bmtool.base.files import read_json, write_json
 from bmtool.base.units import few
 from bmtool.config.text import TextData
 from bmtool.data.jobs import ENGINES, facts
+from bmtool.data.prepared import AGAIN, MANIFEST, is_whole
+from bmtool.data.replacing import making, put
 from bmtool.data.tally import Tally
 from bmtool.errors import DataError
-from bmtool.text.assemble import assemble
+from bmtool.text.assemble import Manifest, assemble, content_hash
 from bmtool.text.inventory import Source, find_sources
 from bmtool.text.passes.choose import choose_pass
 from bmtool.text.passes.clean import clean_pass
@@ -31,7 +33,7 @@ from bmtool.text.report import hint
 from bmtool.text.sources import is_small
 from bmtool.text.task import TextTask
 
-__all__ = ["changes", "fingerprint", "prepare"]
+__all__ = ["changes", "content_hash", "fingerprint", "prepare"]
 SAID = 5  # changes that are named when there are many
 
 
@@ -48,14 +50,18 @@ def prepare(data: TextData, task: TextTask, console: Console, limit: int | None 
     for name in aside.named_twice:
         console.say(f"{name} is named twice among the sources: read once")
     recipe = recipe_of(data, task, sources)
-    manifest = _already(target, recipe, console)
-    if manifest is None:
-        with lock(cache, f"{target} is being prepared by another process: wait for it, or name another directory"):
+    place = target.resolve()
+    busy = f"{target} is being prepared by another process: wait for it, or name another directory"
+    with making(place, busy) as new:
+        manifest = _already(target, recipe, console)
+        if manifest is None:
             small = is_small(sum(source.bytes for source in sources))  # it is done before a worker has started
             with ENGINES[data.engine](data.workers or int(small)) as engine:
                 run = Run(data, task, engine, console, cache, limit)
-                manifest = _make(run, sources, target, {"recipe": recipe} | asdict(aside))
+                manifest = _make(run, sources, new, {"recipe": recipe} | asdict(aside))
+            # Before the data are in their place: then the same command, after a kill, would find nothing to do.
             run.forget_unused()
+            put(new, place)
     if not data.cache:
         shutil.rmtree(cache, ignore_errors=True)
     return manifest
@@ -69,7 +75,9 @@ def _already(target: Path, recipe: dict | None, console: Console) -> dict | None
                 f"data.prepared: {target} exists and holds something else than prepared data: name another directory"
             )
         return None
-    manifest = read_json(target / "manifest.json")
+    if not is_whole(target, content_hash, console.say):
+        return None
+    manifest = read_json(target / MANIFEST, Manifest, AGAIN)
     different = changes(manifest, recipe)
     if different:
         more = f"; and {len(different) - SAID} more" if len(different) > SAID else ""
@@ -79,10 +87,9 @@ def _already(target: Path, recipe: dict | None, console: Console) -> dict | None
     return manifest
 
 
-def _make(run: Run, sources: list[Source], target: Path, known: dict) -> dict:
-    """All passes, then the directory: written beside `target`, which it replaces when it is whole."""
+def _make(run: Run, sources: list[Source], new: Path, known: dict) -> dict:
+    """All passes, which fill the directory `new`; the manifest."""
     started = time.monotonic()
-    _recover(target)
     pieces = clean_pass(run, sources)
     repeats = repeats_pass(run, pieces)
     chosen = choose_pass(run, pieces, repeats.dropped)
@@ -92,16 +99,9 @@ def _make(run: Run, sources: list[Source], target: Path, known: dict) -> dict:
     encoded = encode_pass(run, pieces, chosen, repeats.conflicting, learned)
     if not any(facts(part)["examples"]["train"] for part in encoded):
         raise _nothing(sources)
-    working = target.with_name(f".{target.name}.working")
-    shutil.rmtree(working, ignore_errors=True)
-    working.mkdir(parents=True)
-    try:
-        manifest = assemble(working, run.task, sources, encoded, learned)
-        manifest |= known | {"seconds": round(time.monotonic() - started, 3)}
-        write_json(working / "manifest.json", manifest)
-        _replace(target, working)
-    finally:
-        shutil.rmtree(working, ignore_errors=True)
+    manifest = assemble(new, run.task, sources, encoded, learned)
+    manifest |= known | {"seconds": round(time.monotonic() - started, 3)}
+    write_json(new / "manifest.json", manifest)
     return manifest
 
 
@@ -111,25 +111,3 @@ def _nothing(sources: list[Source]) -> DataError:
     said = ", ".join(f"{count} x {reason}{hint(reason)}" for reason, count in why) or f"{read:,} lines"
     names = few([source.name for source in sources], 5)
     return DataError(f"nothing to train on: no usable sentence in {names} ({said})")
-
-
-def _old(target: Path) -> Path:
-    return target.with_name(f".{target.name}.old")
-
-
-def _replace(target: Path, working: Path) -> None:
-    """Put `working` in the place of `target`, which is put aside until it is there."""
-    shutil.rmtree(_old(target), ignore_errors=True)
-    if target.exists():
-        target.rename(_old(target))
-    try:
-        working.rename(target)
-    finally:
-        _recover(target)
-    shutil.rmtree(_old(target), ignore_errors=True)
-
-
-def _recover(target: Path) -> None:
-    """Put back what was put aside, when nothing has come in its place."""
-    if _old(target).exists() and not target.exists():
-        _old(target).rename(target)

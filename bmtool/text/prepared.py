@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bmtool.base.files import read_json
 from bmtool.config.text import Clean
+from bmtool.data.prepared import AGAIN, described, read_manifest
 from bmtool.data.shards import Shards
 from bmtool.data.tally import Tally
 from bmtool.errors import DataError
+from bmtool.text.assemble import Manifest
 from bmtool.text.cleaning import clean_block
 from bmtool.text.decode import decode
 from bmtool.text.recipe import FORMAT
@@ -30,18 +31,17 @@ AS_IS = Clean(
 
 def open_split(
     directory: str | Path, split: str, *, task: str, rules: int, fields: tuple[str, ...]
-) -> tuple[dict, Shards]:
+) -> tuple[Manifest, Shards]:
     """Manifest and shards of a prepared split; DataError that names the command to run when there is none, or of another kind."""
     path = Path(directory)
-    if not (path / "manifest.json").is_file():
-        raise DataError(f"{path} is not prepared yet: run `bmtool prepare-data CONFIG` first")
-    manifest = read_json(path / "manifest.json")
-    if manifest.get("task") != task:
+    said = described(path)
+    if said.get("task") != task:
         raise DataError(
-            f"{path} was prepared for {manifest.get('task', 'another task')}, not {task}: name another data.prepared"
+            f"{path} was prepared for {said.get('task', 'another task')}, not {task}: name another data.prepared"
         )
-    if manifest.get("rules") != rules or manifest.get("format") != FORMAT:
-        raise DataError(f"{path} was prepared by another version: run `bmtool prepare-data CONFIG` again")
+    manifest = read_manifest(path, Manifest, lambda said: said.get("format") == FORMAT)
+    if manifest["rules"] != rules:
+        raise DataError(f"{path} was prepared by another version: {AGAIN}")
     return manifest, Shards(path, split, fields)
 
 

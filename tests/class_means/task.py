@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bmtool.engine.task import Allowed, Best, Fitted, Graph, Identity
+from bmtool.base.files import read_json
+from bmtool.engine.task import TRAIN_AGAIN, Allowed, Best, Fitted, Graph, Identity
 from bmtool.images.prepare import Images
 from bmtool.predict.backends import TorchBackend
 from class_means.config import Config
@@ -48,7 +49,7 @@ class Task(Fitted):
 
     @classmethod
     def open(cls, config: Config, assets: Path) -> "Task":
-        return cls(config, json.loads((assets / "labels.json").read_text("utf-8")))
+        return cls(config, read_json(assets / "labels.json", list[str], TRAIN_AGAIN))
 
     def assets(self) -> dict[str, str | bytes]:
         return {"labels.json": json.dumps(self.labels)}

@@ -7,11 +7,13 @@ import numpy as np
 from PIL import Image
 
 from bmtool.images import pictures
-from bmtool.images.predict import CHUNK, ImageReader
+from bmtool.images.predict import CHUNK, About, ImageReader
 from bmtool.predict.assets import Assets
 from bmtool.predict.backends import Backend
 from bmtool.predict.values import Vector
 from bmtool.tasks.autoencoder.config import Options
+
+__all__ = ["About", "Autoencoder", "beside", "predictor"]
 
 
 class Autoencoder(ImageReader):

@@ -6,13 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from bmtool.images import pictures
+from bmtool.images import pictures, predict
 from bmtool.images.predict import CHUNK
 from bmtool.predict.assets import Assets
 from bmtool.predict.backends import Backend
 from bmtool.predict.inputs import seed
 from bmtool.predict.values import Picture
 from bmtool.tasks.gan.config import Options
+
+
+class About(predict.About):
+    noise: int
+    features: str | None
 
 
 class Generator:

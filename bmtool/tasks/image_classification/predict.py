@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from bmtool.errors import ConfigError
-from bmtool.images import pictures
+from bmtool.images import pictures, predict
 from bmtool.images.predict import CHUNK, ImageReader
 from bmtool.predict.assets import Assets
 from bmtool.predict.backends import Backend
@@ -15,6 +15,11 @@ from bmtool.predict.values import Labels
 from bmtool.tasks.image_classification.config import Options
 
 _SHIFTS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))  # in sixteenths of the side
+
+
+class About(predict.About):
+    labels: list[str]
+    views: str
 
 
 class Classifier(ImageReader):

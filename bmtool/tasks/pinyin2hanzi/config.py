@@ -18,7 +18,9 @@ class Options(options.Options):
     fuzzy: tuple[str, ...] = Field(
         (), description="Sounds that count as one: z/zh, an/ang, n/l ..., or all. May be repeated."
     )
-    initials: bool = Field(False, description="Initials may stand for syllables: wmdj.")
+    initials: bool = Field(
+        False, json_schema_extra=options.times(32), description="Initials may stand for syllables: wmdj."
+    )
     lexicon: FilePath | None = Field(
         None, json_schema_extra=options.LOCAL,
         description="Your own words: a file with a line each of word, pinyin, weight (tabs; two may be left out).",

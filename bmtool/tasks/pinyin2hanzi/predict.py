@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from typing_extensions import NotRequired
 
 from bmtool.base.suggest import suggest
 from bmtool.chinese import pinyin
@@ -17,19 +18,30 @@ from bmtool.chinese.pinyin import Token
 from bmtool.chinese.traditional import to_traditional
 from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.nn import search
+from bmtool.predict import exported
 from bmtool.predict.assets import Assets
 from bmtool.predict.backends import Backend
 from bmtool.predict.values import Text
 from bmtool.tasks.pinyin2hanzi import typed
-from bmtool.tasks.pinyin2hanzi.config import Options
+from bmtool.tasks.pinyin2hanzi.config import Decode, Options
 from bmtool.tasks.pinyin2hanzi.typed.lattice import Arc, Lattice, linear
 from bmtool.tasks.pinyin2hanzi.typed.lexicon import Lexicon, load
-from bmtool.tasks.pinyin2hanzi.vocab import INPUTS, Vocabulary
+from bmtool.tasks.pinyin2hanzi.vocab import INPUTS, Held, Vocabulary
 
 BATCH_TOKENS = 2048
 LONG = (
     2048  # places of a line from which on it is written bit by bit, and progress told: it may take seconds for so many
 )
+
+
+class About(exported.About):
+    kind: str
+    vocabulary: Held
+    decode: Decode
+    max_length: int
+    # of an encoder-decoder: the shape of an empty state, and what of it moves
+    state: NotRequired[dict[str, list[int]]]
+    moving: NotRequired[list[str]]
 
 
 class Way(NamedTuple):

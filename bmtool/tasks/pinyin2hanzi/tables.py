@@ -7,10 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from safetensors.numpy import save
 
+from bmtool.base.files import damaged, read_text
+from bmtool.data.prepared import AGAIN
 from bmtool.errors import ConfigError, DataError
 from bmtool.ngram import estimate
 from bmtool.ngram.model import NgramModel, pack
-from bmtool.predict.assets import Assets, arrays
+from bmtool.predict.assets import TABLE_AGAIN, Assets, arrays
 from bmtool.tasks.pinyin2hanzi import config
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, SPECIALS, Vocabulary
 
@@ -48,7 +50,7 @@ def count(prepared: str, vocabulary: Vocabulary, settings: config.Ngram) -> Tabl
 def _tones(prepared: Path, vocabulary: Vocabulary) -> np.ndarray:
     """From the readings that were counted while the data was prepared."""
     seen = np.zeros((vocabulary.pairs, 6), np.int64)
-    for line in (prepared / "readings.tsv").read_text(encoding="utf-8").splitlines()[1:]:
+    for line in read_text(prepared / "readings.tsv", AGAIN).splitlines()[1:]:
         hanzi, reading, times = line.split("\t")
         tone = int(reading[-1]) if reading[-1].isdigit() else 0
         pair = vocabulary.pair_id(INPUT_ID[reading.rstrip("12345")], hanzi)
@@ -75,5 +77,8 @@ def load(assets: Assets) -> Tables:
     for name in ("tones", "ngram-1"):
         if name not in found:
             raise DataError(f"no {name}{SUFFIX} beside the tagger's weights, where its tables belong")
-    tones = found.pop("tones")["tones"]
-    return Tables(NgramModel.from_arrays(found), tones)
+    try:
+        tones = found.pop("tones")["tones"]
+        return Tables(NgramModel.from_arrays(found), tones)
+    except (KeyError, ValueError, TypeError) as error:
+        raise damaged(f"the tables ngram-*{SUFFIX}", f"no {error}", TABLE_AGAIN) from error

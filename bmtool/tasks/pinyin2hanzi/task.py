@@ -1,6 +1,5 @@
 """pinyin2hanzi as the engine sees it."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bmtool.base.files import read_bytes
 from bmtool.data.batching import LengthBatches, LengthSource
-from bmtool.engine.task import Allowed, Best, Graph, Identity, Loss, Trained
+from bmtool.engine.task import TRAIN_AGAIN, Allowed, Best, Graph, Identity, Loss, Trained
 from bmtool.predict.assets import Held
 from bmtool.tasks.pinyin2hanzi import model, prepare, tables
 from bmtool.tasks.pinyin2hanzi.config import Config
@@ -103,7 +103,7 @@ class Task(Trained):
 
     def about(self) -> dict[str, Any]:
         return {
-            "kind": self.config.model.kind, "vocabulary": json.loads(self.vocabulary.to_json()),
+            "kind": self.config.model.kind, "vocabulary": self.vocabulary.held(),
             "decode": self.config.decode.model_dump(), "max_length": self.config.data.max_length,
         }  # fmt: skip
 
@@ -124,7 +124,7 @@ class Task(Trained):
             return {}
         if self._tables_from is None:
             return tables.files(tables.count(self.config.data.prepared, self.vocabulary, self.config.model.ngram))
-        return {path.name: path.read_bytes() for path in tables.paths(self._tables_from)}
+        return {path.name: read_bytes(path, TRAIN_AGAIN) for path in tables.paths(self._tables_from)}
 
     def assets(self) -> dict[str, str | bytes]:
         return {FILE: self.vocabulary.to_json()} | self.packed()

@@ -4,8 +4,11 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from bmtool.base.files import read_json, write_text
 from bmtool.chinese.hanzi import gb2312
@@ -13,6 +16,7 @@ from bmtool.chinese.pinyin import COPY_CLASSES, VERSION, Token, copy_class
 from bmtool.chinese.readings import heteronyms
 from bmtool.chinese.syllables import SYLLABLES
 from bmtool.chinese.variants import READINGS
+from bmtool.data.prepared import AGAIN
 from bmtool.errors import DataError
 from bmtool.text.seq2seq.specials import PAD, UNKNOWN
 
@@ -22,11 +26,21 @@ INPUT_ID = {name: number for number, name in enumerate(INPUTS)}
 # Hanzi ids begin behind those of seq2seq.specials and one that stands for a copy.
 COPY = UNKNOWN + 1
 SPECIALS = COPY + 1
+Hanzi = Annotated[str, Field(pattern=r"^[\x{1}-\x{FFFF}]$")]
 
 
 def input_id(token: Token) -> int:
     """The model's input number of a syllable or copy."""
     return INPUT_ID[copy_class(token) if token.is_copy else token.text]
+
+
+class Held(TypedDict):
+    """A `Vocabulary` as JSON."""
+
+    format: int
+    rules: int
+    inputs: list[str]
+    candidates: dict[str, dict[Hanzi, Annotated[int, Field(ge=0)]]]
 
 
 class Vocabulary:
@@ -101,8 +115,11 @@ class Vocabulary:
             table[ord(hanzi)] = number
         return table
 
+    def held(self) -> Held:
+        return {"format": 1, "rules": VERSION, "inputs": list(INPUTS), "candidates": self.candidates}
+
     def to_json(self) -> str:
-        value = {"format": 1, "rules": VERSION, "inputs": list(INPUTS), "candidates": self.candidates}
+        value = self.held()
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
     @property
@@ -113,12 +130,10 @@ class Vocabulary:
         write_text(directory / FILE, self.to_json())
 
     @classmethod
-    def from_dict(cls, value: dict, origin: str) -> "Vocabulary":
-        if not isinstance(value, dict) or "candidates" not in value:
-            raise DataError(f"{origin} holds no pinyin2hanzi vocabulary")
-        if value.get("inputs") != list(INPUTS) or value.get("rules") != VERSION:
+    def from_dict(cls, value: Held, origin: str) -> "Vocabulary":
+        if value["inputs"] != list(INPUTS) or value["rules"] != VERSION:
             raise DataError(
-                f"{origin} was made with other pinyin rules (version {value.get('rules')}, this is {VERSION}): prepare the data again"
+                f"{origin} was made with other pinyin rules (version {value['rules']}, this is {VERSION}): prepare the data again"
             )
         return cls(value["candidates"])
 
@@ -127,7 +142,7 @@ class Vocabulary:
         """The vocabulary of a prepared data set or of a run (which keeps it under assets/)."""
         for path in (directory / FILE, directory / "assets" / FILE):
             if path.is_file():
-                return cls.from_dict(read_json(path), str(path))
+                return cls.from_dict(read_json(path, Held, f"{AGAIN}, or train the run again"), str(path))
         raise DataError(f"no {FILE} in {directory}: expected a run directory or prepared data")
 
 

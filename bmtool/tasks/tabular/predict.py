@@ -7,12 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from bmtool.measure.decision import Decision
+from bmtool.predict import exported
 from bmtool.predict.assets import Assets
 from bmtool.predict.backends import Backend
 from bmtool.predict.labels import likeliest
 from bmtool.predict.values import Labels, Number
+from bmtool.tables.columns import Schema
 from bmtool.tables.predict import Row, RowReader
 from bmtool.tasks.tabular.config import ClassOptions, NumberOptions
+
+
+class About(exported.About):
+    schema: Schema
+    decision: Decision | None
 
 
 class Classifier(RowReader):

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bmtool.base.cores import cores
+from bmtool.base.files import read_json
 from bmtool.engine import task
-from bmtool.engine.task import Allowed, Best, Fitted, Graph, Identity, Loss, Trained
+from bmtool.engine.task import TRAIN_AGAIN, Allowed, Best, Fitted, Graph, Identity, Loss, Trained
 from bmtool.errors import ConfigError, DataError
 from bmtool.measure.decision import Decision, cheapest
 from bmtool.measure.labels import LabelMeter
@@ -73,13 +74,13 @@ class _OnRows:
 
     @classmethod
     def open(cls: type[T], config: Config, assets: Path) -> T:
-        schema, decision = Schema.load((assets / "schema.json").read_text("utf-8")), None
+        schema, decision = Schema.read(assets / "schema.json", TRAIN_AGAIN), None
         if config.decide is not None:
             if not (assets / "decision.json").is_file():
                 raise DataError(
                     f"{config.run} has not been trained to its end, where it decides: `bmtool pretrain` it again"
                 )
-            decision = Decision(**json.loads((assets / "decision.json").read_text("utf-8")))
+            decision = Decision(**read_json(assets / "decision.json", Decision, TRAIN_AGAIN))
         return cls(config, schema, decision)
 
     @property

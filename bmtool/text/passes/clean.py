@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from bmtool.base.files import read_json, write_json
 from bmtool.config.text import Clean
-from bmtool.data.jobs import Job, facts, is_done
+from bmtool.data.jobs import AGAIN, Job, facts, is_done
+from bmtool.errors import DataError
 from bmtool.text.cleaning import clean_block
 from bmtool.text.decode import decode
 from bmtool.text.inventory import Source
@@ -17,6 +19,15 @@ from bmtool.text.passes.run import Piece, Run, listed
 from bmtool.text.progress import Steps
 from bmtool.text.sources import Block, File, blocks
 from bmtool.text.store import store
+
+
+class Index(TypedDict):
+    """Of a file that was read to its end: (first line, name) of its blocks, and what its tally counted while it was cut."""
+
+    blocks: list[tuple[int, str]]
+    read: int
+    dropped: dict[str, int]
+    examples: dict[str, list[tuple[str, str]]]
 
 
 def clean_pass(run: Run, sources: list[Source]) -> list[Piece]:
@@ -73,7 +84,10 @@ class _Reading:
         index = self._index(source)
         if source.sha256 is None or self.run.limit is not None or not index.is_file():
             return None
-        known = read_json(index)
+        try:
+            known = read_json(index, Index, AGAIN)
+        except DataError:  # the file is read again
+            return None
         pieces = [Piece(source, first, self.run.cache / "clean" / name) for first, name in known["blocks"]]
         if not all(is_done(piece.directory) for piece in pieces):
             return None
