@@ -126,10 +126,10 @@ def test_what_comes_from_data_is_shown_and_never_obeyed(monkeypatch, capsys):
 def test_a_file_whose_name_is_not_utf_8_is_answered(form, exported, invoke, tmp_path):
     odd = tmp_path / os.fsdecode(b"\xff.png")
     shutil.copy(ROOT / "data" / "images" / "digits" / "3.png", odd)
-    for given in (odd, tmp_path):
-        result = invoke("predict", exported("image-classification"), given, *form)
-        assert result.exit_code == 0, result.stderr
-        assert "\\udcff.png" in result.stdout
+    result = invoke("predict", exported("image-classification"), odd, *form)
+    assert result.exit_code == 0, result.stderr
+    assert "\\udcff.png" in result.stdout
+    fails(invoke("predict", exported("image-classification"), tmp_path, *form), 4, "not UTF-8")
 
 
 def test_paths_of_the_command_line_are_expanded(exported, invoke, monkeypatch, tmp_path):

@@ -18,6 +18,7 @@ PARTS = {
     "kills": "killed at a call that changes a file, and started again",
     "tampering": "a file is not what was written",
     "schema": "values at, inside and outside of every setting's range",
+    "outside": "configurations, settings, arguments, environments and streams that nobody should write",
     "server": "hostile requests; then a good one",
     "soak": "ten minutes of mixed traffic, memory watched",
 }

@@ -5,10 +5,23 @@ import resource
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 from cases import ROOT
+
+# Of each kit and of what it writes.
+WARM = (
+    "torch.utils.tensorboard",
+    "bmtool.images.task",
+    "bmtool.tables.prepare",
+    "bmtool.text.prepare",
+    "bmtool.tasks.pinyin2hanzi.task",
+    "lightgbm",
+)
 
 
 @dataclass(frozen=True)
@@ -23,8 +36,7 @@ class Told:
 def told(arguments: list[str], folder: Path, *, seconds: int, memory: int = 0, at: Path = ROOT) -> Told:
     """`bmtool ARGUMENTS` in the directory `at`, with its output in files of `folder`; ended after so many seconds, with so many bytes
     beyond those of this process."""
-    import bmtool.commands.train  # noqa: F401
-
+    _warm()
     out, err = folder / "out", folder / "err"
     child = os.fork()
     if not child:
@@ -33,6 +45,14 @@ def told(arguments: list[str], folder: Path, *, seconds: int, memory: int = 0, a
     _, status = os.waitpid(child, 0)
     code = None if os.WIFSIGNALED(status) else os.waitstatus_to_exitcode(status)
     return Told(code, out.read_text("utf-8", "replace"), err.read_text("utf-8", "replace"))
+
+
+@cache
+def _warm() -> None:
+    """Import what each command would."""
+    for name in ("bmtool.commands.train", "bmtool.engine.plots", "sklearn.datasets", *WARM):
+        with suppress(ImportError):
+            import_module(name)
 
 
 def _become(arguments: list[str], streams: tuple[Path, ...], at: Path) -> None:
