@@ -2,6 +2,10 @@
 
 from typing import Any
 
+from bmtool.base.cores import sleep_while_waiting
+
+sleep_while_waiting()
+
 __version__ = "0.4.0"
 __all__ = ["Model", "Translator", "translate"]
 

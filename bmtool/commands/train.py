@@ -19,7 +19,7 @@ from bmtool.commands.loading import DEFAULT
 from bmtool.commands.prepare_data import fingerprint, make_current
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
-from bmtool.engine import distributed, fitting
+from bmtool.engine import distributed, fitting, precision
 from bmtool.engine.device import Device, choose
 from bmtool.engine.ranking import deciding
 from bmtool.engine.run_dir import RunDir
@@ -160,7 +160,7 @@ def _facts(task: Task, device: Device, parent: RunDir | None, best: Best | None)
 def _fit(task: Fitted, run: RunDir, console: Console, device: Device) -> None:
     again = run.exists
     run.begin(task.config, _facts(task, device, None, None), task.assets)
-    console.say(f"{run.path}: {task.config.task}; {device.reason}")
+    console.say(f"{run.path}: {task.config.task}; {device.where}")
     with _ended_by_signals():
         fitting.fit(run, task, console, again=again)
     _settle(task, run, console, device)
@@ -180,6 +180,7 @@ def _learn(start: _Start, console: Console, stop: list[int]) -> None:
     elif start.finetunes:
         freeze(task.modules, config.finetune)
     trainer = Trainer(task, config, start.device)
+    _settle_precision(trainer, run, resumes is not None)
     session = Session(run, trainer, console, best)
     _introduce(trainer, console)
     if resumes is not None:
@@ -187,6 +188,14 @@ def _learn(start: _Start, console: Console, stop: list[int]) -> None:
     session.train(stop)
     if distributed.rank() == 0:
         _settle(task, run, console, start.device)
+
+
+def _settle_precision(trainer: Trainer, run: RunDir, resumes: bool) -> None:
+    """The precision of a run is settled once and written down."""
+    kept = distributed.from_first(run.info().get("precision") if distributed.rank() == 0 else None)
+    chosen = precision.settle(trainer, kept, resumes=resumes)
+    if distributed.rank() == 0 and kept is None:
+        run.note(precision=chosen, device=trainer.device.reason)
 
 
 def _settle(task: Task, run: RunDir, console: Console, device: Device) -> None:

@@ -116,6 +116,10 @@ class RunDir:
         for name, contents in files.items():
             write_bytes(self.assets / name, contents.encode() if isinstance(contents, str) else contents)
 
+    def note(self, **facts: Any) -> None:
+        """Add to what run.json says."""
+        write_json(self.path / "run.json", self.info() | facts)
+
     def require_same(self, config: BaseConfig, facts: dict | None = None) -> None:
         """ConfigError that lists what differs when another run than that of `config` (and of `facts`, once they are known) is here."""
         if not self.exists:

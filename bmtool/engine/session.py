@@ -107,8 +107,9 @@ class Session:
             kept = self.settings.keep_last + self.settings.keep_best + 1
             require_space(self.run.path, int(shares * weights * kept))
             self.trainer.draw(self.run.plots)
-        memory = self.trainer.rehearse()
-        if memory:
+        self.trainer.rehearse()
+        if self.trainer.device.device.type == "cuda":
+            memory = torch.cuda.max_memory_allocated()
             self.console.say(f"rehearsed one batch: peak memory {memory / 1e9:.2f} GB")
 
     def _after(self, stepped: Stepped, until: int) -> None:
