@@ -75,6 +75,7 @@ class Train(Section):
     stop_after: int | None = Field(None, ge=1)
     # micro-batches a step
     accumulate: int = Field(1, ge=1)
+    # auto: bf16 on a GPU that has it; on a CPU the faster of the two, raced when a run begins and kept
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     # 0: all cores

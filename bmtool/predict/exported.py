@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bmtool.base.cores import cores
+from bmtool.base.cores import threads
 from bmtool.errors import DataError
 from bmtool.predict.assets import Assets, Folder, Packed, is_packed
 from bmtool.predict.backends import OnnxBackend
@@ -44,7 +44,7 @@ def _session(path: Path, model: str | bytes) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.intra_op_num_threads = cores()  # onnxruntime itself counts those that are not ours, too
+    options.intra_op_num_threads = threads()  # onnxruntime itself counts those that are not ours, too
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises a dozen unrelated types
