@@ -13,6 +13,7 @@ import torch
 from cases import TRAINED
 from conftest import CONFIGS, ROOT, config_path, sets
 from test_contract import assert_same_bytes, make_trainer, weights
+from torch.overrides import TorchFunctionMode
 
 from bmtool.base import cores
 from bmtool.commands.train import pretrain
@@ -20,6 +21,8 @@ from bmtool.config.load import load
 from bmtool.engine import precision
 from bmtool.engine.device import choose
 from bmtool.engine.trainer import Trainer
+from bmtool.nn.attention import Attention, rotary_angles
+from bmtool.nn.autocast import in_float32
 from bmtool.registry import find
 
 CASE = TRAINED[0]
@@ -155,3 +158,30 @@ def test_waiting_threads_sleep_before_torch_is_imported_unless_the_user_says_oth
     bare = {name: value for name, value in os.environ.items() if name not in cores.WAITING}
     done = subprocess.run([sys.executable, "-c", SAYS], env=bare | given, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == expected
+
+
+def test_attention_and_small_products_stay_in_float32_where_bf16_loses_time():
+    x = torch.randn(4, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert (x @ x).dtype == torch.bfloat16
+        kept, numbers = in_float32(lambda a, b: (a @ a, b), x.bfloat16(), torch.arange(3))
+    assert kept.dtype == torch.float32 and numbers.dtype == torch.int64
+    torch.testing.assert_close(kept, x.bfloat16().float() @ x.bfloat16().float())
+    assert torch.equal(in_float32(torch.matmul, x, x), x @ x)
+
+
+def test_no_kernel_of_attention_runs_in_bf16_on_a_cpu():
+    """Seen from outside: what scaled_dot_product_attention is given, with rotary positions and without."""
+    attention, given = Attention(8, 2), []
+
+    class Watch(TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            if function is torch.nn.functional.scaled_dot_product_attention:
+                given.extend(tensor.dtype for tensor in args)
+            return function(*args, **(kwargs or {}))
+
+    x = torch.randn(2, 3, 8)
+    for angles in (None, rotary_angles(3, 4, x.device)):
+        with torch.autocast("cpu", dtype=torch.bfloat16), Watch():
+            attention.attend(x, attention.keys_values(x, angles), None, angles).sum().backward()
+    assert given == [torch.float32] * 6
