@@ -127,6 +127,7 @@ benchmark: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmark]'
 	$(BIN)/python benchmarks/prepare_data.py
 	$(BIN)/python benchmarks/training_speed.py
+	$(BIN)/python benchmarks/busy_machine.py
 	$(BIN)/python benchmarks/command_speed.py
 	$(BIN)/python benchmarks/training_memory.py
 	$(BIN)/python benchmarks/images.py steps

@@ -96,3 +96,27 @@ def test_tasks_never_import_each_other():
             text = path.read_text("utf-8")
             others = [other.name for other in tasks.iterdir() if other.is_dir() and other != folder]
             assert not [name for name in others if f"bmtool.tasks.{name}" in text], path
+
+
+def test_torchvision_is_imported_in_one_place_and_before_what_imports_it_itself():
+    """Beside another build of torch it fails to import, unless `bmtool.torchvision` comes first."""
+    for folder in ("bmtool", "benchmarks", "tests"):
+        for path in (ROOT / folder).rglob("*.py"):
+            nodes = [
+                n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Import | ast.ImportFrom)
+            ]
+            named = {
+                n.lineno: [n.module] if isinstance(n, ast.ImportFrom) else [a.name for a in n.names] for n in nodes
+            }
+            tops = {line: {str(name).split(".")[0] for name in names} for line, names in named.items()}
+            if path != ROOT / "bmtool" / "torchvision.py":
+                assert not [line for line, names in tops.items() if "torchvision" in names], path
+            others = [line for line, names in tops.items() if "transformers" in names]
+            ours = [n.lineno for n in nodes if isinstance(n, ast.ImportFrom) and _is_shim(n)]
+            assert not others or (ours and min(ours) < min(others)), path
+
+
+def _is_shim(node: ast.ImportFrom) -> bool:
+    return node.module == "bmtool.torchvision" or (
+        node.module == "bmtool" and any(alias.name == "torchvision" for alias in node.names)
+    )

@@ -210,7 +210,7 @@ def events(run: Path) -> list[dict]:
 @one_a_task_first_fast()
 def test_kill_9_and_start_again_is_the_same_run(case, prepared, settings):
     prepared(case)
-    done = bmtool("selfcheck", "resume", config_path(case), *sets(settings(case, "killed")))
+    done = bmtool("selfcheck", "resume", config_path(case), *sets(settings(case, "killed", "train.precision=auto")))
     assert done.returncode == 0, done.stderr
     assert "resume is exact" in done.stderr
 

@@ -1,8 +1,35 @@
-"""How much of the machine is ours."""
+"""How much of the machine is ours, and how threads that wait for each other leave the rest of it alone."""
 
 import os
+
+from bmtool.base import environment
+
+# What decides how a thread of OpenMP waits: the standard's variable, that of GNU's library and that of LLVM's and Intel's.
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
 def cores() -> int:
     """Processor cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads() -> int:
+    """Threads for this process: its share of the cores, or OMP_NUM_THREADS where that is lower.
+
+    torchrun sets OMP_NUM_THREADS=1 of itself for several processes: that is nobody's wish, and passed over.
+    """
+    processes = environment.whole("LOCAL_WORLD_SIZE", 1, least=1)
+    share = max(1, cores() // processes)
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    is_asked = asked.isdecimal() and int(asked) > 0 and not (processes > 1 and asked == "1")
+    return min(share, int(asked)) if is_asked else share
+
+
+def sleep_while_waiting() -> None:
+    """Let threads of OpenMP sleep while they wait for each other, unless the environment says how they should.
+
+    By default they spin. On a machine with other work a thread that spins takes the core from the one it waits for, and training is a
+    hundred times slower. The libraries read this when they are loaded, so it comes before torch and LightGBM are imported.
+    """
+    if not any(name in os.environ for name in WAITING):
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"

@@ -43,10 +43,12 @@ def resume(config: str, *, parent: str | None = None, overrides: list[str] | Non
         start = ["finetune", config, "--from", parent] if parent else ["pretrain", config]
         console.say(f"1/3  {steps} steps without a stop")
         _run(_command(start, whole, overrides, workers=0))
+        # On this machine another race might end otherwise.
+        settings = [*(overrides or []), f"train.precision={RunDir(whole).info()['precision']}"]
         console.say(f"2/3  the same, killed (SIGKILL) after a checkpoint at step {SAVE_EVERY} or later")
-        stopped_at = _run_and_kill(_command(start, killed, overrides, workers=0), killed)
+        stopped_at = _run_and_kill(_command(start, killed, settings, workers=0), killed)
         console.say(f"3/3  started again from {stopped_at}, with 2 loader workers")
-        _run(_command(start, killed, overrides, workers=2))
+        _run(_command(start, killed, settings, workers=2))
         different = differences(whole, killed)
         digest = sha256(whole / "checkpoints" / name_of(steps) / WEIGHTS)[:12]
     if different:

@@ -20,7 +20,7 @@ from bmtool.commands.loading import DEFAULT
 from bmtool.commands.prepare_data import fingerprint, make_current
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
-from bmtool.engine import distributed, fitting
+from bmtool.engine import distributed, fitting, precision
 from bmtool.engine.device import Device, choose
 from bmtool.engine.ending import end
 from bmtool.engine.ranking import deciding
@@ -169,7 +169,7 @@ def _begin(task: Task, run: RunDir, facts: dict[str, Any], console: Console) -> 
 def _fit(task: Fitted, run: RunDir, console: Console, device: Device) -> None:
     again = run.exists
     _begin(task, run, _facts(task, device, None, None), console)
-    console.say(f"{run.path}: {task.config.task}; {device.reason}")
+    console.say(f"{run.path}: {task.config.task}; {device.where}")
     with _ended_by_signals():
         reached = fitting.fit(run, task, console, again=again)
     if reached is not None:
@@ -191,6 +191,7 @@ def _learn(start: _Start, console: Console, stop: list[int]) -> None:
     elif start.finetunes:
         freeze(task.modules, config.finetune)
     trainer = Trainer(task, config, start.device)
+    _settle_precision(trainer, run, resumes is not None)
     session = Session(run, trainer, console, best)
     _introduce(trainer, console)
     if resumes is not None:
@@ -198,6 +199,14 @@ def _learn(start: _Start, console: Console, stop: list[int]) -> None:
     reached = session.train(stop)
     if is_main and reached is not None:
         end(run, task, console, device=start.device, reached=reached)
+
+
+def _settle_precision(trainer: Trainer, run: RunDir, resumes: bool) -> None:
+    """The precision of a run is settled once and written down."""
+    kept = distributed.from_first(run.info().get("precision") if distributed.rank() == 0 else None)
+    chosen = precision.settle(trainer, kept, resumes=resumes)
+    if distributed.rank() == 0 and kept is None:
+        run.note(precision=chosen, device=trainer.device.reason)
 
 
 def _introduce(trainer: Trainer, console: Console) -> None:

@@ -107,6 +107,7 @@ class Train(Section):
     stop_after: int | None = Field(None, ge=1, le=MANY)
     # micro-batches a step
     accumulate: int = Field(1, ge=1, le=10_000)
+    # auto: bf16 on a GPU that has it; on a CPU the faster of the two, raced when a run begins and kept
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")
     # 0: all cores

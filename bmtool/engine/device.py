@@ -7,16 +7,28 @@ from dataclasses import dataclass
 import torch
 
 from bmtool.base import environment
-from bmtool.base.cores import cores
+from bmtool.base.cores import cores, threads
 from bmtool.config.schema import Train
 from bmtool.errors import ConfigError
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
 class Device:
     device: torch.device
-    dtype: torch.dtype
-    reason: str  # one line for the log
+    precision: str  # a key of DTYPES
+    where: str
+    why: str  # this precision
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return DTYPES[self.precision]
+
+    @property
+    def reason(self) -> str:
+        """One line for the log."""
+        return f"{self.where}; {self.why}"
 
     def autocast(self) -> AbstractContextManager:
         if self.dtype == torch.float32:
@@ -25,7 +37,10 @@ class Device:
 
 
 def choose(settings: Train) -> Device:
-    """The device and precision that `settings` ask for; ConfigError when the machine does not have them."""
+    """The device and precision that `settings` ask for; ConfigError when the machine does not have them.
+
+    `precision: auto` is float32 on a CPU until `engine.precision` has raced the two.
+    """
     cuda, local_rank = torch.cuda.is_available(), environment.whole("LOCAL_RANK", 0)
     name = settings.device if settings.device != "auto" else "cuda" if cuda else "cpu"
     if name.startswith("cuda") and not cuda:
@@ -36,21 +51,27 @@ def choose(settings: Train) -> Device:
         name = f"cuda:{local_rank}"
     device = torch.device(name)
     if device.type == "cpu":
-        local_processes = environment.whole("LOCAL_WORLD_SIZE", 1, least=1)
-        torch.set_num_threads(settings.threads or max(1, cores() // local_processes))
-        where = f"CPU, {torch.get_num_threads()} threads" + ("" if cuda else " (no CUDA device)")
+        where = _threads(settings.threads) + ("" if cuda else " (no CUDA device)")
     else:
         torch.cuda.set_device(device)
         where = torch.cuda.get_device_name(device)
-    dtype, why = _precision(settings.precision, device)
-    return Device(device, dtype, f"{where}; {why}")
+    precision, why = _precision(settings.precision, device)
+    return Device(device, precision, where, why)
 
 
-def _precision(asked: str, device: torch.device) -> tuple[torch.dtype, str]:
+def _threads(asked: int) -> str:
+    """Give PyTorch its threads; says how many, and what made them fewer than there are cores."""
+    torch.set_num_threads(asked or threads())
+    count = torch.get_num_threads()
+    fewer = not asked and "OMP_NUM_THREADS" in os.environ and count < cores()
+    return f"CPU, {count} threads" + (f" of {cores()} cores (OMP_NUM_THREADS)" if fewer else "")
+
+
+def _precision(asked: str, device: torch.device) -> tuple[str, str]:
     if asked != "auto":
-        return (torch.bfloat16 if asked == "bf16" else torch.float32), f"{asked}, as configured"
+        return asked, f"{asked}, as configured"
     if device.type == "cpu":
-        return torch.float32, "fp32, because bf16 is no faster on most CPUs"
+        return "fp32", "fp32"
     if torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.bfloat16, "bf16 autocast, because this GPU computes in it"
-    return torch.float32, "fp32, because this GPU has no bf16"
+        return "bf16", "bf16 autocast, because this GPU computes in it"
+    return "fp32", "fp32, because this GPU has no bf16"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,6 +58,15 @@ def gather(arrays: list[np.ndarray]) -> list[list[np.ndarray]]:
     out: list[list[np.ndarray]] = [[]] * world_size()
     dist.all_gather_object(out, arrays)
     return out
+
+
+def from_first(value: Any) -> Any:
+    """What the first process gave, on every process."""
+    if world_size() == 1:
+        return value
+    held = [value]
+    dist.broadcast_object_list(held)
+    return held[0]
 
 
 def sum_gradients(parameters: list[Tensor]) -> None:

@@ -190,7 +190,7 @@ class RunDir:
 
     def end(self, reached: dict[str, int]) -> None:
         """Write down, last of all, what the end was reached with."""
-        write_json(self.path / "run.json", self.info() | {"ended": reached})
+        self.note(ended=reached)
 
     def has_ended(self, reached: dict[str, int]) -> bool:
         """Whether all was done that comes after such a last checkpoint."""
@@ -202,6 +202,10 @@ class RunDir:
             write_bytes(self.assets / name, contents.encode() if isinstance(contents, str) else contents)
         if files:
             write_sums(self.assets, files)
+
+    def note(self, **facts: Any) -> None:
+        """Add to what run.json says."""
+        write_json(self.path / "run.json", self.info() | facts)
 
     def require_same(self, config: BaseConfig, facts: dict | None = None) -> None:
         """ConfigError that lists what differs when another run than that of `config` (and of `facts`, once they are known) is here."""

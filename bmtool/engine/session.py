@@ -135,8 +135,9 @@ class Session:
             self.tensorboard = _tensorboard(self.run.path, self.trainer.step)
             if self.trainer.step == 0:
                 self.trainer.draw(self.run.plots)
-        memory = self.trainer.rehearse()
-        if memory:
+        self.trainer.rehearse()
+        if self.trainer.device.device.type == "cuda":
+            memory = torch.cuda.max_memory_allocated()
             self.console.say(f"rehearsed one batch: peak memory {memory / 1e9:.2f} GB")
 
     def _after(self, stepped: Stepped, until: int) -> None:

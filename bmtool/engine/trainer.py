@@ -161,22 +161,22 @@ class Trainer:
         optimizers.step()
         return mean, norm
 
-    def rehearse(self) -> int:
-        """One forward and backward pass on the first batch without an update, so that what cannot work fails now.
+    def rehearse(self, ahead: int = 0) -> Batch:
+        """One forward and backward pass on the batch of a step `ahead`, without an update: what cannot work fails now. Returns the batch.
 
-        Leaves weights, statistics of batch-norms and optimizers as they were; returns the peak CUDA memory in bytes (0 on CPU).
+        Leaves weights, statistics of batch-norms, optimizers and the generators of random numbers as they were.
         """
         self._set_mode(training=True)
-        kept = {name: buffer.clone() for name, buffer in self._buffers.items()}
-        batch = self._train_batches[self.step * self.config.train.accumulate * self.world].to(self.device.device)
-        for phase in self.task.phases:
-            with self.device.autocast():
-                loss = self.task.loss(phase, batch)
-            loss.total.backward()
-            self.optimizers[phase].zero_grad()
-        for name, buffer in kept.items():
-            self._buffers[name].copy_(buffer)
-        return torch.cuda.max_memory_allocated() if self.device.device.type == "cuda" else 0
+        position = (self.step + ahead) * self.config.train.accumulate * self.world
+        with _undisturbed(self._buffers, self.device.device):
+            seed_everything(self.config.seed, self.step + ahead, self.rank)
+            batch = self._train_batches[position].to(self.device.device)
+            for phase in self.task.phases:
+                with self.device.autocast():
+                    loss = self.task.loss(phase, batch)
+                loss.total.backward()
+                self.optimizers[phase].zero_grad()
+        return batch
 
     def _set_mode(self, training: bool) -> None:
         """Training mode for modules with something to train; a frozen one keeps its dropout off and its statistics fixed."""
@@ -262,6 +262,21 @@ class Trainer:
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         for name, value in self.tensors().items():
             value.copy_(weights[name])
+
+
+@contextmanager
+def _undisturbed(buffers: dict[str, Tensor], device: torch.device) -> Iterator[None]:
+    """Puts back what a step would have changed besides weights: `buffers`, and the generators of random numbers."""
+    kept = {name: buffer.clone() for name, buffer in buffers.items()}
+    python, arrays = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(arrays)
+        for name, buffer in kept.items():
+            buffers[name].copy_(buffer)
 
 
 def seed_everything(*numbers: int) -> None:

@@ -1,8 +1,12 @@
 """Attention blocks. Shapes: B batch, T queries, S keys, H heads, K width of a head, D model width."""
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from bmtool.nn.autocast import in_float32
 
 
 def rotary_angles(length: int, head_width: int, device: torch.device, start: int | Tensor = 0) -> tuple[Tensor, Tensor]:
@@ -48,7 +52,8 @@ class Attention(nn.Module):
         """`keep`, broadcastable to [B, H, T, S], is True where a key may be attended to; None lets every key be."""
         query = self.split(self.query(x_BTD))
         query = query if angles is None else rotate(query, angles)
-        out = F.scaled_dot_product_attention(query, keys_values[:, 0], keys_values[:, 1], attn_mask=keep)
+        attention = partial(F.scaled_dot_product_attention, attn_mask=keep)
+        out = in_float32(attention, query, keys_values[:, 0], keys_values[:, 1])
         return self.out(out.transpose(1, 2).flatten(2))
 
 

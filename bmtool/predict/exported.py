@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from typing_extensions import NotRequired, TypedDict
 
-from bmtool.base.cores import cores
+from bmtool.base.cores import threads
 from bmtool.base.files import damaged, noted, parse_json, read_bytes
 from bmtool.errors import DataError
 from bmtool.predict.assets import AGAIN, Assets, Folder, Packed, is_packed
@@ -74,7 +74,7 @@ def _session(path: Path, model: str | bytes) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.intra_op_num_threads = cores()  # onnxruntime itself counts those that are not ours, too
+    options.intra_op_num_threads = threads()  # onnxruntime itself counts those that are not ours, too
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises a dozen unrelated types

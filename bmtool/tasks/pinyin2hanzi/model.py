@@ -5,11 +5,13 @@ encoder-decoders are is in `text.seq2seq`. All have `loss(batch, smoothing)` and
 """
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bmtool.nn.autocast import in_float32
 from bmtool.nn.graph import Graph
 from bmtool.nn.transformer import Encoder
 from bmtool.tasks.pinyin2hanzi import config
@@ -93,6 +95,9 @@ class CandidateHead(nn.Module):
     def loss(self, h_ND: Tensor, input_N: Tensor, pair_N: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
         """Summed cross-entropy and number right. Positions are grouped by syllable, so that each group takes one small
         matrix product; `split` keeps the backward pass at one `cat`."""
+        return in_float32(partial(self._loss, smoothing=smoothing), h_ND, input_N, pair_N)
+
+    def _loss(self, h_ND: Tensor, input_N: Tensor, pair_N: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
         order = input_N.argsort(stable=True)
         groups = torch.bincount(input_N, minlength=len(INPUTS)).tolist()
         h, pair = h_ND[order].split(groups), pair_N[order].split(groups)

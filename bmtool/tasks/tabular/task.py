@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bmtool.base.cores import cores
+from bmtool.base.cores import threads
 from bmtool.base.files import read_json
 from bmtool.engine import task
 from bmtool.engine.task import TRAIN_AGAIN, Allowed, Best, Fitted, Graph, Identity, Loss, Trained
@@ -218,7 +218,7 @@ class Boosted(_OnRows, Fitted):
         return goal | {
             "learning_rate": settings.rate, "num_leaves": settings.leaves, "min_data_in_leaf": settings.leaf_rows,
             "lambda_l2": settings.l2, "feature_fraction": settings.columns, "seed": self.config.seed,
-            "num_threads": self.config.train.threads or cores(),
+            "num_threads": self.config.train.threads or threads(),
         }  # fmt: skip
 
     def _figures(self, scores: np.ndarray, truth: np.ndarray) -> dict[str, float]:
