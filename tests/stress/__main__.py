@@ -19,6 +19,7 @@ PARTS = {
     "tampering": "a file is not what was written",
     "schema": "values at, inside and outside of every setting's range",
     "outside": "configurations, settings, arguments, environments and streams that nobody should write",
+    "images": "image files with bytes changed or cut, folders and lists of anything",
     "server": "hostile requests; then a good one",
     "soak": "ten minutes of mixed traffic, memory watched",
 }
