@@ -4,12 +4,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from rich.table import Table
 
 from bmtool.base.console import Console, Terminal
-from bmtool.base.files import write_json, write_text
+from bmtool.base.files import filling, write_json, write_text
 from bmtool.commands import refusals, reports, seen
 from bmtool.commands.loading import Loaded, load_model, load_several
 from bmtool.commands.measuring import Source, feed
@@ -118,15 +117,10 @@ def _folder(loaded: Loaded, model: str | Path, output: str | None) -> Path:
 
 @contextmanager
 def _filling(folder: Path) -> Iterator[Path]:
-    """A directory whose files move to `folder` when the block ends; when it fails none does. ResourceError when they cannot be written."""
+    """As `files.filling`, the JSON last, which points to the others. ResourceError when they cannot be written."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder, prefix=".evaluating.") as working:
-            yield Path(working)
-            for path in sorted(
-                Path(working).iterdir(), key=lambda path: path.suffix == ".json"
-            ):  # what points to the others last
-                path.replace(folder / path.name)
+        with filling(folder, "evaluation", last=lambda path: path.suffix == ".json") as working:
+            yield working
     except OSError as error:
         raise ResourceError(f"cannot write the report to {folder}: {error.strerror or error}") from error
 
