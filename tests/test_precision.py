@@ -16,6 +16,7 @@ from test_contract import assert_same_bytes, make_trainer, weights
 from torch.overrides import TorchFunctionMode
 
 from bmtool.base import cores
+from bmtool.commands.loading import load_model
 from bmtool.commands.train import pretrain
 from bmtool.config.load import load
 from bmtool.engine import precision
@@ -185,3 +186,8 @@ def test_no_kernel_of_attention_runs_in_bf16_on_a_cpu():
         with torch.autocast("cpu", dtype=torch.bfloat16), Watch():
             attention.attend(x, attention.keys_values(x, angles), None, angles).sum().backward()
     assert given == [torch.float32] * 6
+
+
+def test_waiting_threads_of_an_exported_model_sleep():
+    session = load_model("default", print).predictor.backend.session
+    assert session.get_session_options().get_session_config_entry("session.intra_op.allow_spinning") == "0"
