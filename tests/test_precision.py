@@ -16,7 +16,7 @@ from test_contract import assert_same_bytes, make_trainer, weights
 from torch.overrides import TorchFunctionMode
 
 from bmtool.base import cores
-from bmtool.commands.loading import load_model
+from bmtool.commands.loading import PRETRAINED
 from bmtool.commands.train import pretrain
 from bmtool.config.load import load
 from bmtool.engine import precision
@@ -24,6 +24,7 @@ from bmtool.engine.device import choose
 from bmtool.engine.trainer import Trainer
 from bmtool.nn.attention import Attention, rotary_angles
 from bmtool.nn.autocast import in_float32
+from bmtool.predict.exported import open_model
 from bmtool.registry import find
 
 CASE = TRAINED[0]
@@ -189,5 +190,5 @@ def test_no_kernel_of_attention_runs_in_bf16_on_a_cpu():
 
 
 def test_waiting_threads_of_an_exported_model_sleep():
-    session = load_model("default", print).predictor.backend.session
+    session = open_model(PRETRAINED / "pinyin2hanzi" / "model.onnx").backend.session
     assert session.get_session_options().get_session_config_entry("session.intra_op.allow_spinning") == "0"
