@@ -1,9 +1,9 @@
-"""Training on an idle machine and beside processes that use every core, with waiting threads that spin and that sleep.
+"""Training on an idle machine and beside processes that use every core, with waiting threads that spin on and that soon sleep.
 
 python benchmarks/busy_machine.py [--seconds 5] [--rounds 3] [--others 8]
 
 Trains configs/pinyin2hanzi/tiny.yaml and boosted trees (LightGBM), each measurement in a process of its own and in turn. "spin" is how
-OpenMP waits by itself, "sleep" is what bmtool sets.
+GNU's OpenMP waits by itself, "sleep" is what bmtool sets.
 """
 
 import argparse

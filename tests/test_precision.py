@@ -16,6 +16,7 @@ from test_contract import assert_same_bytes, make_trainer, weights
 from torch.overrides import TorchFunctionMode
 
 from bmtool.base import cores
+from bmtool.commands.loading import PRETRAINED
 from bmtool.commands.train import pretrain
 from bmtool.config.load import load
 from bmtool.engine import precision
@@ -23,6 +24,7 @@ from bmtool.engine.device import choose
 from bmtool.engine.trainer import Trainer
 from bmtool.nn.attention import Attention, rotary_angles
 from bmtool.nn.autocast import in_float32
+from bmtool.predict.exported import open_model
 from bmtool.registry import find
 
 CASE = TRAINED[0]
@@ -148,16 +150,20 @@ def test_fewer_threads_than_cores_are_said(monkeypatch):
     )
 
 
-SAYS = "import bmtool, os, sys; assert not {'torch', 'lightgbm'} & sys.modules.keys(); print(os.environ.get('OMP_WAIT_POLICY'))"
+SAYS = """
+import bmtool, json, os, sys
+from bmtool.base.cores import WAITING
+assert not {"torch", "lightgbm"} & sys.modules.keys()
+print(json.dumps({name: os.environ[name] for name in WAITING if name in os.environ}))
+"""
 
 
-@pytest.mark.parametrize("given, expected", [
-    ({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE"), ({"GOMP_SPINCOUNT": "9"}, "None"), ({"KMP_BLOCKTIME": "1"}, "None"),
-])  # fmt: skip
-def test_waiting_threads_sleep_before_torch_is_imported_unless_the_user_says_otherwise(given, expected):
+@pytest.mark.parametrize("given", [{}, {"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "9"}, {"KMP_BLOCKTIME": "1"}])
+def test_waiting_threads_spin_briefly_unless_the_user_says_otherwise(given):
+    """Said before torch is imported: its OpenMP reads it when it is loaded."""
     bare = {name: value for name, value in os.environ.items() if name not in cores.WAITING}
     done = subprocess.run([sys.executable, "-c", SAYS], env=bare | given, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == expected
+    assert json.loads(done.stdout) == (given or cores.BRIEFLY)
 
 
 def test_attention_and_small_products_stay_in_float32_where_bf16_loses_time():
@@ -185,3 +191,8 @@ def test_no_kernel_of_attention_runs_in_bf16_on_a_cpu():
         with torch.autocast("cpu", dtype=torch.bfloat16), Watch():
             attention.attend(x, attention.keys_values(x, angles), None, angles).sum().backward()
     assert given == [torch.float32] * 6
+
+
+def test_waiting_threads_of_an_exported_model_sleep():
+    session = open_model(PRETRAINED / "pinyin2hanzi" / "model.onnx").backend.session
+    assert session.get_session_options().get_session_config_entry("session.intra_op.allow_spinning") == "0"

@@ -6,6 +6,8 @@ from bmtool.base import environment
 
 # What decides how a thread of OpenMP waits: the standard's variable, that of GNU's library and that of LLVM's and Intel's.
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+# Turns of a loop, and milliseconds.
+BRIEFLY = {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "1"}
 
 
 def cores() -> int:
@@ -26,10 +28,11 @@ def threads() -> int:
 
 
 def sleep_while_waiting() -> None:
-    """Let threads of OpenMP sleep while they wait for each other, unless the environment says how they should.
+    """Let threads of OpenMP spin for a moment only while they wait for each other, then sleep, unless the environment says otherwise.
 
-    By default they spin. On a machine with other work a thread that spins takes the core from the one it waits for, and training is a
-    hundred times slower. The libraries read this when they are loaded, so it comes before torch and LightGBM are imported.
+    By default they spin for milliseconds. On a machine with other work a thread that spins takes the core from the one it waits for, and
+    training is many times slower; threads that sleep at once make small networks and boosted trees many times slower on an idle one. The
+    libraries read this when they are loaded, so it comes before torch and LightGBM are imported.
     """
     if not any(name in os.environ for name in WAITING):
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ |= BRIEFLY
