@@ -75,7 +75,7 @@ def _session(path: Path, model: str | bytes) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads()  # onnxruntime itself counts those that are not ours, too
-    # Its threads spin while they wait, and take cores from other work; asleep they are as fast on an idle machine.
+    # Its threads spin while they wait, and take cores from other work; where they sleep they are as fast on an idle machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
