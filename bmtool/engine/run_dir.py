@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
@@ -62,6 +62,8 @@ class Info(Versioned):
     fingerprint: NotRequired[str | None]
     best: NotRequired[dict[str, str] | None]
     config: NotRequired[list[str]]
+    precision: NotRequired[Literal["fp32", "bf16"]]
+    ended: NotRequired[dict[str, int] | None]
 
 
 class Event(TypedDict):
