@@ -31,7 +31,7 @@ LAYERS = {
     },
     "flags": {"base", "registry"},
     # They start each other (`bmtool serve`), and know the models by the same loading.
-    "serve": {"registry", "predict", "commands"},
+    "serve": {"base", "registry", "predict", "commands"},
     "commands": {
         "base", "config", "registry", "data", "measure", "predict", "engine", "engine.task", "text", "images", "tables", "chinese", "tasks",
         "serve",

@@ -40,6 +40,8 @@ def serve(  # noqa: PLR0913
     too little for the model.
     """
     with needs(PACKAGES, "serving takes packages of its own"):
+        import uvicorn  # noqa: F401  what `_run` runs, and may be missing
+
         from bmtool.serve import memory as budget
         from bmtool.serve.origins import require_origins
         from bmtool.serve.process import ModelProcess
@@ -54,14 +56,17 @@ def serve(  # noqa: PLR0913
         api_key=api_key or None, host_names=(host, *host_names), cors=tuple(cors), batch=batch, wait_ms=wait_ms, queue=queue
     )  # fmt: skip
     _log_to_stderr()
-    with closing(ModelProcess(str(model), settings.run_seconds).load()) as process:
+    with (
+        closing(_bound(host, port)) as taken,
+        closing(ModelProcess(str(model), settings.run_seconds).load()) as process,
+    ):
         room = budget.room(limit, resident() + process.bytes)
         settings = replace(settings, room=room // 2, run_bytes=room // 2)
-        _run(str(model), process, settings, (host, port))
+        _run(str(model), process, settings, taken)
 
 
-def _run(model: str, process: "ModelProcess", settings: "Settings", place: tuple[str, int]) -> None:
-    """Serve at `place`, a host and a port, until a signal comes."""
+def _run(model: str, process: "ModelProcess", settings: "Settings", taken: socket.socket) -> None:
+    """Serve at an address that is taken until a signal comes."""
     import uvicorn
 
     from bmtool.serve.app import create
@@ -70,28 +75,30 @@ def _run(model: str, process: "ModelProcess", settings: "Settings", place: tuple
 
     service = Service(model, process, settings, warn)
     config = uvicorn.Config(
-        create(service), host=place[0], port=place[1], log_config=None, access_log=False, server_header=False, lifespan="on",
+        create(service), log_config=None, access_log=False, server_header=False, lifespan="on",
         http=Connection, timeout_graceful_shutdown=CLOSE_SECONDS, timeout_keep_alive=30, limit_concurrency=settings.connections,
         h11_max_incomplete_event_size=65_536, ws="none",
     )  # fmt: skip
-    listening = _listen(*place)
-    print(f"{model} ({process.task}) at http://{place[0]}:{place[1]}/", file=sys.stderr, flush=True)
+    host, port = taken.getsockname()[:2]
+    print(f"{model} ({process.task}) at http://{host}:{port}/", file=sys.stderr, flush=True)
     server = _server(config, lambda: service.end(FINISH_SECONDS))
-    server.run(sockets=[listening])
+    server.run(sockets=[taken])
     if server.force_exit:
         raise Interrupted("a second signal came: what ran was not finished")
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _bound(host: str, port: int) -> socket.socket:
+    """An address of ours, at which nobody is heard before the model is loaded. ResourceError when another program has it."""
+    taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        listening = socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
-        )
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind((host, port))
     except OSError as error:
+        taken.close()
         raise ResourceError(f"cannot listen on {host}:{port} ({error.strerror}): choose another with --port") from error
     # asyncio does this for sockets that it makes itself; without it an answer waits up to 40 ms for the client's acknowledgement.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listening
+    taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return taken
 
 
 def _server(config: "uvicorn.Config", end: Callable[[], None]) -> "uvicorn.Server":
