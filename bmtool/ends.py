@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any
 
 import typer
@@ -31,7 +32,8 @@ class Root(TyperGroup):
             return super(Root, self).main(given, *more, **options | {"standalone_mode": False})
 
         streams.prepare()
-        sys.exit(_ended(run))
+        # What a command sets for all that it calls is set for this command only.
+        sys.exit(copy_context().run(_ended, run))
 
 
 def _require_text(arguments: list[str]) -> None:

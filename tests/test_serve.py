@@ -329,11 +329,13 @@ def test_keys_reload_logs_and_an_end_that_finishes_what_runs(tmp_path):
     for path in (PRETRAINED / "pinyin2hanzi").iterdir():
         shutil.copy(path, tmp_path)
     model = tmp_path / "model.onnx"
-    with serving(model, "--api-key", "secret") as (base, process):
+    with serving(model, "--api-key", "secret") as (base, process), contextlib.ExitStack() as open_ones:
         assert httpx.get(f"{base}/health").status_code == 200
         assert httpx.post(f"{base}/v1/translate", json={"text": "ni hao"}).status_code == 401
         assert httpx.get(f"{base}/v1/model", headers={"x-api-key": "secreT"}).status_code == 401
-        keyed = httpx.Client(base_url=base, headers={"authorization": "Bearer secret"}, timeout=30)
+        keyed = open_ones.enter_context(
+            httpx.Client(base_url=base, headers={"authorization": "Bearer secret"}, timeout=30)
+        )
         assert keyed.post("/v1/translate", json={"text": "ni hao"}).json()["text"] == "你好"
         failures: list[int] = []
         stop = threading.Event()
@@ -372,8 +374,8 @@ def test_keys_reload_logs_and_an_end_that_finishes_what_runs(tmp_path):
 def test_a_model_that_dies_is_started_again(exported, picture, tmp_path):  # noqa: F811
     model = tmp_path / "model.onnx"
     shutil.copy(exported(CNN), model)
-    with serving(model, "--api-key", "k") as (base, process):
-        client = httpx.Client(base_url=base, headers={"x-api-key": "k"}, timeout=30)
+    with serving(model, "--api-key", "k") as (base, process), httpx.Client(timeout=30) as client:
+        client.base_url, client.headers["x-api-key"] = base, "k"
 
         def ask() -> httpx.Response:
             return client.post("/v1/predict", files={"image": picture.read_bytes()})

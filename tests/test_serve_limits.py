@@ -278,8 +278,7 @@ def test_bytes_that_are_no_json_are_a_problem(raw):
 
 
 def test_pixels_and_forms(exported, picture):  # noqa: F811
-    with serving(exported(CNN), "--memory", "1GB") as (base, _):
-        held = httpx.Client(base_url=base, timeout=30)
+    with serving(exported(CNN), "--memory", "1GB") as (base, _), httpx.Client(base_url=base, timeout=30) as held:
         for sent, status, words in (
             ({"content": b"x" * 50, "headers": {"content-type": "multipart/form-data"}}, 400, "boundary"),
             ({"content": b"--a\r\n" * 9, "headers": {"content-type": "multipart/form-data; boundary=a"}}, 400, "form"),

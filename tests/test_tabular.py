@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -413,7 +414,7 @@ def test_a_decision_is_judged_by_its_costs():
         ]
 
 
-def test_a_run_decides_and_says_what_it_costs(runs, exports, invoke):
+def test_a_run_decides_and_says_what_it_costs(runs, exports, invoke, tmp_path):
     run = runs("tiny-lightgbm")
     held = json.loads((run / "assets" / "decision.json").read_text("utf-8"))
     table = Table(load(run / "config.yaml").data.prepared, "valid")
@@ -427,9 +428,10 @@ def test_a_run_decides_and_says_what_it_costs(runs, exports, invoke):
     for p, value in zip(predictor.probabilities(probes)[:, predictor.positive], predictor.predict(probes)):
         said = predictor.labels[predictor.positive if p >= held["threshold"] else 1 - predictor.positive]
         assert value.record()["label"] == said
-    (run / "assets" / "decision.json").rename(run / "assets" / "gone")
-    result = invoke("predict", run, json.dumps(PARCELS))
-    (run / "assets" / "gone").rename(run / "assets" / "decision.json")
+    begun = shutil.copytree(run, tmp_path / "begun")
+    for name in ("decision.json", "sums.json"):
+        (begun / "assets" / name).unlink()
+    result = invoke("predict", begun, json.dumps(PARCELS))
     assert result.exit_code == 4 and "not been trained to its end" in result.stderr
 
 

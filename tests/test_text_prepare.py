@@ -10,7 +10,7 @@ from text_toy import LEARNED, Corpus, encode, toy
 
 from bmtool.data import jobs
 from bmtool.data.tally import Tally
-from bmtool.errors import DataError
+from bmtool.errors import DataError, ResourceError
 from bmtool.text import assemble, keys, report, sources
 from bmtool.text.passes import learn as learning
 from bmtool.text.prepare import changes, fingerprint
@@ -278,7 +278,7 @@ def _full(*_: object, **__: object):
 def test_a_full_disk_leaves_the_old_data_whole(whole, monkeypatch, module, function):
     corpus, before = whole
     monkeypatch.setattr(module, function, _full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(ResourceError, match="No space"):
         corpus.prepare("a.txt", clean={"letters": "any"})
     monkeypatch.undo()
     assert corpus.files() == before
@@ -302,7 +302,7 @@ def test_data_that_cannot_take_their_place_leave_the_old_ones_there(whole, monke
         patch.setattr(
             type(corpus.target), "rename", lambda self, to: _full() if self.name == "new" else rename(self, to)
         )
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(ResourceError, match="No space"):
             corpus.prepare("a.txt", clean={"letters": "any"})
     assert corpus.files() == before
     assert {path.name for path in corpus.folder.iterdir()} == BESIDE

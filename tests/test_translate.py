@@ -183,7 +183,7 @@ def test_proofreading_a_file(invoke, tmp_path):
     (["--fuzzy", "z/zhh", "ni"], 2, ["'z/zhh'", "did you mean 'z/zh'"]),
     (["--lexicon", "no.tsv", "ni"], 4, ["cannot read the lexicon no.tsv"]),
     (["--proofread", "x.txt", "ni"], 2, ["takes no pinyin"]),
-    (["--proofread", "no.txt"], 4, ["cannot read no.txt"]),
+    (["--proofread", "no.txt"], 4, ["--proofread: no such file or folder: no.txt"]),
     (["--interactive", "ni"], 2, ["leave TEXT"]),
 ])  # fmt: skip
 def test_wrong_options(arguments, code, words, model, invoke):

@@ -84,7 +84,7 @@ def run(commands: Sequence[str], folder: Path) -> Iterator[Ran]:
     (folder / "my/text/sample.txt.xz").write_bytes(lzma.compress(sample))
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     for shown in filter(is_run, commands):
-        command = shown if is_whole(shown) else f"{shown} --set train.steps=3"
+        command = shown if is_whole(shown) else f"{shown} --set train.stop_after=3"
         done = subprocess.run(
             command, shell=True, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
         )  # fmt: skip
