@@ -366,7 +366,7 @@ def test_a_failure_on_the_way_loses_nothing_that_is_done(prepare, tmp_path, smal
         return work(*arguments)
 
     monkeypatch.setattr(clean, "clean_job", failing)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(ResourceError, match="No space"):
         prepare("data.workers=1", sources=["*.xz"])
     assert not (tmp_path / "prepared").exists()
     monkeypatch.setattr(clean, "clean_job", work)

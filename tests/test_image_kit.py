@@ -90,7 +90,7 @@ def is_left_as_it_was(data: ImageData, error: type[BaseException], words: str) -
 
 def test_a_refused_preparation_leaves_the_old_one(photos):
     prepared(data_of(photos))
-    is_left_as_it_was(data_of(photos, test_share=0.99), DataError, "left to train on")
+    is_left_as_it_was(data_of(photos, valid_share=0, test_share=0.99), DataError, "left to train on")
     is_left_as_it_was(data_of(photos, labels=str(photos)), DataError, "no labels.json")
     for number in range(3):
         (photos / "c").mkdir(exist_ok=True)
@@ -213,7 +213,7 @@ def test_a_process_killed_between_the_renames_loses_nothing(photos, monkeypatch)
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "rename", killed)
-        patched.setattr(replacing, "_empty", lambda beside: None)  # what is killed tidies nothing up
+        patched.setattr(replacing, "_tidy", lambda beside, target: None)  # what is killed tidies nothing up
         with pytest.raises(Killed):
             prepared(data.model_copy(update={"size": 12}))
     assert not target.exists()
@@ -751,7 +751,7 @@ def test_features_are_what_the_backbone_makes(photos):
 
 def test_a_head_alone_is_not_pretrained(invoke, tmp_path):
     """Its backbone would stay as it was drawn; the setting used to have no effect."""
-    values = [f"data.prepared={tmp_path / 'p'}", f"run={tmp_path / 'run'}", "data.per_class=5", "train.steps=1"]
+    values = [f"data.prepared={tmp_path / 'p'}", f"run={tmp_path / 'run'}", "data.per_class=5", "train.stop_after=1"]
     values += ["augment.crop=0", "augment.rotation=0", "finetune.train=head", "train.batch_size=8"]
     fails(invoke("pretrain", DIGITS, *[part for value in values for part in ("--set", value)]), 2, "bmtool finetune")
 

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -234,6 +235,7 @@ def test_nothing_is_given_to_another_program():
 
 def test_every_ending_that_pillow_can_write_is_read_in_a_folder(tmp_path):
     """A walk over the registry of the Pillow that is installed."""
+    warnings.simplefilter("ignore", DeprecationWarning)  # of formats that a later Pillow will not write
     Image.init()
     picture, written = Image.fromarray((scene(1) * 255).astype(np.uint8)).resize((64, 64)), {}
     for suffix in sorted(folders.suffixes()):

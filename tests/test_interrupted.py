@@ -315,10 +315,10 @@ def test_a_run_keeps_the_facts_that_it_began_with_and_is_told_those_it_did_not_k
     run = RunDir(shutil.copytree(whole, tmp_path / "run"))
     config, before = run.config(), run.info()
     facts = {key: before[key] for key in ("data_hash", "parent", "prepared")}
-    run.begin(config, facts | {"seed": 2, "precision": "bf16"}, dict)
-    assert run.info() == before | {"precision": "bf16"}
-    run.begin(config, facts | {"precision": "fp32"}, dict)
-    assert run.info()["precision"] == "bf16"
+    run.begin(config, facts | {"seed": 2, "found": "one"}, dict)
+    assert run.info() == before | {"found": "one"}
+    run.begin(config, facts | {"found": "another"}, dict)
+    assert run.info()["found"] == "one"
     with pytest.raises(ConfigError, match="data_hash"):
         run.begin(config, facts | {"data_hash": "other"}, dict)
 

@@ -174,13 +174,13 @@ class RunDir:
 
     def _describe(self, described: dict[str, Any], text: str) -> None:
         """Write run.json and config.yaml; a kill between the two leaves a configuration that run.json knows."""
-        path, sums = self.path / "config.yaml", [hashlib.sha256(text.encode()).hexdigest()]
-        if self.exists:
-            sums += {sha256(path)} - {*sums}
-            write_json(self.path / "run.json", described | {"format": upgrades.FORMAT, "config": sums})
-            write_text(path, text)
-            return
+        path, now = self.path / "config.yaml", hashlib.sha256(text.encode()).hexdigest()
+        if self.exists and (before := sha256(path)) != now:
+            self._say_of_itself(described, [now, before])
         write_text(path, text)
+        self._say_of_itself(described, [now])
+
+    def _say_of_itself(self, described: dict[str, Any], sums: list[str]) -> None:
         write_json(self.path / "run.json", described | {"format": upgrades.FORMAT, "config": sums})
 
     def upgrade(self) -> str:

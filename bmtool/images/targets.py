@@ -74,9 +74,13 @@ class Growing:
     def __init__(self, path: Path, shape: tuple[int, ...]):
         self._stream: IO[bytes] = path.open("wb")
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._stream, header)
         self._nothing = bytes(math.prod(shape[1:]))
-        allocate(self._stream, self._stream.tell() + math.prod(shape))
+        try:
+            np.lib.format.write_array_header_1_0(self._stream, header)
+            allocate(self._stream, self._stream.tell() + math.prod(shape))
+        except BaseException:
+            self._stream.close()
+            raise
 
     def add(self, values: np.ndarray | None) -> None:
         """uint8 of the shape of one example; zeros for None."""
