@@ -173,15 +173,13 @@ class RunDir:
         self._describe(described, load.dump(config))
 
     def _describe(self, described: dict[str, Any], text: str) -> None:
-        """Write run.json and config.yaml; a kill between the two leaves a configuration that run.json knows."""
-        path, sums = self.path / "config.yaml", [hashlib.sha256(text.encode()).hexdigest()]
-        if self.exists:
-            sums += {sha256(path)} - {*sums}
-            write_json(self.path / "run.json", described | {"format": upgrades.FORMAT, "config": sums})
-            write_text(path, text)
-            return
+        """Write config.yaml and run.json; a kill between the two leaves a configuration that run.json knows."""
+        path, now = self.path / "config.yaml", hashlib.sha256(text.encode()).hexdigest()
+        described = described | {"format": upgrades.FORMAT, "config": [now]}
+        if self.exists and (before := sha256(path)) != now:
+            write_json(self.path / "run.json", described | {"config": [now, before]})
         write_text(path, text)
-        write_json(self.path / "run.json", described | {"format": upgrades.FORMAT, "config": sums})
+        write_json(self.path / "run.json", described)
 
     def upgrade(self) -> str:
         """What to say before an older run goes on, from when on it is one of today; "" when there is none."""
