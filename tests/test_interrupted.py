@@ -308,6 +308,17 @@ def test_the_newest_being_damaged_costs_its_steps_and_nothing_else(uneven, whole
     assert "step-00000007 cannot be used: model.safetensors is missing; trying another" in (run / "log.txt").read_text()
 
 
+def test_an_end_that_was_reached_before_is_not_taken_for_the_one_that_a_kill_cut_off(
+    uneven, whole, tmp_path, monkeypatch
+):
+    """The newest is damaged after the end: its step is taken again, and the same end comes again."""
+    run = shutil.copytree(whole, tmp_path / "run")
+    half_deleted(run / "checkpoints" / "step-00000007")
+    with killed_at(monkeypatch, (Session, "_finish"), 1, after=False):
+        in_sittings(run, uneven)
+    assert differences(whole, in_sittings(run, uneven)) == []
+
+
 # --- facts ---
 
 

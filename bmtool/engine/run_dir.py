@@ -188,6 +188,11 @@ class RunDir:
             return ""
         return f"{self.path} has run format {before}: it goes on in format {upgrades.FORMAT}, which earlier versions do not read"
 
+    def go_on(self) -> None:
+        """Forget an end that was reached before: what is trained or fitted from here on has its own, though it be at the same step."""
+        if self.info()["ended"] is not None:
+            self.note(ended=None)
+
     def end(self, reached: dict[str, int]) -> None:
         """Write down, last of all, what the end was reached with."""
         self.note(ended=reached)
