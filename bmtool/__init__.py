@@ -3,12 +3,12 @@
 import os
 from typing import Any
 
-from bmtool.base.cores import sleep_while_waiting
+from bmtool.base.cores import spin_briefly
 
 __version__ = "0.4.0"
 __all__ = ["Model", "Translator", "translate"]
 
-sleep_while_waiting()
+spin_briefly()
 # ONNX Runtime reports its use to its maker, and keeps an identifier in the home directory, unless it is told not to before it is imported.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 

@@ -1,6 +1,8 @@
 """Tasks that are fitted, not trained: one checkpoint, no optimizer, the same commands as any run."""
 
 import json
+import shutil
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -126,6 +128,15 @@ def test_a_fit_that_was_killed_comes_to_its_end(owner, name, call, config, tmp_p
     assert json.loads((run / "run.json").read_text())["ended"] == {"step": 2}
     pretrain(config, [f"run={run}"])
     assert "nothing left to do" in (run / "log.txt").read_text().splitlines()[-1]
+
+
+def test_a_fit_that_is_done_anew_has_an_end_of_its_own(config, tmp_path, monkeypatch):
+    run = pretrain(config, [f"run={tmp_path / 'run'}"])
+    shutil.rmtree(run / "checkpoints")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("bmtool.commands.train.end", Mock(side_effect=Killed))
+        pretrain(config, [f"run={run}"])
+    assert json.loads((run / "run.json").read_text())["ended"] is None
 
 
 def test_nothing_is_finetuned_from_a_fit(config, data, tmp_path):

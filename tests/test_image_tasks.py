@@ -413,3 +413,15 @@ def test_a_run_and_its_export_read_values_as_their_data_were_read(settings, invo
             predictor.read(Image.fromarray(np.full((8, 8), 5000, np.uint16)))
     before = Frame.of({"size": 8})
     assert before == Frame(8, "square", "auto")  # a model of an earlier version
+
+
+def test_images_of_a_list_that_are_not_there_are_left_out_and_counted(trained, tmp_path, invoke):
+    """In a folder with a name in which a shell would see a variable."""
+    folder = tmp_path / "$of ours"
+    folder.mkdir()
+    Image.new("L", (8, 8)).save(folder / "there.png")
+    (folder / "list.csv").write_text("file,label\ngone.png,3\nthere.png,4\n", encoding="utf-8")
+    run = trained("image-classification-mlp")
+    result = invoke("evaluate", str(run), "--data", str(folder / "list.csv"), "--output", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.stderr
+    assert "left out 1 x" in result.stderr and "gone.png" in result.stderr

@@ -22,7 +22,7 @@ from bmtool.engine.ranking import Ranking
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.session import Session
 from bmtool.engine.trainer import Trainer
-from bmtool.errors import ConfigError, Interrupted, ResourceError
+from bmtool.errors import ConfigError, DataError, Interrupted, ResourceError
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -308,6 +308,17 @@ def test_the_newest_being_damaged_costs_its_steps_and_nothing_else(uneven, whole
     assert "step-00000007 cannot be used: model.safetensors is missing; trying another" in (run / "log.txt").read_text()
 
 
+def test_an_end_that_was_reached_before_is_not_taken_for_the_one_that_a_kill_cut_off(
+    uneven, whole, tmp_path, monkeypatch
+):
+    """The newest is damaged after the end: its step is taken again, and the same end comes again."""
+    run = shutil.copytree(whole, tmp_path / "run")
+    half_deleted(run / "checkpoints" / "step-00000007")
+    with killed_at(monkeypatch, (Session, "_finish"), 1, after=False):
+        in_sittings(run, uneven)
+    assert differences(whole, in_sittings(run, uneven)) == []
+
+
 # --- facts ---
 
 
@@ -315,12 +326,30 @@ def test_a_run_keeps_the_facts_that_it_began_with_and_is_told_those_it_did_not_k
     run = RunDir(shutil.copytree(whole, tmp_path / "run"))
     config, before = run.config(), run.info()
     facts = {key: before[key] for key in ("data_hash", "parent", "prepared")}
-    run.begin(config, facts | {"seed": 2, "found": "one"}, dict)
-    assert run.info() == before | {"found": "one"}
-    run.begin(config, facts | {"found": "another"}, dict)
-    assert run.info()["found"] == "one"
+    run.begin(config, facts | {"seed": 2, "new": "known since"}, dict)
+    assert run.info() == before | {"new": "known since"}
+    run.begin(config, facts | {"new": "other"}, dict)
+    assert run.info()["new"] == "known since"
     with pytest.raises(ConfigError, match="data_hash"):
         run.begin(config, facts | {"data_hash": "other"}, dict)
+
+
+@pytest.mark.parametrize("name, call", [("write_json", 1), ("write_text", 1), ("write_json", 2)])
+def test_a_configuration_that_changes_is_known_all_the_while_and_alone_in_the_end(
+    name, call, whole, tmp_path, monkeypatch
+):
+    """A kill anywhere leaves one that run.json knows; afterwards it knows no other, so that the old one would be damage."""
+    run = RunDir(shutil.copytree(whole, tmp_path / "run"))
+    old, facts = run.config(), {key: run.info()[key] for key in ("data_hash", "parent", "prepared")}
+    new, text = old.model_copy(update={"run": str(run.path)}), (run.path / "config.yaml").read_text()
+    with killed_at(monkeypatch, (run_dir, name), call, after=False):
+        run.begin(new, facts, dict)
+    assert run.config() in (old, new)
+    run.begin(new, facts, dict)
+    assert run.config() == new
+    (run.path / "config.yaml").write_text(text)
+    with pytest.raises(DataError, match=r"not what run\.json says"):
+        run.config()
 
 
 # --- what selfcheck compares ---

@@ -1,6 +1,7 @@
 """What needs no data is refused before any are prepared, before a model is loaded, and before anything is written."""
 
 import importlib.util
+import os
 import re
 from functools import reduce
 from pathlib import Path
@@ -124,6 +125,17 @@ def test_a_folder_that_cannot_be_written_to(monkeypatch, tmp_path):
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(refusals.ResourceError, match="cannot be written to"):
         refusals.require_folder(tmp_path / "a" / "b", "run")
+
+
+def test_prepared_data_that_cannot_be_written_to_are_trained_on(prepared, settings, invoke, tmp_path, monkeypatch):
+    """As one user prepares them for all: nothing is locked or written in them, or beside them."""
+    values = settings("autoencoder-mlp", tmp_path / "run")
+    data = prepared("autoencoder-mlp")
+    before, access = _there(data.parent), os.access
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) not in (data, data.parent) and access(path, mode))
+    result = invoke("pretrain", config_path("autoencoder-mlp"), *sets(values))
+    assert result.exit_code == 0, result.stderr
+    assert _there(data.parent) == before
 
 
 def test_every_package_of_a_configuration_is_named_with_its_command(monkeypatch):

@@ -5,6 +5,7 @@ import json
 import random
 import re
 import shutil
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -241,6 +242,19 @@ def test_data_of_earlier_versions_are_checked_by_their_data_hash(name, content, 
     flip(array, array.stat().st_size - 1)
     with pytest.raises(DataError, match="not those of the data hash"):
         prepared.check(place, content)
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_any_changed_byte_of_the_header_of_an_array_is_a_line_or_of_no_effect(mapped, tmp_path):
+    """Where nothing was checked before: data of earlier versions, and `--no-verify`."""
+    np.save(tmp_path / "a.npy", np.arange(12.0).reshape(3, 4))
+    data = (tmp_path / "a.npy").read_bytes()
+    for place in range(data.index(b"}") + 1):
+        for byte in b"\n ({'":
+            (tmp_path / "a.npy").write_bytes(data[:place] + bytes([byte]) + data[place + 1 :])
+            with suppress(DataError), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # numpy's, of headers of Python 2
+                prepared.array(tmp_path / "a.npy", mapped=mapped)
 
 
 def test_a_manifest_that_was_sealed_again_is_noticed(prepared_copy, trained, settings, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Everything that preparing text changes, skips or guesses is counted, with examples, on the page and in the manifest."""
 
 import random
+from pathlib import Path
 
 import pytest
 from text_toy import Corpus
@@ -11,6 +12,7 @@ from bmtool.tasks.pinyin2hanzi.prepare import encode as encode_pinyin
 from bmtool.text import report
 from bmtool.text.cleaning import clean
 from bmtool.text.decode import read_lines
+from bmtool.text.inventory import HIDDEN, Aside
 from bmtool.text.sources import File
 
 PIECES = [
@@ -84,6 +86,14 @@ def test_files_that_are_passed_over_are_named(corpus):
     page = report.write(corpus.target, manifest).read_text("utf-8")
     for reason, count in over.items():
         assert f"{count:,} x {reason}" in said and f"{reason}: {count:,}" in page
+
+
+def test_a_hundred_thousand_hidden_files_are_named_once_each():
+    """At once: a list that is searched for every name would take minutes."""
+    aside, names = Aside(), [f"in/.git/objects/{n}" for n in range(100_000)]
+    for name in (*names, *names):
+        aside.pass_over(HIDDEN, Path(name))
+    assert aside.as_dict()["passed_over"] == {HIDDEN: names}
 
 
 def test_text_beyond_the_last_column_of_a_csv_is_not_lost_in_silence(corpus):

@@ -27,7 +27,7 @@ def threads() -> int:
     return min(share, int(asked)) if is_asked else share
 
 
-def sleep_while_waiting() -> None:
+def spin_briefly() -> None:
     """Let threads of OpenMP spin for a moment only while they wait for each other, then sleep, unless the environment says otherwise.
 
     By default they spin for milliseconds. On a machine with other work a thread that spins takes the core from the one it waits for, and

@@ -77,9 +77,12 @@ class Source:
 
 
 def _fingerprint(value: Any) -> bytes:
-    """32 bytes of a raw input or of what is right: a file by its bytes, whatever its name."""
+    """32 bytes of a raw input or of what is right: a file by its bytes, whatever its name; zeros for one that cannot be read."""
     if isinstance(value, Path):
-        return bytes.fromhex(sha256(value))
+        try:
+            return bytes.fromhex(sha256(value))
+        except OSError:  # it is left out, and counted, when a model reads it
+            return bytes(32)
     if isinstance(value, np.ndarray):
         return hashlib.sha256(repr((value.shape, value.dtype.str)).encode() + value.tobytes()).digest()
     return hashlib.sha256(repr(value).encode("utf-8", "surrogatepass")).digest()

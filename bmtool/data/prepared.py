@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -15,6 +16,8 @@ from bmtool.errors import ConfigError, DataError
 
 MANIFEST = "manifest.json"
 AGAIN = "run `bmtool prepare-data CONFIG` again"
+# What numpy says of a file that is no array; the last two of a header that Python cannot read.
+_NO_ARRAY = (ValueError, TypeError, EOFError, OverflowError, MemoryError, SyntaxError, TokenError)
 # Whether prepared data are checked before they are used; `--no-verify` says no.
 verifies: ContextVar[bool] = ContextVar("verifies", default=True)
 
@@ -61,7 +64,7 @@ def array(path: Path, *, mapped: bool = False) -> np.ndarray:
         return np.load(path, mmap_mode="r" if mapped else None)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}: {AGAIN}") from error
-    except (ValueError, TypeError, EOFError, OverflowError, MemoryError) as error:
+    except _NO_ARRAY as error:
         raise damaged(str(path), str(error).splitlines()[0][:120] if str(error) else "it ends early", AGAIN) from error
 
 

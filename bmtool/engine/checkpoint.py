@@ -128,7 +128,7 @@ class Checkpoints:
                     return f"{part} is missing"
                 if sha256(path / part) != digests[part]:
                     return f"{part} differs from its sha256"
-        except (DataError, KeyError, TypeError, AttributeError) as error:
+        except (DataError, KeyError) as error:
             return f"its {MANIFEST} is damaged ({error})"
         except OSError as error:
             return f"it cannot be read ({error})"

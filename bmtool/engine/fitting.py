@@ -41,6 +41,7 @@ def fit(run: RunDir, task: Fitted, console: Console, *, again: bool) -> Reached 
 
 def _fit(run: RunDir, task: Fitted, console: Console) -> tuple[str, Reached]:
     """The checkpoint, and the step that it is of."""
+    run.go_on()
     run.forget_after(0, console.warn)
     began = time.perf_counter()
     task.draw(run.plots)

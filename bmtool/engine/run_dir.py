@@ -173,15 +173,13 @@ class RunDir:
         self._describe(described, load.dump(config))
 
     def _describe(self, described: dict[str, Any], text: str) -> None:
-        """Write run.json and config.yaml; a kill between the two leaves a configuration that run.json knows."""
+        """Write config.yaml and run.json; a kill between the two leaves a configuration that run.json knows."""
         path, now = self.path / "config.yaml", hashlib.sha256(text.encode()).hexdigest()
+        described = described | {"format": upgrades.FORMAT, "config": [now]}
         if self.exists and (before := sha256(path)) != now:
-            self._say_of_itself(described, [now, before])
+            write_json(self.path / "run.json", described | {"config": [now, before]})
         write_text(path, text)
-        self._say_of_itself(described, [now])
-
-    def _say_of_itself(self, described: dict[str, Any], sums: list[str]) -> None:
-        write_json(self.path / "run.json", described | {"format": upgrades.FORMAT, "config": sums})
+        write_json(self.path / "run.json", described)
 
     def upgrade(self) -> str:
         """What to say before an older run goes on, from when on it is one of today; "" when there is none."""
@@ -189,6 +187,11 @@ class RunDir:
         if before == upgrades.FORMAT:
             return ""
         return f"{self.path} has run format {before}: it goes on in format {upgrades.FORMAT}, which earlier versions do not read"
+
+    def go_on(self) -> None:
+        """Forget an end that was reached before: what is trained or fitted from here on has its own, though it be at the same step."""
+        if self.info()["ended"] is not None:
+            self.note(ended=None)
 
     def end(self, reached: dict[str, int]) -> None:
         """Write down, last of all, what the end was reached with."""

@@ -131,6 +131,7 @@ class Session:
             weights = sum(t.numel() * t.element_size() for t in self.trainer.weights().values())
             kept = self.settings.keep_last + self.settings.keep_best + 1
             require_space(self.run.path, int(shares * weights * kept))
+            self.run.go_on()
             self.run.forget_after(self.trainer.step, self.console.warn)
             self.tensorboard = _tensorboard(self.run.path, self.trainer.step)
             if self.trainer.step == 0:

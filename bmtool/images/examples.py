@@ -56,7 +56,8 @@ def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor])
     """Images from class folders or a .csv of path,label; where there is a test split among them, those of it alone."""
     if unit is not None:
         raise ConfigError("--unit is for text")
-    listed = items(ImageData(source=str(path), prepared=str(path)), tally)
+    # Not validated: a path that a shell has expanded is a path, whatever it holds.
+    listed = items(ImageData.model_construct(source=str(path)), tally)
     tests = any(item.split == "test" for item in listed)
     for item in listed:
         if tests and item.split != "test":

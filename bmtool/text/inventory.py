@@ -12,6 +12,8 @@ from bmtool.errors import ConfigError, DataError
 from bmtool.text.sources import File, expand
 from bmtool.text.task import TextTask
 
+HIDDEN, PREPARED = "hidden file", "file of prepared data"
+
 
 @dataclass
 class Source:
@@ -50,20 +52,21 @@ class Source:
         }  # fmt: skip
 
 
-HIDDEN, PREPARED = "hidden file", "file of prepared data"
-
-
 @dataclass
 class Aside:
     """Files that are no sources, or none once more: those that several entries name, and others by the reason."""
 
     named_twice: list[str] = field(default_factory=list)
-    passed_over: dict[str, list[str]] = field(default_factory=dict)
+    # Names are the keys, in their order: there may be a hundred thousand below a `.git`.
+    passed_over: dict[str, dict[str, None]] = field(default_factory=dict)
 
     def pass_over(self, reason: str, path: Path) -> None:
-        names = self.passed_over.setdefault(reason, [])
-        if str(path) not in names:
-            names.append(str(path))
+        self.passed_over.setdefault(reason, {})[str(path)] = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the manifest."""
+        over = {reason: list(names) for reason, names in self.passed_over.items()}
+        return {"named_twice": self.named_twice, "passed_over": over}
 
 
 def find_sources(data: TextData, task: TextTask) -> tuple[list[Source], Aside]:

@@ -8,7 +8,6 @@ A task brings its own encoding of sentences (`TextTask`); everything else is the
 
 import shutil
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 from bmtool.base.console import Console
@@ -58,8 +57,8 @@ def prepare(data: TextData, task: TextTask, console: Console, limit: int | None 
             small = is_small(sum(source.bytes for source in sources))  # it is done before a worker has started
             with ENGINES[data.engine](data.workers or int(small)) as engine:
                 run = Run(data, task, engine, console, cache, limit)
-                manifest = _make(run, sources, new, {"recipe": recipe} | asdict(aside))
-            # Before the data are in their place: then the same command, after a kill, would find nothing to do.
+                manifest = _make(run, sources, new, {"recipe": recipe} | aside.as_dict())
+            # Before the data are in their place: once they are, the same command, after a kill, finds nothing to do.
             run.forget_unused()
             put(new, place)
     if not data.cache:

@@ -202,9 +202,7 @@ def _csv_lines(file: File, stream: BinaryIO, tally: Tally) -> Iterator[bytes]:
             rows, row = csv.reader(lines, strict=True), []
         if row is None:
             return
-        if header and any(row[len(header) :]):
-            tally.read += 1
-            tally.drop(more_cells(len(row), header), f"{file.name}:{number}", ",".join(row))
+        if header and _is_wider(row, header, f"{file.name}:{number}", tally):
             row = []
         if header is None and row:
             header, row = row, []
@@ -213,6 +211,15 @@ def _csv_lines(file: File, stream: BinaryIO, tally: Tally) -> Iterator[bytes]:
         record = json.dumps(dict(zip(header or [], row)), ensure_ascii=False).encode()
         yield (record if row else CONTINUED) + b"\n"
         written = number
+
+
+def _is_wider(row: list[str], header: list[str], place: str, tally: Tally) -> bool:
+    """Whether a record has text beyond its last column; it is counted then."""
+    found = any(row[len(header) :])
+    if found:
+        tally.read += 1
+        tally.drop(more_cells(len(row), header), place, ",".join(row))
+    return found
 
 
 def _parquet_lines(file: File, raw: BinaryIO, tally: Tally) -> Iterator[bytes]:
