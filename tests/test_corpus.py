@@ -302,6 +302,7 @@ def test_blocks_of_another_size_give_the_same_examples(prepare, tmp_path, monkey
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray warns of its own defaults
 def test_ray_gives_the_same_bytes_on_two_workers(prepare, tmp_path, small_blocks):
     pytest.importorskip("ray.data")
     many(tmp_path)
