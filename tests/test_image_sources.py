@@ -37,7 +37,7 @@ def split_set(root: Path, *splits: str) -> Path:
 def listed(source: Path) -> tuple[dict[str, set], Tally]:
     """The labels of each split of a source."""
     tally, found = Tally(), dict[str, set]()
-    for item in items(ImageData(source=str(source), prepared=""), tally):
+    for item in items(ImageData(source=str(source), prepared="prepared"), tally):
         found.setdefault(item.split, set()).add(item.label)
     return found, tally
 

@@ -56,7 +56,8 @@ def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor])
     """Images from class folders or a .csv of path,label; where there is a test split among them, those of it alone."""
     if unit is not None:
         raise ConfigError("--unit is for text")
-    listed = items(ImageData(source=str(path), prepared=""), tally)
+    # not validated: nothing is prepared, and a path of the command line is expanded already
+    listed = items(ImageData.model_construct(source=str(path), prepared=""), tally)
     tests = any(item.split == "test" for item in listed)
     for item in listed:
         if tests and item.split != "test":

@@ -115,7 +115,7 @@ def _tree(number: int) -> str:
                 file.symlink_to("nowhere") if draw.random() < 0.1 else file.write_bytes(b"x")
         tally = Tally()
         try:
-            found = items(ImageData(source=place, prepared=""), tally)
+            found = items(ImageData(source=place, prepared="prepared"), tally)
         except DataError as error:
             return "" if "\n" not in str(error) else f"more than a line: {error}"
         return _counted(root, len(found) + sum(item.mask is not None for item in found), tally)
@@ -138,7 +138,7 @@ def _list(number: int) -> str:
         path = Path(place, "list.csv")
         path.write_text(draw.choice(("", "path,label\n", "\ufeff", "file;class;size\n")) + text, "utf-8", newline="")
         try:
-            found = items(ImageData(source=str(path), prepared=""), Tally())
+            found = items(ImageData(source=str(path), prepared="prepared"), Tally())
         except DataError as error:
             return "" if "\n" not in str(error) else f"more than a line: {error!r}"
         return "" if all(item.label or item.boxes is not None for item in found) else "an empty label is a class"
