@@ -79,11 +79,13 @@ def require_preparing(config: BaseConfig) -> None:
 
 
 def require_training(config: BaseConfig) -> None:
-    """What a training cannot do without: packages, memory, places to write to."""
-    require_packages(config, of_data=not (Path(config.data.prepared) / "manifest.json").is_file())
+    """What a training cannot do without: packages, memory, places to write to. Data that are prepared are only read."""
+    is_prepared = (Path(config.data.prepared) / "manifest.json").is_file()
+    require_packages(config, of_data=not is_prepared)
     require_memory(config)
     require_folder(config.run, "run")
-    require_folder(config.data.prepared, "data.prepared")
+    if not is_prepared:
+        require_folder(config.data.prepared, "data.prepared")
     if os.path.realpath(config.run) == os.path.realpath(config.data.prepared):
         raise ConfigError(f"run and data.prepared are the same folder, {config.run}: give each its own")
 
