@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import DIGITS, ROOT, SAMPLE
 
-from bmtool.base.files import read_json, sha256, write_json
+from bmtool.base.files import sha256, write_json
 from bmtool.commands.evaluate import evaluate
 from bmtool.commands.export_onnx import export_onnx
 from bmtool.commands.loading import load_model
@@ -91,7 +91,10 @@ def as_of_format_2(run: Path) -> None:
     del info["ended"]
     write_json(run / "run.json", info | {"format": 2})
     for path in run.glob("checkpoints/step-*"):
-        manifest, state = read_json(path / "manifest.json"), torch.load(path / "state.pt", weights_only=True)
+        manifest, state = (
+            json.loads((path / "manifest.json").read_text()),
+            torch.load(path / "state.pt", weights_only=True),
+        )
         ranking, elapsed_s = state.pop("ranking"), manifest.pop("elapsed_s")
         state |= {"best_value": ranking["value"], "waited": ranking["waited"], "elapsed_s": elapsed_s["training"]}
         state["window"]["elapsed_s"] = elapsed_s["window"]
@@ -123,7 +126,7 @@ def test_an_old_run_at_its_end_comes_once_to_an_end_of_today(old):
     run, settings = old / "classes", ["train.stop_after=4"]
     (run / "log.txt").unlink()
     pretrain(run / "config.yaml", settings)
-    assert read_json(run / "run.json")["ended"] == {"step": 4, "average_best": 0}
+    assert json.loads((run / "run.json").read_text())["ended"] == {"step": 4, "average_best": 0}
     pretrain(run / "config.yaml", settings)
     log = (run / "log.txt").read_text()
     assert log.count("done: 4 steps") == 1 and log.count("nothing left to do: 4 of 6 steps") == 1
