@@ -313,7 +313,7 @@ def test_another_configuration_is_refused_with_the_keys_that_differ(trained, inv
 def test_a_finished_run_says_so(trained, invoke, settings):
     result = invoke("pretrain", config_path("tagger"), *sets(settings("tagger", trained("tagger"))))
     assert result.exit_code == 0
-    assert "nothing left to do" in result.stderr
+    assert result.stderr.rstrip().endswith("steps are done"), "keys that are not set are not told"
 
 
 def test_a_run_of_another_task_is_refused(trained, invoke, settings, tmp_path):
@@ -442,6 +442,17 @@ def test_finetune_freezes_scales_and_reports(trained, invoke, settings, tmp_path
     assert moved and all(name.startswith(("head.", "backbone.encoder.blocks.0.")) for name in moved)
 
 
+def test_a_finetuning_goes_on_however_its_parent_is_written(trained, invoke, settings, tmp_path, monkeypatch):
+    parent = trained("tagger")
+    monkeypatch.chdir(parent.parent)
+    command = ["finetune", config_path("tagger"), *sets(settings("tagger", tmp_path / "run"))]
+    assert invoke(*command, "--from", parent.name, "--set", "train.stop_after=2").exit_code == 0
+    result = invoke(*command, "--from", parent)
+    assert result.exit_code == 0 and "resuming from step-00000002" in result.stderr, result.stderr
+    other = shutil.copytree(parent, tmp_path / "other")
+    fails(invoke(*command, "--from", other), 2, "parent: ", "other")
+
+
 def test_finetune_keeps_the_n_grams_of_its_parent(trained, invoke, settings, tmp_path):
     values = sets(settings("tagger", tmp_path / "run", "model.ngram.entries=10"))
     result = invoke("finetune", config_path("tagger"), "--from", trained("tagger"), *values)
@@ -525,6 +536,7 @@ def test_evaluate_on_a_file_gives_the_same_for_run_and_export(unit, trained, exp
         assert figure["value"] == pytest.approx(figures[1]["metrics"][name]["value"], rel=1e-3), name
     fails(invoke("evaluate", exported("tagger")), 2, "--data PATH")
     fails(invoke("evaluate", trained("tagger"), "--data", tmp_path / "none.txt"), 4, "no such file")
+    fails(invoke("evaluate", trained("tagger"), "--data", tmp_path), 4, "is a folder: name a file in it")
     fails(invoke("evaluate", trained("tagger"), "--split", "tset"), 2, "--split")
 
 

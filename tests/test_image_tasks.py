@@ -387,6 +387,16 @@ def test_evaluate_tells_what_it_passes_over(exported, digits, invoke, tmp_path):
     assert result.exit_code == 0 and f"ignored 1: 1 x .txt ({tmp_path / 'set' / 'list.txt'})" in result.stderr
 
 
+def test_evaluate_takes_a_folder_by_its_very_name(exported, picture, invoke, tmp_path, monkeypatch):
+    """What is measured on is no setting: `$` and `~` in the name of a folder that is there stand for themselves."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("$photos", "~me"):
+        (tmp_path / name / "3").mkdir(parents=True)
+        (tmp_path / name / "3" / "x.png").write_bytes(picture.read_bytes())
+        result = invoke("evaluate", exported(CNN), "--data", name, "--output", "out")
+        assert result.exit_code == 0 and "1 examples" in result.stdout, result.stderr
+
+
 def test_a_run_and_its_export_read_values_as_their_data_were_read(settings, invoke, tmp_path):
     """12 bits in 16: the same scene in 8 bits is the same input, for the run, its export, Python and a copy of both."""
     scenes = np.random.default_rng(1).random((40, 8, 8))

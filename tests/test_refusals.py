@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import shutil
 from functools import reduce
 from pathlib import Path
 
@@ -119,6 +120,29 @@ def test_what_is_prepared_elsewhere_needs_no_package_of_preparing(prepared, sett
     values = [*settings("image-classification", tmp_path / "run"), "train.device=cuda"]
     result = invoke("pretrain", IMAGES, *sets(values))
     assert result.exit_code == 2 and "no CUDA device" in result.stderr
+
+
+def test_data_that_are_prepared_may_lie_where_nothing_can_be_written(prepared, settings, invoke, tmp_path, monkeypatch):
+    """They are read alone: many train from one folder of a file server."""
+    place = prepared("image-classification")
+    ask, fixed = os.access, place.resolve()
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path).resolve() != fixed and ask(path, mode))
+    values = [*settings("image-classification", tmp_path / "run"), f"data.prepared={place}"]
+    assert invoke("pretrain", IMAGES, *sets(values)).exit_code == 0
+    result = invoke("pretrain", IMAGES, *sets([*values, f"run={tmp_path / 'other'}", "data.size=16"]))
+    assert result.exit_code == 6 and "data.size: 8 -> 16: data.prepared: " in result.stderr
+    assert "cannot be written to" in result.stderr and not (tmp_path / "other").exists()
+
+
+def test_a_run_that_cannot_be_written_to_is_exported_elsewhere(trained, invoke, tmp_path, monkeypatch):
+    run = shutil.copytree(trained("tagger"), tmp_path / "run")
+    before, ask = _there(run), os.access
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != run and ask(path, mode))
+    result = invoke("export-onnx", run)
+    assert result.exit_code == 6 and "--output" in result.stderr and "wrote" not in result.stderr
+    result = invoke("export-onnx", run, "--output", tmp_path / "model.onnx")
+    assert result.exit_code == 0 and (tmp_path / "model.onnx").is_file(), result.stderr
+    assert "parity.json" in result.stderr and "is not kept" in result.stderr and _there(run) == before
 
 
 def test_a_folder_that_cannot_be_written_to(monkeypatch, tmp_path):

@@ -122,7 +122,9 @@ def _filling(folder: Path) -> Iterator[Path]:
         with filling(folder, "evaluation", last=lambda path: path.suffix == ".json") as working:
             yield working
     except OSError as error:
-        raise ResourceError(f"cannot write the report to {folder}: {error.strerror or error}") from error
+        raise ResourceError(
+            f"cannot write the report to {folder}: {error.strerror or error}; --output names another place"
+        ) from error
 
 
 def _write(folder: Path, subject: reports.Subject, found: _Found) -> None:

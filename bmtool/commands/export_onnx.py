@@ -14,7 +14,7 @@ from bmtool.commands.checking import checked
 from bmtool.commands.loading import restore
 from bmtool.commands.measuring import measure
 from bmtool.data.tally import Tally
-from bmtool.errors import BadInput, ConfigError, DataError
+from bmtool.errors import BadInput, ConfigError, DataError, ResourceError
 from bmtool.predict.contract import Evaluation, Predictor
 from bmtool.predict.examples import Example
 
@@ -42,6 +42,8 @@ def export_onnx(
     if output is not None:
         refusals.require_file(output, "--output")
     run, task, checkpoint = restore(run_path, console.warn)
+    if output is None:
+        refusals.require_folder(run.exports, "export/ of the run, where --output names no other place")
     entry = registry.find(run.info()["task"])
     path = Path(output) if output else run.exports / ("model-int8.onnx" if int8 else "model.onnx")
     examples = _samples(run, entry, task, samples, console) if int8 else None
@@ -53,12 +55,22 @@ def export_onnx(
         samples=None if examples is None else _inputs(task.predictor(), entry, examples),
         judge=lambda predictor: _figures(kind, predictor, examples or []),
     )  # fmt: skip
-    write_json(run.exports / f"parity{'-int8' if int8 else ''}.json", report)
+    _keep(report, run.exports / f"parity{'-int8' if int8 else ''}.json", console)
     shown = ", ".join(f"{key.replace('_', ' ')} {value:.6g}" for key, value in report.items() if key != "bytes")
     console.say(f"wrote {path} ({short(report['bytes'])}B); compared with PyTorch: {shown}")
     before = ", measured before rounding to int8" if int8 and carried.metrics else ""
     console.say(f"it carries {carried.said}{before}")
     return path
+
+
+def _keep(report: dict[str, Any], place: Path, console: Console) -> None:
+    """Into the run, unless that cannot be written to: the model lies elsewhere then, and is no worse."""
+    try:
+        refusals.require_folder(place.parent, place.name)
+    except ResourceError as error:
+        console.warn(f"the comparison with PyTorch is not kept: {error}")
+        return
+    write_json(place, report)
 
 
 def _figures(kind: Callable[..., Evaluation], predictor: Predictor, examples: Sequence[Example]) -> dict[str, float]:

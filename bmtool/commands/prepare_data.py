@@ -74,6 +74,7 @@ def make_current(config: BaseConfig, run: RunDir) -> None:
         why = f"is not what the configuration asks for ({', '.join(changed)})" if changed else "is not prepared yet"
         raise DataError(f"{config.data.prepared} {why}: run `bmtool prepare-data CONFIG` first, with the same --set")
     if changed:
+        refusals.require_folder(config.data.prepared, f"{', '.join(changed)}: data.prepared")
         console.say(f"{', '.join(changed)}: preparing again, in the place of what {config.data.prepared} held")
     prepare(config)
 

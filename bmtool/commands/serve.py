@@ -40,8 +40,9 @@ def serve(  # noqa: PLR0913
     too little for the model.
     """
     with needs(PACKAGES, "serving takes packages of its own"):
-        import uvicorn  # noqa: F401  what `_run` runs, and may be missing
+        import uvicorn  # noqa: F401  here, before a model is loaded
 
+        from bmtool.serve import app  # noqa: F401  here, too
         from bmtool.serve import memory as budget
         from bmtool.serve.origins import require_origins
         from bmtool.serve.process import ModelProcess

@@ -223,8 +223,10 @@ class RunDir:
             )
         changed = load.differences(self.config(), config)
         if facts is not None:
-            both = ((key, info[key], facts[key]) for key in ("data_hash", "parent"))
-            changed += [f"{key}: {old!r} -> {new!r}" for key, old, new in both if old != new]
+            if info["data_hash"] != facts["data_hash"]:
+                changed.append(f"data_hash: {info['data_hash']!r} -> {facts['data_hash']!r}")
+            if not _same_place(info["parent"], facts["parent"]):
+                changed.append(f"parent: {info['parent']!r} -> {facts['parent']!r}")
         if changed:
             listing = "\n".join(f"  {line}" for line in changed)
             raise ConfigError(
@@ -258,6 +260,11 @@ class RunDir:
         """Drop events of steps that will be computed again, so that a resumed run's metrics read like one run's."""
         kept = [event for event in self.events(warn) if event["step"] <= step]
         write_text(self.metrics, "".join(json.dumps(event) + "\n" for event in kept))
+
+
+def _same_place(one: str | None, other: str | None) -> bool:
+    """Whether two names, each of a directory or none, name the same: a path may be written in full or from here."""
+    return one == other or (one is not None and other is not None and os.path.realpath(one) == os.path.realpath(other))
 
 
 def _from_where(lay: Path, asked: Path) -> str:

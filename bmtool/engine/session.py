@@ -120,9 +120,10 @@ class Session:
 
     def _say_nothing_is_left(self) -> None:
         done = f"{self.trainer.step:,} of {self.settings.steps:,} steps are done"
-        self.console.say(
-            f"nothing left to do: {done} (stop_after {self.settings.stop_after}, patience {self.settings.patience})"
-        )
+        why = [
+            f"train.{name} is {value}" for name in ("stop_after", "patience") if (value := getattr(self.settings, name))
+        ]
+        self.console.say(f"nothing left to do: {done}" + (f" ({', '.join(why)})" if why else ""))
 
     def _prepare(self) -> None:
         if self.is_main:

@@ -51,7 +51,9 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
     tally = Tally()
     listed = items(data, tally)[:limit]
     found = fingerprint(data, listed)
-    with making(target, f"{data.prepared} is being prepared by another process") as new:
+    with making(
+        target, f"{data.prepared} is being prepared by another process: wait for it, or name another directory"
+    ) as new:
         if (kept := _same(target, found.digest(), console)) is not None:
             return _looked_through(kept, tally)
         require_own(target, FILES)

@@ -61,7 +61,9 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
     data: TableData = config.data
     numeric = registry.find(config.task).gives == "number"
     target = Path(data.prepared).resolve()
-    with making(target, f"{data.prepared} is being prepared by another process") as new:
+    with making(
+        target, f"{data.prepared} is being prepared by another process: wait for it, or name another directory"
+    ) as new:
         before = fingerprint(data)
         if (kept := _same(target, before, console)) is not None:
             return kept

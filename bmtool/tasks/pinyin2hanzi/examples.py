@@ -30,7 +30,8 @@ def key(example: Example) -> tuple:
 def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor]) -> Iterator[Example]:
     """Sentences of a text or pair file, cut where a model of `reads` could not take them whole; or its runs of 2 to 40 hanzi."""
     if not path.is_file():
-        raise DataError(f"no such file: {path}")
+        what = "is a folder: name a file in it" if path.is_dir() else "is no file"
+        raise DataError(f"--data: {path} {what}")
     if unit not in (None, *UNITS):
         raise ConfigError(f"--unit: expected {' or '.join(UNITS)}, got {unit!r}")
     longest = min(one.model.max_length for one in reads)
