@@ -113,6 +113,8 @@ def _of_system(error: OSError) -> str:
     """A full disk, a file in the way, no permission: not a bug, so no traceback."""
     if error.errno == errno.EBADF and error.filename is None:
         return "standard output is closed: results have nowhere to go"
+    if error.errno == errno.ENOSPC and error.filename is None:
+        return f"{error.strerror}: standard output, or a file that was being written"
     return str(error)
 
 

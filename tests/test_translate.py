@@ -270,4 +270,5 @@ def test_a_full_disk_under_the_output_is_one_line(command):
         )  # fmt: skip
     assert done.returncode == 6, done.stderr
     assert "No space left on device" in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+    assert "standard output" in done.stderr
     assert "Exception ignored" not in done.stderr

@@ -88,7 +88,8 @@ class Schedule(Section):
         """ValueError for a schedule that a training of so many steps would end before it began."""
         if self.warmup_steps >= steps:
             raise ValueError(
-                f"schedule.warmup_steps ({self.warmup_steps}) must be fewer than train.steps ({steps}): the rate would never be reached"
+                f"schedule.warmup_steps ({self.warmup_steps}) must be fewer than train.steps ({steps}), or the rate is never reached: give "
+                "fewer, or for a trial the first steps of the whole with train.stop_after"
             )
         if self.name == "wsd" and self.warmup_steps + self.decay_steps > steps:
             raise ValueError(
