@@ -18,13 +18,13 @@ from bmtool.config.load import load
 from bmtool.data.batching import Order
 from bmtool.engine.checkpoint import Checkpoints
 from bmtool.engine.stages import stages
-from bmtool.errors import BadInput
+from bmtool.errors import BadInput, ConfigError
 from bmtool.images.pictures import Frame
 from bmtool.images.prepare import Images
 from bmtool.measure.bootstrap import RESAMPLES
 from bmtool.measure.ranking import areas, mean
 from bmtool.predict.labels import Ensemble
-from bmtool.tasks.gan.distances import Moments, diversity, frechet, kernel_distance
+from bmtool.tasks.gan.distances import Features, Moments, diversity, frechet, kernel_distance
 
 CNN, MLP = "image-classification", "image-classification-mlp"
 
@@ -60,6 +60,14 @@ def test_a_generator_and_its_export_make_the_same_images(kind, trained, exported
     assert result.exit_code == 0 and result.stdout.startswith("3\tbrightness")
     assert size_of(tmp_path / "two.png") == (2 * 66, 66)
     fails(invoke("predict", exported(kind), "x"), 4, "expected a number")
+
+
+def test_generated_images_are_compared_by_what_an_exported_classifier_sees(exported):
+    size = load_model(exported(CNN), print).predictor.size
+    found = Features(str(exported(CNN)))(np.random.default_rng(0).random((3, size, size, 1), dtype=np.float32))
+    assert len(found) == 3 and np.isfinite(found).all() and found.std() > 0
+    with pytest.raises(ConfigError, match="not an image classifier"):
+        Features(str(exported("autoencoder")))
 
 
 def test_an_autoencoder_is_exported_in_parts(exported, invoke, picture):

@@ -18,7 +18,8 @@ class Features:
         self._backend = None
         if path is None:
             return
-        self._backend, metadata, _ = open_model(Path(path))
+        opened = open_model(Path(path))
+        self._backend, metadata = opened.backend, opened.about
         if metadata["task"] != "image-classification":
             raise ConfigError(f"features: {path} is a model of {metadata['task']}, not an image classifier")
         self._shape = (metadata["size"], metadata["size"], metadata["channels"])
