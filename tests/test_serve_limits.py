@@ -179,8 +179,8 @@ def test_images_are_counted_by_their_heads(picture):  # noqa: F811
 
 
 def test_runs_are_small_where_memory_is_little():
-    assert costs.of_run("text", Settings()) == costs.TARIFFS["text"].run
-    assert costs.of_run("text", Settings(run_bytes=100_000_000)) == 500
+    assert costs.of_run("text", Settings(run_bytes=2_000_000_000)) == costs.TARIFFS["text"].run
+    assert costs.of_run("text", Settings(run_bytes=100_000_000)) == 250
 
 
 # --- memory ---

@@ -28,7 +28,7 @@ class Tariff(NamedTuple):
 
 
 TARIFFS = {
-    "text": Tariff("letters", 4_096, 40_000, 200_000),
+    "text": Tariff("letters", 4_096, 40_000, 400_000),
     "image": Tariff("pixels", 64_000_000, 200_000_000, 16),
     "record": Tariff("cells", 20_000, 100_000, 2_000),
     "number": Tariff("numbers", 64, 256, 1_000_000),
