@@ -35,6 +35,7 @@ def test_make_targets_exist():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # all of a README, one command after the other
 def test_every_command_works_and_says_what_is_shown(tmp_path):
     ran = []
     for done in transcripts.run(commands(READMES[0]), tmp_path):
