@@ -24,7 +24,7 @@ ELLIPSIS = "..."
 _MASKS = (
     (re.compile(r"\b\d+:\d\d(?::\d\d)?\b"), "TIME"),
     (re.compile(r"\b[\d,.]+ (\w+/s)\b"), r"RATE \1"),
-    (re.compile(r"\b\d+ threads?\b"), "THREADS"),
+    (re.compile(r"\b\d+ threads?\b(?: of \d+ cores \(OMP_NUM_THREADS\))?"), "THREADS"),
     (re.compile(r"\b(?=\w*[a-f])(?=\w*\d)[0-9a-f]{8,64}\b"), "HASH"),
     (re.compile(r"\bstep-\d{8}\b"), "CHECKPOINT"),
     (re.compile(r"step \d+ or later"), "STEP"),
