@@ -51,7 +51,7 @@ def test_every_command_works_and_says_what_is_shown(tmp_path):
 @pytest.mark.parametrize("shown, came", [
     ("step 100/300  loss 1.3290  25,702 tokens/s  left 0:16", "step 100/300  loss 1.3291  9,702 tokens/s  left 12:16"),
     (" ece   │ 0.0543 │ 0.0243 - 0.0905 ", " ece  │ 0.0552 │ 0.0240 - 0.1002 "), ("data hash 3389ca792540", "data hash 0089ca792540"),
-    (" mrr │ 0.1853 │ +0.0245 │ 0.016 * ", " mrr │ 0.1853 │ +0.0245 │ 0.200 "), 
+    (" mrr │ 0.1853 │ +0.0245 │ 0.016 * ", " mrr │ 0.1853 │ +0.0245 │ 0.200 "),
     ("device: CPU, 2 threads (no", "device: CPU, 1 threads of 2 cores (OMP_NUM_THREADS) (no"),
 ])  # fmt: skip
 def test_lines_that_differ_by_machine_and_time_agree(shown, came):
