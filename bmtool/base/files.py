@@ -156,11 +156,9 @@ def file_checksum(path: Path) -> str:
 def noted(folder: Path) -> dict[str, str]:
     """File name -> checksum of what bmtool wrote into a folder; nothing where it was written before there were sums."""
     path = folder / SUMS
-    return (
-        read_json(path, Sums, "restore it, or delete it to read the folder unchecked")["files"]
-        if path.is_file()
-        else {}
-    )
+    if not path.is_file():
+        return {}
+    return read_json(path, Sums, "restore it, or delete it to read the folder unchecked")["files"]
 
 
 def require_noted(path: Path, data: bytes | memoryview, again: str) -> None:
@@ -247,10 +245,8 @@ def fsync(path: Path) -> None:
 
 # What the system says when a file cannot grow: the disk is full, or the share of it that a user, or one file, may have.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_CANNOT_ALLOCATE = (
-    errno.EOPNOTSUPP,
-    errno.EINVAL,
-)  # file systems that promise nothing: a full disk shows when it is written to
+# Of file systems that promise nothing: a full disk shows when it is written to.
+_CANNOT_ALLOCATE = (errno.EOPNOTSUPP, errno.EINVAL)
 
 
 def allocate(stream: IO[bytes], size: int) -> None:

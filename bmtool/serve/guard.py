@@ -90,9 +90,8 @@ class Guard:
         try:
             self._check_key(scope["path"], headers)
             parts = await self._body(scope["path"], headers, receive, held)
-            if scope["state"][
-                "abandoned"
-            ].yes:  # and `wait_for` kept it from us, as the body had come at the same moment
+            # `wait_for` keeps it from us where the body came at the same moment.
+            if scope["state"]["abandoned"].yes:
                 raise asyncio.CancelledError
             scope["state"]["read"] = True
             await self.app(scope, _replay(parts, receive), send)
