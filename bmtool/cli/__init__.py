@@ -1,0 +1,40 @@
+"""The command line: a signature, a sentence and a lazy call each. Nothing heavy is imported here."""
+
+from typing import Annotated
+
+import typer
+
+import bmtool
+from bmtool import ends, flags
+from bmtool.cli import asking, deploying, selfcheck, training
+
+app = typer.Typer(
+    name="bmtool",
+    cls=ends.Root,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: Rich would double the time of --help
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="From raw data to a trained, measured, exported and deployed model, from the shell.",
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        print(f"bmtool {bmtool.__version__}")
+        raise typer.Exit(0)
+
+
+# In the order of the help.
+for function in (training.prepare_data, training.pretrain, training.finetune, asking.evaluate):
+    app.command()(function)
+app.command(cls=flags.command(lambda entry: (entry.takes, entry.gives) == ("text", "text")))(asking.translate)
+app.command(cls=flags.command(lambda entry: True))(asking.predict)
+for function in (deploying.serve, asking.annotate, deploying.export_onnx):
+    app.command()(function)
+app.add_typer(selfcheck.app, name="selfcheck")
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,32 @@
+"""What several commands take."""
+
+from typing import Annotated
+
+import typer
+
+from bmtool import flags
+
+Config = Annotated[
+    str, typer.Argument(help="A YAML file; those that ship are under configs/.", metavar="CONFIG", parser=flags.path)
+]
+Run = Annotated[str, typer.Argument(help="A run directory.", metavar="RUN", parser=flags.path)]
+Model = Annotated[
+    str,
+    typer.Argument(help="A run directory or an exported .onnx file.", metavar="RUN|FILE.onnx", parser=flags.path),
+]
+Overrides = Annotated[
+    list[str], typer.Option("--set", help="Override a key of the config: --set train.steps=100.", metavar="KEY=VALUE")
+]
+
+
+def _verify(leave_out: bool) -> None:
+    """Heeds `--no-verify`, for all that this call of bmtool does."""
+    from bmtool.data.prepared import verifies
+
+    verifies.set(not leave_out)
+
+
+NoVerify = Annotated[
+    bool,
+    typer.Option("--no-verify", help="Use prepared data without checking them first.", callback=_verify),
+]

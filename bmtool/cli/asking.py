@@ -1,0 +1,154 @@
+"""What is asked of a trained model."""
+
+from typing import Annotated
+
+import typer
+
+from bmtool import flags
+from bmtool.cli.arguments import Model, NoVerify
+from bmtool.errors import ConfigError
+
+
+def evaluate(  # noqa: PLR0913
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="A run directory or an exported .onnx file; several are averaged, or vote.",
+            metavar="RUN|FILE.onnx",
+            parser=flags.path,
+        ),
+    ],
+    split: Annotated[str, typer.Option(help="valid or test: a split of the run's prepared data.")] = "test",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="What to evaluate on instead: a file of text or pairs (.tsv, .jsonl), class folders, "
+            "a table (.csv, .tsv, .jsonl, .parquet).",
+            metavar="PATH",
+            parser=flags.path,
+        ),
+    ] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            help="With --data, for pinyin2hanzi: `sentence` (the default), or `run` for every run of 2 to 40 hanzi."
+        ),
+    ] = None,
+    require: Annotated[
+        list[str], typer.Option(help='A bound that must hold, else exit 3: --require "cer<=0.08".')
+    ] = [],  # noqa: B006
+    baseline: Annotated[
+        str | None, typer.Option(help="Another run or .onnx file: is the difference significant?", parser=flags.path)
+    ] = None,
+    weight: Annotated[
+        list[float], typer.Option(help="Of several models: how much each counts, in their order.", show_default=False)
+    ] = [],  # noqa: B006
+    output: Annotated[
+        str | None,
+        typer.Option(
+            help="Directory for the report; default: the run's eval/, or beside the .onnx file.", parser=flags.path
+        ),
+    ] = None,
+    no_verify: NoVerify = False,
+) -> None:
+    """Measure a model, with a quality gate.
+
+    Every figure has a confidence interval; --require makes it the gate of a CI job.
+    """
+    from bmtool.commands import evaluate
+
+    evaluate.evaluate(
+        models, split=split, data=data, unit=unit, require=require, baseline=baseline, output=output, weight=weight
+    )
+
+
+def translate(  # noqa: PLR0913
+    context: typer.Context,
+    text: Annotated[
+        list[str], typer.Argument(help="Lines of text; without any, standard input is read.", metavar="[TEXT]...")
+    ] = [],  # noqa: B006
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A run directory or an exported .onnx file.",
+            envvar="BMTOOL_MODEL",
+            show_default=False,
+            parser=flags.path,
+        ),
+    ] = "default",
+    input_: Annotated[
+        str | None, typer.Option("--input", help="A file of lines.", metavar="FILE", parser=flags.path)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with probabilities.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show what was weighed for every syllable.")] = False,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", "-i", help="Choose among candidates by number.")
+    ] = False,
+    proofread: Annotated[
+        str | None,
+        typer.Option(
+            help="Look for homophone errors in a file of Chinese text instead.", metavar="FILE", parser=flags.path
+        ),
+    ] = None,
+) -> None:
+    """Text to text, line by line: pinyin to Chinese, by the model that comes with bmtool unless --model names another."""
+    from bmtool.commands import translate
+
+    options = context.meta[flags.OPTIONS]
+    if proofread is not None and (text or input_ or interactive):
+        raise ConfigError("--proofread reads a file of text: it takes no pinyin beside it")
+    if explain and (interactive or proofread is not None):
+        raise ConfigError("--explain is for translating: leave it or --interactive and --proofread out")
+    if interactive and (text or input_ or json):
+        raise ConfigError("--interactive asks for its lines: leave TEXT, --input and --json out")
+    if proofread is not None:
+        translate.proofread(proofread, model=model, as_json=json)
+    elif interactive:
+        translate.interactive(model=model, options=options)
+    else:
+        translate.translate(text, model=model, input_file=input_, as_json=json, explain=explain, options=options)
+
+
+def predict(
+    context: typer.Context,
+    model: Model,
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Image files or folders of them; lines of text, or files of lines; rows: JSON, .csv, .tsv, .jsonl; for a GAN, numbers. "
+            "- is standard input: lines, rows as JSON, or numbers.",
+            metavar="INPUT...",
+        ),
+    ],
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """What a model says of files, lines or rows, a line each.
+
+    Any task answers; inputs that cannot be read are counted by reason, the others are answered, and the exit code is 4.
+    """
+    from bmtool.commands import predict
+
+    options, pictures = context.meta[flags.OPTIONS], context.meta[flags.PICTURES]
+    predict.predict(model, inputs, as_json=json, pictures=pictures, options=options)
+
+
+def annotate(
+    text: Annotated[
+        list[str],
+        typer.Argument(help="Lines of Chinese text; without any, standard input is read.", metavar="[TEXT]..."),
+    ] = [],  # noqa: B006
+    input_: Annotated[
+        str | None, typer.Option("--input", help="A file of lines.", metavar="FILE", parser=flags.path)
+    ] = None,
+    style: Annotated[str, typer.Option(help="marks (nǐ), numbers (ni3), or ruby (HTML over the hanzi).")] = "marks",
+    readings: Annotated[
+        str | None,
+        typer.Option(
+            help="Your own reading dictionary: a line each of word, tab, pinyin.", metavar="FILE", parser=flags.path
+        ),
+    ] = None,
+) -> None:
+    """Chinese text to pinyin, line by line."""
+    from bmtool.commands import annotate
+
+    annotate.annotate(text, input_file=input_, style=style, readings=readings)
