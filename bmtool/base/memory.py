@@ -44,8 +44,17 @@ def _machine(root: Path) -> int:
 
 def resident() -> int:
     """Bytes that this process has taken at most so far."""
+    return _status("VmHWM:")
+
+
+def resident_now() -> int:
+    """Bytes that this process has taken; where the system does not tell, at most so far."""
+    return _status("VmRSS:")
+
+
+def _status(name: str) -> int:
     for line in _read(Path("/proc/self/status")).splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(name):
             return 1024 * int(line.split()[1])
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024

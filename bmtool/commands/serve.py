@@ -54,12 +54,12 @@ def serve(  # noqa: PLR0913
     require_origins(cors)
     limit = budget.size(memory) if memory else int(budget.SHARE * available())
     settings = Settings(
-        api_key=api_key or None, host_names=(host, *host_names), cors=tuple(cors), batch=batch, wait_ms=wait_ms, queue=queue
+        api_key=api_key or None, host_names=(host, *host_names), cors=tuple(cors), memory=limit, batch=batch, wait_ms=wait_ms, queue=queue
     )  # fmt: skip
     _log_to_stderr()
     with (
         closing(_bound(host, port)) as taken,
-        closing(ModelProcess(str(model), settings.run_seconds).load()) as process,
+        closing(ModelProcess(str(model), memory=limit, run_seconds=settings.run_seconds).load()) as process,
     ):
         room = budget.room(limit, resident() + process.bytes)
         settings = replace(settings, room=room // 2, run_bytes=room // 2)

@@ -110,7 +110,7 @@ def _errors(app: FastAPI) -> None:
 
 
 def _routes(app: FastAPI, service: Service) -> None:
-    _state(app, service)
+    """Those that are asked most come first: a request is held against one after the other."""
     schema = bodies.schema(service.entry, service.model.about)
 
     @app.post("/v1/translate", openapi_extra=schema)
@@ -131,6 +131,8 @@ def _routes(app: FastAPI, service: Service) -> None:
     async def predict(request: Request) -> Response:
         """What the model says of one input or a list: the field is called as what the model takes; images also as a form."""
         return await _answered(request, service)
+
+    _state(app, service)
 
 
 async def _answered(request: Request, service: Service) -> Response:
