@@ -14,7 +14,7 @@ from bmtool.commands.loading import Loaded, load_model, load_several
 from bmtool.commands.measuring import Source, feed
 from bmtool.commands.refusals import require_known, require_measurable
 from bmtool.data.tally import passed_over
-from bmtool.errors import ResourceError
+from bmtool.errors import DataError, ResourceError
 from bmtool.measure import gate, report
 from bmtool.measure.bootstrap import Difference
 from bmtool.measure.report import Measured
@@ -117,11 +117,14 @@ def _folder(loaded: Loaded, model: str | Path, output: str | None) -> Path:
 
 @contextmanager
 def _filling(folder: Path) -> Iterator[Path]:
-    """As `files.filling`, the JSON last, which points to the others. ResourceError when they cannot be written."""
+    """As `files.filling`, the JSON last, which points to the others. ResourceError when they cannot be written, DataError for what is
+    measured on and cannot be read."""
     try:
         with filling(folder, "evaluation", last=lambda path: path.suffix == ".json") as working:
             yield working
     except OSError as error:
+        if error.filename is not None and not Path(error.filename).is_relative_to(folder):
+            raise DataError(f"cannot read {error.filename}: {error.strerror}") from error
         raise ResourceError(
             f"cannot write the report to {folder}: {error.strerror or error}; --output names another place"
         ) from error

@@ -75,7 +75,14 @@ def require_exists(path: str | Path, what: str) -> None:
 def require_preparing(config: BaseConfig) -> None:
     """What preparing cannot do without: packages, and a place to write to."""
     require_packages(config, of_data=True)
-    require_folder(config.data.prepared, "data.prepared")
+    _require_place(config)
+
+
+def _require_place(config: BaseConfig) -> None:
+    """Prepared data are made beside their place, and then moved there."""
+    place = Path(config.data.prepared)
+    require_folder(place, "data.prepared")
+    _require_writable(place.absolute().parent, "data.prepared")
 
 
 def require_training(config: BaseConfig) -> None:
@@ -85,7 +92,7 @@ def require_training(config: BaseConfig) -> None:
     require_memory(config)
     require_folder(config.run, "run")
     if not is_prepared:
-        require_folder(config.data.prepared, "data.prepared")
+        _require_place(config)
     if os.path.realpath(config.run) == os.path.realpath(config.data.prepared):
         raise ConfigError(f"run and data.prepared are the same folder, {config.run}: give each its own")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from pydantic import ValidationError
 from typing_extensions import NotRequired
 
 from bmtool.base.files import read_json
@@ -105,7 +106,11 @@ def changes(manifest: dict, data: ImageData) -> list[str]:
 
 def setting_changes(manifest: dict, data: ImageData) -> list[str]:
     """`data.key: old -> new` for every setting that differs; one that the manifest's version did not know had its default."""
-    before = settings(ImageData(**manifest["settings"], prepared=data.prepared))
+    try:
+        before = settings(ImageData(**manifest["settings"], prepared=data.prepared))
+    except ValidationError as error:
+        key = ".".join(map(str, error.errors()[0]["loc"]))
+        return [f"data.{key}: prepared with a setting that this version does not take"]
     return prepared.differing(before, settings(data))
 
 
