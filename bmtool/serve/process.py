@@ -17,7 +17,7 @@ from bmtool.predict.backends import OnnxBackend
 from bmtool.predict.contract import Options
 from bmtool.serve.model import Served
 
-KEPT = 0.25  # of the memory that a loaded model leaves: what its process may keep between runs
+KEPT = 0.15  # of the memory that a loaded model leaves: what its process may keep between runs
 
 
 class Gone(Exception):
