@@ -40,7 +40,9 @@ def print_list(*, as_json: bool = False) -> None:
         answer(f"{task}: {entry.help}")
         for one in (one for one in found if one["task"] == task):
             answer(f"  {one['name']:<24}{one['about']}")
-    Console().say(f"next: {following.command('init', 'TASK')}, the first of each, or --name NAME; --data PATH for your own data")
+    Console().say(
+        f"next: {following.command('init', 'TASK')}, the first of each, or --name NAME; --data PATH for your own data"
+    )
 
 
 def init(task: str, file: str | None = None, *, name: str | None = None, data: str | None = None) -> Path:
