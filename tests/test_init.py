@@ -60,6 +60,7 @@ import os, site, sys
 here = sys.argv[1]
 sys.argv[:2] = ["bmtool"]
 sys.path = [here, *(path for path in sys.path if not os.path.isdir(os.path.join(path, "bmtool")))]
+sys.meta_path = [finder for finder in sys.meta_path if not finder.__module__.startswith("__editable__")]
 site.addsitedir(here)
 from bmtool.cli import main
 main()
