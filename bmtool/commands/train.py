@@ -14,7 +14,7 @@ from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.suggest import suggest
 from bmtool.base.units import short
-from bmtool.commands import refusals
+from bmtool.commands import following, refusals
 from bmtool.commands.initialise import freeze, initialise, require_same_vocabulary
 from bmtool.commands.loading import DEFAULT
 from bmtool.commands.prepare_data import fingerprint, make_current
@@ -36,7 +36,7 @@ OF_A_FIT = {"train.threads"}
 
 def pretrain(config: str | Path, overrides: list[str] | None = None) -> Path:
     """Train `config` from scratch, or go on where its run directory stopped. Returns the run directory."""
-    return train(load(config, overrides), parent=None)
+    return _said(train(load(config, overrides), parent=None))
 
 
 def finetune(config: str | Path, parent: str | Path | None = None, overrides: list[str] | None = None) -> Path:
@@ -46,7 +46,15 @@ def finetune(config: str | Path, parent: str | Path | None = None, overrides: li
             "the model that comes with bmtool holds 8-bit weights, which cannot be trained on: train its recipe on your text\n"
             "  make pretrained TEXT=...\nor name a run of your own with --from"
         )
-    return train(load(config, overrides), parent=RunDir.open(parent) if parent is not None else None, finetunes=True)
+    return _said(
+        train(load(config, overrides), parent=RunDir.open(parent) if parent is not None else None, finetunes=True)
+    )
+
+
+def _said(run: Path) -> Path:
+    """The run itself; what comes next is said."""
+    Console(speaks=distributed.rank() == 0).say(f"next: {following.command('evaluate', run)}")
+    return run
 
 
 def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False) -> Path:

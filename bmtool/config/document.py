@@ -76,17 +76,23 @@ def dump(data: dict) -> str:
     return yaml.dump(data, Dumper=_Dumper, allow_unicode=True, sort_keys=False)
 
 
+def inline(value: Any) -> str:
+    """A value on one line, as it stands behind a key."""
+    written: str = yaml.dump(
+        [value], Dumper=_Dumper, allow_unicode=True, sort_keys=False, default_flow_style=True, width=1 << 20
+    )
+    return written.strip()[1:-1]
+
+
 def _text(path: Path) -> str:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise ConfigError(f"{path} is no file: name a YAML file (those that ship are under configs/)")
+            raise ConfigError(f"{path} is no file: name a YAML file (`bmtool init` writes one)")
         with path.open("rb") as stream:
             contents = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise ConfigError(
-            f"cannot read {str(path)[:MAX_NAME]}: {why} (the configs that ship are under configs/)"
-        ) from error
+        raise ConfigError(f"cannot read {str(path)[:MAX_NAME]}: {why} (`bmtool init` writes one)") from error
     if len(contents) > MAX_BYTES:
         raise ConfigError(f"{path} is larger than {MAX_BYTES >> 20} MiB: no configuration is")
     return _decoded(contents, str(path))
@@ -150,10 +156,22 @@ def _places(node: yaml.Node, at: Path_, name: str, document: Document) -> None:
                 )
             document.places[path] = place
             _places(held, path, name, document)
+        for key, held in node.value:
+            if key.tag.endswith(":merge"):
+                _merge(held, at, name, document)
     elif isinstance(node, yaml.SequenceNode):
         for index, held in enumerate(node.value):
             document.places[(*at, index)] = f"{name}:{held.start_mark.line + 1}"
             _places(held, (*at, index), name, document)
+
+
+def _merge(held: yaml.Node, at: Path_, name: str, document: Document) -> None:
+    """The places of keys that come by `<<`; those that the section at `at` gives itself, or that came before, hide them."""
+    for mapping in held.value if isinstance(held, yaml.SequenceNode) else [held]:
+        merged = Document({}, {}, [])
+        _places(mapping, at, name, merged)
+        given = {path[len(at)] for path in document.places if path[: len(at)] == at and len(path) > len(at)}
+        document.places |= {path: place for path, place in merged.places.items() if path[len(at)] not in given}
 
 
 class _Refused(yaml.MarkedYAMLError):
