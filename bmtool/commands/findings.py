@@ -52,7 +52,8 @@ def _configuration(trials: Trials, best: Row) -> str:
         f"# The best of {trials.ended} trials of {asked.path}: trial {best.number}, {study.figure} {best.value:.4f} of the validation.",
     ]
     for key, value in asked.space.settings(best.raw).items():
-        head.append(f"# {key}: {short(value)}, was {short(value_at(asked.config, key))}")
+        before = value_at(asked.config, key)
+        head.append(f"# {key}: {short(value)}" + (f", was {short(before)}" if before != value else ", as it was"))
     text = asked.written(best, asked.folder / "best")
     body = [line for line in text.splitlines() if not line.startswith("# bmtool ")]
     return "\n".join([*head, *body, ""])

@@ -1,5 +1,6 @@
 """YAML with a key set to something else, its comments as they were."""
 
+import re
 from typing import Any
 
 import yaml
@@ -28,10 +29,11 @@ def _replaced(text: str, node: yaml.Node, value: Any) -> str:
     is_plain = isinstance(node, yaml.ScalarNode) and node.style not in ("|", ">")
     if not is_plain and not getattr(node, "flow_style", False):
         raise ConfigError("a value of several lines")
-    start, end = node.start_mark.index, node.end_mark.index
-    new = inline(value)
-    # A comment behind it stays in its column.
-    new = new.ljust(end - start) if text[end : end + 2].strip(" ") in ("", "#") and text[end : end + 1] == " " else new
+    start, end, new = node.start_mark.index, node.end_mark.index, inline(value)
+    # A comment behind it stays in its column where there is room.
+    if gap := re.match(r" +(?=#)", text[end:]):
+        end += len(gap[0])
+        new = f"{new:<{end - start - 1}} "
     return text[:start] + new + text[end:]
 
 

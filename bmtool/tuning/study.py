@@ -205,7 +205,7 @@ def _journal(path: Path) -> "JournalStorage":
     _mend(path)
     try:
         return JournalStorage(JournalFileBackend(str(path), Held(str(path))))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise DataError(
             f"{path} is damaged: delete {path.parent} to begin anew, or name another run (--set run=DIR)"
         ) from error
