@@ -185,7 +185,7 @@ def test_values_that_were_tried_are_not_trained_again(tmp_path):
 # --- what comes of it ---
 
 
-BAD = ("optim.lr=1.0e-4", "train.steps=12")
+BAD = ("optim.lr=1.0e-4", "train.steps=12", "train.validate_every=2")
 
 
 def test_tuning_finds_what_is_better_than_the_configuration(prepared, settings, invoke, tmp_path):
@@ -216,7 +216,9 @@ def test_tuning_finds_what_is_better_than_the_configuration(prepared, settings, 
 
 
 def test_trials_are_runs_like_any_other_and_a_pruned_one_has_its_checkpoint(tuned):
-    found = tuned("image-classification-mlp", Plan(["optim.lr=1e-4..1e-1"], trials=8, figure="accuracy"))
+    found = tuned(
+        "image-classification-mlp", Plan(["optim.lr=1e-4..1e-1"], trials=8, figure="accuracy"), "train.validate_every=2"
+    )
     assert found["direction"] == "max"
     complete = [row["value"] for row in found["trials"] if row["state"] == "complete"]
     assert found["best"]["value"] == max(complete)

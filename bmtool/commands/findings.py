@@ -70,8 +70,15 @@ def show(trials: Trials, found: dict[str, Any], *, as_json: bool) -> None:
         say("no trial is complete, so there is no best one")
         return
     say(f"best: trial {best['trial']}, {found['figure']} {best['value']:.4f}{_against(trials, found)}: {best['run']}")
-    say(f"picture {folder / PICTURE}")
-    say(f"to train with the same settings, for longer too: bmtool pretrain {folder / BEST}")
+    say(f"picture {folder / PICTURE}; the settings, for another training: bmtool pretrain {folder / BEST}")
+    say(f"the validation has chosen, so ask the test split: {_measuring(trials, found)}")
+
+
+def _measuring(trials: Trials, found: dict[str, Any]) -> str:
+    """The command that measures the best trial, against the configuration itself where that is another."""
+    own, best = found["trials"][0], found["best"]
+    is_other = trials.own is not None and own["state"] == "complete" and own["run"] != best["run"]
+    return f"bmtool evaluate {best['run']}" + (f" --baseline {own['run']}" if is_other else "")
 
 
 def _against(trials: Trials, found: dict[str, Any]) -> str:

@@ -67,6 +67,11 @@ class _Points:
         margin = 0.05 * (max(ends) - min(ends)) or 0.05 * abs(middle) or 0.05
         self.limits = (min(ends) - margin, max(ends) + margin)
 
+    @property
+    def any_beyond(self) -> bool:
+        low, high = self.limits
+        return bool(((self.values < low) | (self.values > high)).any())
+
     def scatter(self, axes: Any, places: Sequence[float]) -> None:
         """Each trial at its place and its figure; what is beyond the edge at the edge, as a triangle."""
         for row, value, place in zip(self.rows, self.values, places):
@@ -89,6 +94,8 @@ def _history(points: _Points, axes: Any) -> None:
     points.scatter(axes, [row.number for row in points.rows])
     for name, colour in COLOURS.items():
         axes.plot([], [], "o", color=colour, label=name)
+    if points.any_beyond:
+        axes.plot([], [], "^", color=COLOURS["pruned"], label="beyond the edge")
     axes.legend(fontsize=7)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("trial")

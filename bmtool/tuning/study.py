@@ -24,6 +24,8 @@ FORESTS = Package("sklearn", "scikit-learn", "tune says how much each key matter
 NAME = "tune"
 # Trials that are drawn at random before the sampler (TPE, Bergstra et al. 2011) learns from them, and that end before one is pruned.
 RANDOM, UNPRUNED = 5, 4
+# Validations after which a trial can be pruned: the first ones say that it learns slowly, not that it learns badly.
+SEEN = 3
 
 State = Literal["complete", "pruned", "failed", "running"]
 _STATES: dict[str, State] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
@@ -125,10 +127,10 @@ class Study:
         self._at_hand.set_user_attr("starts", starts)
 
     def is_hopeless(self, step: int, value: float) -> bool:
-        """Hear of a validation: whether the trial is worse at this step than the median of those before it."""
+        """Hear of a validation: whether the best so far is worse than the median of the trials before was at this step."""
         if step not in self._row().seen:
             self._at_hand.report(value, step)
-        return self._at_hand.should_prune()
+        return len(self._row().seen) >= SEEN and self._at_hand.should_prune()
 
     def complete(self, value: float) -> Row:
         return self._end("COMPLETE", value=value)
