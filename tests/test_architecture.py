@@ -29,12 +29,13 @@ LAYERS = {
     "tasks": {
         "base", "config", "data", "nn", "ngram", "chinese", "measure", "predict", "engine.task", "text", "images", "tables",
     },
+    "tuning": {"base", "config"},
     "flags": {"base", "registry"},
     # They start each other (`bmtool serve`), and know the models by the same loading.
     "serve": {"base", "registry", "predict", "commands"},
     "commands": {
         "base", "config", "registry", "data", "measure", "predict", "engine", "engine.task", "text", "images", "tables", "chinese", "tasks",
-        "serve",
+        "serve", "tuning",
     },
     "api": {"predict", "commands"},
 }  # fmt: skip

@@ -1,5 +1,6 @@
 """Quantities and lists as people read them."""
 
+import re
 from collections.abc import Collection
 from itertools import islice
 
@@ -21,3 +22,12 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def seconds(text: str) -> float:
+    """`90s`, `30m`, `2h` or `1h30m` in seconds. ValueError for anything else, and for nothing."""
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip())
+    total = sum(int(part or 0) * size for part, size in zip(found.groups(), (3600, 60, 1))) if found else 0
+    if not total:
+        raise ValueError(f"expected a time such as 90s, 30m, 2h or 1h30m, got {text!r}")
+    return float(total)
