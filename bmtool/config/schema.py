@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from bmtool.base.needs import Package
 from bmtool.base.paths import expand
+from bmtool.sources.hub import require_here
 
 # Of steps, rows, images: what is counted.
 MANY = 10**9
@@ -17,6 +18,8 @@ MANY = 10**9
 OF_A_RUN = object()
 
 FilePath = Annotated[str, AfterValidator(expand)]
+# Of data to read, which lie here: a name of the hub or a URL is refused, with the command that downloads it.
+DataPath = Annotated[FilePath, AfterValidator(require_here)]
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -28,6 +31,12 @@ class Section(BaseModel):
     def packages(self) -> Iterator[Package]:
         """Those that the settings of this section need, those within it aside."""
         yield from ()
+
+
+def of_sources(*sources: str) -> Iterator[Package]:
+    """What reading these takes, by their names."""
+    if any(source.lower().endswith((".parquet", ".arrow")) for source in sources):
+        yield Package("pyarrow", "pyarrow", "reading .parquet and .arrow takes pyarrow")
 
 
 class OptimSettings(Section):
