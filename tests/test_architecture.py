@@ -34,8 +34,8 @@ LAYERS = {
     # They start each other (`bmtool serve`), and know the models by the same loading.
     "serve": {"base", "registry", "predict", "commands"},
     "commands": {
-        "base", "sources", "config", "registry", "data", "measure", "predict", "engine", "engine.task", "text", "images", "tables", "chinese", "tasks",
-        "serve",
+        "base", "sources", "config", "registry", "data", "measure", "predict", "engine", "engine.task", "text", "images", "tables",
+        "chinese", "tasks", "serve",
     },
     "api": {"predict", "commands"},
 }  # fmt: skip

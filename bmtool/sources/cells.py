@@ -28,7 +28,9 @@ class Cell(NamedTuple):
         if isinstance(held, bytes):
             return held
         has_path = isinstance(value, dict) and value.get("path")
-        raise ValueError("a path in place of the image: the set was saved without its bytes" if has_path else "no image")
+        raise ValueError(
+            "a path in place of the image: the set was saved without its bytes" if has_path else "no image"
+        )
 
 
 @lru_cache(maxsize=8)

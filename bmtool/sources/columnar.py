@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from bmtool.base.needs import needs
 from bmtool.errors import DataError
 
+SUFFIXES = (".parquet", ".arrow")
 MAX_FOOTER = 64 << 20  # bytes of what a Parquet file says of itself
 # Columns of a group of rows that are larger unfolded, and so many times what is stored, are no data.
 MAX_UNFOLDED, MAX_RATIO = 1 << 30, 500
@@ -124,7 +125,9 @@ class _Parquet:
         """Batches of at most so many rows, from a group of rows on; of no column none."""
         for number in range(group, self._file.num_row_groups if names else 0):
             size = self._size(number, names)
-            rows_of_batch = max(1, min(most, _BATCH_BYTES * self._file.metadata.row_group(number).num_rows // max(1, size)))
+            rows_of_batch = max(
+                1, min(most, _BATCH_BYTES * self._file.metadata.row_group(number).num_rows // max(1, size))
+            )
             for batch in self._file.iter_batches(rows_of_batch, row_groups=[number], columns=names):
                 batch.validate(full=True)
                 yield batch
@@ -137,7 +140,9 @@ class _Parquet:
         chunks = [chunk for chunk in every if chunk.path_in_schema.split(".")[0] in names]
         stored, size = (sum(getattr(c, f"total_{how}_size") for c in chunks) for how in ("compressed", "uncompressed"))
         if size > max(MAX_UNFOLDED, MAX_RATIO * stored):
-            raise DataError(f"{self._path}:{self.read + 1}: {stored:,} bytes unfold to {size:,} from here on: no data do so")
+            raise DataError(
+                f"{self._path}:{self.read + 1}: {stored:,} bytes unfold to {size:,} from here on: no data do so"
+            )
         return size
 
     def close(self) -> None:

@@ -10,8 +10,10 @@ PREFIXES = ("hf://datasets/", "hf://", "hf:")
 
 def require_here(source: str) -> str:
     """A source as it is. ValueError, with the command that downloads it, where it says itself that it lies elsewhere."""
-    if name := _hub_name(source):
-        raise ValueError(f"{source} is a data set of the Hugging Face hub, and nothing is fetched here: {command(name)}")
+    if name := name_of(source):
+        raise ValueError(
+            f"{source} is a data set of the Hugging Face hub, and nothing is fetched here: {command(name)}"
+        )
     if source.startswith(("http://", "https://")):
         raise ValueError(f"{source} is not fetched: download it (curl -LO {source}) and name the file")
     return source
@@ -27,7 +29,8 @@ def command(name: str) -> str:
     return f"`bmtool init --data hf:{name}` downloads it"
 
 
-def _hub_name(source: str) -> str:
+def name_of(source: str) -> str:
+    """The data set that a source says it is; "" for a path."""
     if page := _PAGE.fullmatch(source):
         return page[1]
     prefix = next((prefix for prefix in PREFIXES if source.startswith(prefix)), None)

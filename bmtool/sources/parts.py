@@ -23,9 +23,8 @@ SPLIT_OF = {
 }  # fmt: skip
 DICT, STATE = "dataset_dict.json", "state.json"
 # What lies beside the rows of a set and is none of them.
-ABOUT = {DICT, STATE, "dataset_info.json", "dataset_infos.json", "download.json"}
+ABOUT, ABOUT_KINDS = {DICT, STATE, "dataset_info.json", "dataset_infos.json", "download.json"}, {".md", ""}
 OTHER_SPLIT = "part that is none of train, validation and test"
-COLUMNAR = (".parquet", ".arrow")
 _WORD = re.compile(rf"(?:^|[^a-z0-9])({'|'.join(SPLIT_OF)})(?:[^a-z]|$)")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d{1,9})\.\.(\d{1,9})")
@@ -47,7 +46,12 @@ def is_pattern(source: str) -> bool:
     return bool(re.search(r"[*?\[{]", source)) and not Path(source).exists()
 
 
-def matching(source: str) -> list[Path]:
+def matching(source: str, ignore: Ignore) -> list[Part]:
+    """The files of a pattern as parts of the splits that their names say."""
+    return in_order([Part(path, split_of(Path(path.name))) for path in paths(source)], ignore)
+
+
+def paths(source: str) -> list[Path]:
     """The files of a pattern, sorted. DataError when one that braces name is missing, or when there is none."""
     found: set[Path] = set()
     for pattern in _unfolded(source):
@@ -86,16 +90,28 @@ def _choices(text: str) -> Collection[str]:
 
 
 def is_set(folder: Path) -> bool:
-    """Whether a folder holds a data set of tables: one that `datasets` saved, or files of rows and nothing else but what is about them."""
-    if (folder / DICT).is_file() or (folder / STATE).is_file():
+    """Whether a folder holds a data set of tables: one that `datasets` saved, or rows in files of one kind, and what is about them."""
+    return _is_saved(folder) or kind_of(folder) in READERS
+
+
+def kind_of(folder: Path) -> str | None:
+    """The suffix that all files of a folder have, those aside that are about them; None where there are several, or none."""
+    kinds = {path.suffix.lower() for path in _visible(folder) if path.name not in ABOUT} - ABOUT_KINDS
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def brings_splits(folder: Path) -> bool:
+    """Whether it is a set that says which of its rows are for training, and which are not."""
+    if _is_saved(folder):
         return True
-    files = [path for path in _visible(folder) if path.name not in ABOUT]
-    tables = [path for path in files if path.suffix.lower() in READERS]
-    if any(path.suffix.lower() in COLUMNAR for path in tables):
-        return True
-    splits = {split_of(path.relative_to(folder)) for path in tables} - {None}
-    others = (path for path in files if path.suffix.lower() not in (*READERS, ".md", ""))
-    return "train" in splits and len(splits) > 1 and not any(others)
+    splits = {split_of(path.relative_to(folder)) for path in _visible(folder) if path.suffix.lower() in READERS} - {
+        None
+    }
+    return "train" in splits and len(splits) > 1 and is_set(folder)
+
+
+def _is_saved(folder: Path) -> bool:
+    return (folder / DICT).is_file() or (folder / STATE).is_file()
 
 
 def parts(source: Path, ignore: Ignore) -> list[Part]:
@@ -104,12 +120,19 @@ def parts(source: Path, ignore: Ignore) -> list[Part]:
     DataError when it is damaged, or when it cannot be told which of its files belong together.
     """
     if (source / DICT).is_file():
-        found = [part for name in _splits(source) for part in _saved(source / name, SPLIT_OF.get(name.casefold(), name))]
+        found = [
+            part for name in _splits(source) for part in _saved(source / name, SPLIT_OF.get(name.casefold(), name))
+        ]
     elif (source / STATE).is_file():
         found = _saved(source, None)
     else:
-        found = [Part(path, _named_split(source, path)) for path in _tables(source, ignore)]
+        return by_name(source, _tables(source, ignore), ignore)
     return in_order(found, ignore)
+
+
+def by_name(root: Path, files: list[Path], ignore: Ignore) -> list[Part]:
+    """Files in and below a folder as parts of the splits that their names say."""
+    return in_order([Part(path, split_of(path.relative_to(root))) for path in files], ignore)
 
 
 def in_order(found: list[Part], ignore: Ignore) -> list[Part]:
@@ -144,11 +167,8 @@ def split_of(path: Path) -> str | None:
     return SPLIT_OF[words[-1]] if words else None
 
 
-def _named_split(root: Path, path: Path) -> str | None:
-    return split_of(path.relative_to(root))
-
-
 def _visible(folder: Path) -> list[Path]:
+    """All files below it, sorted, hidden ones aside."""
     every = sorted(path for path in folder.rglob("*") if path.is_file())
     return [path for path in every if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
@@ -192,7 +212,10 @@ def _saved(folder: Path, split: str | None) -> list[Part]:
     state = folder / STATE
     if not state.is_file():
         raise DataError(f"{folder} was not saved whole: it has no {STATE}")
-    files = [folder / _plain(state, held.get("filename") if isinstance(held, dict) else None) for held in _noted(state, "_data_files")]
+    files = [
+        folder / _plain(state, held.get("filename") if isinstance(held, dict) else None)
+        for held in _noted(state, "_data_files")
+    ]
     if missing := [path for path in files if not path.is_file()]:
         raise DataError(f"{folder} was not saved whole: it lacks {missing[0].name}")
     return [Part(path, split) for path in files]

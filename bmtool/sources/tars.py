@@ -71,7 +71,9 @@ def _members(path: Path) -> Iterator[tuple[str, Member]]:
                     yield str(PurePosixPath(info.name)), Member(path, info.offset_data, info.size)
             _require_end(path, tar.offset)
     except tarfile.TarError as error:
-        raise DataError(f"{path} is no .tar, or a damaged one: {error} (one that is compressed is unpacked first: gunzip)") from error
+        raise DataError(
+            f"{path} is no .tar, or a damaged one: {error} (one that is compressed is unpacked first: gunzip)"
+        ) from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 

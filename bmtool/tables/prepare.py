@@ -142,7 +142,9 @@ def _commas(data: TableData) -> Iterator[str]:
 
 def _split(data: TableData, cells: dict[str, str], ignored: Sequence[str], given: Collection[str | None]) -> str:
     """By a hash of the columns that are learned from, so that copies stay together; none of the splits that are given."""
-    valid_share, test_share = (0.0 if split in given else getattr(data, f"{split}_share") for split in ("valid", "test"))
+    valid_share, test_share = (
+        0.0 if split in given else getattr(data, f"{split}_share") for split in ("valid", "test")
+    )
     left_out = {data.target, *ignored}
     content = json.dumps([(name, text) for name, text in sorted(cells.items()) if name not in left_out])
     place = int.from_bytes(hashlib.blake2b(content.encode(), digest_size=8).digest(), "little") / 2**64

@@ -10,7 +10,8 @@ from bmtool.base.needs import needs
 from bmtool.base.suggest import suggest
 from bmtool.config.table import EXAMPLES
 from bmtool.errors import BadInput, ConfigError, DataError
-from bmtool.sources import hub, parts, rows as tables
+from bmtool.sources import hub, parts
+from bmtool.sources import rows as tables
 from bmtool.sources.parts import Ignore, Part
 
 SHOWN = 40  # characters of a value that cannot be used
@@ -30,11 +31,10 @@ def parts_of(source: str, ignore: Ignore) -> list[Part]:
     ConfigError for what is no table that can be read.
     """
     path = Path(source)
-    if source in EXAMPLES or path.suffix.lower() in tables.READERS and not parts.is_pattern(source):
+    if source in EXAMPLES or (path.suffix.lower() in tables.READERS and not parts.is_pattern(source)):
         return [Part(path)]
     if parts.is_pattern(source):
-        found = parts.matching(source)
-        return parts.in_order([Part(one, parts.split_of(Path(one.name))) for one in found], ignore)
+        return parts.matching(source, ignore)
     if path.is_dir():
         return parts.parts(path, ignore)
     known = [*tables.READERS, *EXAMPLES]
