@@ -6,6 +6,7 @@ the same files, and what is there is not asked for again. Every file is compared
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ LEFT = (".py", ".gitattributes", ".gitignore")  # a program that builds a set is
 CONVERTED = "refs/convert/parquet"  # where the hub keeps what its own machines made of sets that are programs
 _SHOWN = 5
 _BLOCK = 1 << 20
+_NAME = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 
 
 class File(TypedDict):
@@ -71,7 +73,7 @@ def download(name: str, directory: str | Path | None = None) -> Path:
 def _parsed(name: str) -> tuple[str, str | None]:
     """(name, revision) of `hf:NAME@REVISION`."""
     bare, _, revision = (hub.name_of(name) or name).partition("@")
-    if not bare or len(PurePosixPath(bare).parts) > 2 or bare.startswith((".", "/")):
+    if not _NAME.fullmatch(bare):
         raise ConfigError(
             f"--data: {name} is no name of a data set: write it as hf:OWNER/NAME, or hf:OWNER/NAME@REVISION"
         )
@@ -96,10 +98,11 @@ def _begun(folder: Path, name: str, revision: str | None) -> Record | None:
 
 def _api() -> Any:
     """The library, told to tell nobody and to draw nothing."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     with needs("huggingface_hub", "--data hf:NAME takes the hub's own library"):
-        from huggingface_hub import HfApi
+        from huggingface_hub import HfApi, constants
+        from huggingface_hub.utils import disable_progress_bars
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    disable_progress_bars()
     return HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
 
 

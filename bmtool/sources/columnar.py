@@ -18,7 +18,7 @@ MAX_FOOTER = 64 << 20  # bytes of what a Parquet file says of itself
 # Columns of a group of rows that are larger unfolded, and so many times what is stored, are no data.
 MAX_UNFOLDED, MAX_RATIO = 1 << 30, 500
 MAX_FEATURES = 16 << 20  # bytes of what `datasets` notes of the columns
-_BATCH_BYTES, _BATCH_ROWS, _BUFFER = 8 << 20, 1 << 10, 1 << 20
+_BATCH_BYTES, _BATCH_ROWS, _BUFFER = 2 << 20, 1 << 10, 1 << 20
 # Problems of a row.
 NO_CLASS, NO_VALUE = "a class number without a name", "a value that cannot be read"
 _SHOWN = 200  # characters of what pyarrow says
@@ -111,7 +111,8 @@ class _Parquet:
         _require_footer(path)
         limits = {"thrift_string_size_limit": MAX_FOOTER, "thrift_container_size_limit": 1 << 24}
         self._path, self.read = path, 0
-        self._file = parquet.ParquetFile(path, buffer_size=_BUFFER, **limits)
+        # Without both, whole columns of a group of rows would be held.
+        self._file = parquet.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False, **limits)
         self.columns = _columns(path, self._file.schema_arrow)
 
     def length(self) -> int:

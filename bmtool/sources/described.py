@@ -14,7 +14,7 @@ _SHOWN = 20
 
 
 def config_lines(folder: Path) -> Iterator[str]:
-    """YAML with comments: a `data` section for each kit that can read what lies there, with columns that are called otherwise than usual."""
+    """YAML with comments: a `data` section for each kit that can read what lies there, and columns that are called otherwise than usual."""
     if parts.kind_of(folder) == tars.SUFFIX:
         yield from ("# tars of WebDataset, for a task on images", "data:", f"  source: {folder}")
         return

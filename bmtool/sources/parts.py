@@ -147,6 +147,14 @@ def in_order(found: list[Part], ignore: Ignore) -> list[Part]:
     return sorted((part for part in found if part.split in order), key=lambda part: order.index(part.split or ""))
 
 
+def to_measure(found: list[Part], ignore: Ignore) -> list[Path]:
+    """The files of the test split, or else of the validation split; all where a set brings no splits. `ignore` hears of the others."""
+    for part in found:
+        if part.split != found[0].split:
+            ignore(f"file of another split than {found[0].split}", str(part.path))
+    return [part.path for part in found if part.split == found[0].split]
+
+
 def brought(found: list[Part]) -> dict[str, int]:
     """Split -> how many files a set brings of it; nothing where it brings no splits."""
     return dict(Counter(part.split for part in found if part.split is not None))

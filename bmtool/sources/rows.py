@@ -5,6 +5,7 @@ lists, objects, None. A class (`ClassLabel`) comes by its name.
 """
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -14,6 +15,7 @@ from bmtool.errors import DataError
 
 LONGEST = 1 << 24  # characters of one row of JSON
 _CHUNK = 1 << 20
+_BETWEEN = re.compile(r"[\s,]*")
 NO_OBJECT, NO_JSON, TOO_LONG = "no JSON object", "not JSON", "a row over 16 MiB"
 
 
@@ -78,53 +80,57 @@ def _row(place: str, value: Any) -> Row:
 def _json(path: Path, only: Collection[str] | None) -> Iterator[Row]:
     """A list of objects, read one by one; or, as many files of this name have it, an object a line."""
     with path.open(encoding="utf-8-sig") as stream:
-        start = stream.read(_CHUNK).lstrip()
-        if start.startswith("["):
-            yield from _of_list(path, start[1:], stream)
+        start = stream.read(_CHUNK)
+        if start.lstrip().startswith("["):
+            yield from _List(path, stream, start).rows()
             return
     yield from _lines(path, only)
 
 
-def _of_list(path: Path, held: str, stream: TextIO) -> Iterator[Row]:
-    count = 0
-    while True:
-        held = _more(path, held.lstrip(" \t\r\n,"), stream, count)
-        if held.startswith("]"):
-            return
-        count += 1
-        value, end = _element(path, held, stream, count)
-        held = end
-        yield _row(f"{path}:{count}", value)
+class _List:
+    """A list of JSON as it is read: `_at` is how far of `_held`, which is what was read and not left behind yet."""
 
+    def __init__(self, path: Path, stream: TextIO, start: str):
+        self._path, self._stream, self._held = path, stream, start
+        self._at, self._count = start.index("[") + 1, 0
+        self._decoder = json.JSONDecoder()
 
-def _more(path: Path, held: str, stream: TextIO, count: int) -> str:
-    """What is left of the list, with at least the first character of what comes next. DataError where it ends early."""
-    while not held:
-        chunk = stream.read(_CHUNK)
-        if not chunk:
-            raise DataError(f"{path}:{count + 1}: the list breaks off here: the file is cut short")
-        held = chunk.lstrip(" \t\r\n,")
-    return held
+    def rows(self) -> Iterator[Row]:
+        while not self._is_over():
+            self._count += 1
+            yield _row(f"{self._path}:{self._count}", self._element())
 
+    def _is_over(self) -> bool:
+        """Whether the list ends here. DataError when the file does before it."""
+        while True:
+            self._at = _BETWEEN.match(self._held, self._at).end()
+            if self._at < len(self._held):
+                return self._held[self._at] == "]"
+            if not self._read():
+                raise DataError(f"{self._path}:{self._count + 1}: the list breaks off here: the file is cut short")
 
-def _element(path: Path, held: str, stream: TextIO, count: int) -> tuple[Any, str]:
-    """The value that the text begins with, and the text behind it."""
-    decoder = json.JSONDecoder()
-    while True:
-        try:
-            value, end = decoder.raw_decode(held)
-            # A number at the very end of what was read may go on.
-            if held[end:].lstrip():
-                return value, held[end:]
-        except RecursionError as error:
-            raise DataError(f"{path}:{count}: nested too deeply") from error
-        except ValueError as error:
-            if len(held) >= LONGEST:
-                raise DataError(f"{path}:{count}: {NO_JSON}, or {TOO_LONG}: {error}") from error
-        chunk = stream.read(max(_CHUNK, len(held)))
-        if not chunk:
-            raise DataError(f"{path}:{count}: {NO_JSON}, or the list breaks off here")
-        held += chunk
+    def _element(self) -> Any:
+        place = f"{self._path}:{self._count}"
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._held, self._at)
+                # A number at the very end of what was read may go on.
+                size = end - self._at
+                if end < len(self._held) or not self._read():
+                    self._at += size
+                    return value
+            except RecursionError as error:
+                raise DataError(f"{place}: nested too deeply") from error
+            except ValueError as error:
+                if len(self._held) - self._at > LONGEST or not self._read():
+                    raise DataError(f"{place}: {NO_JSON}, or the list breaks off here, or {TOO_LONG}") from error
+
+    def _read(self) -> bool:
+        """More of the file, behind what is not done with; False at its end."""
+        left = self._held[self._at :]
+        more = self._stream.read(max(_CHUNK, len(left)))
+        self._held, self._at = left + more, 0
+        return bool(more)
 
 
 # --- by column ---
