@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -11,6 +12,8 @@ from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
+import yaml
+from conftest import ROOT
 from pyarrow import parquet
 from sets import NAMES, PARTS, as_parquet, of_datasets, png, shard, tar, texts
 from test_image_kit import data_of
@@ -219,6 +222,17 @@ def test_a_folder_of_texts_is_read_whole_as_ever(tmp_path):
         (tmp_path / "texts" / name).write_text(line if name.endswith("txt") else json.dumps({"text": line}), "utf-8")
     corpus.prepare("texts", valid_share=0.0, test_share=0.0)
     assert sorted(corpus.sentences("train")) == sorted(texts(3))
+
+
+def test_a_text_of_the_test_part_stays_there_when_it_is_for_training_too(tmp_path):
+    corpus = Corpus(tmp_path)
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for name, listed in {"train": texts(30), "test": texts(10, 20) + texts(5, 50)}.items():
+        parquet.write_table(pa.table({"text": listed}), folder / f"{name}.parquet")
+    manifest = corpus.prepare("set", valid_share=0.0)
+    assert set(corpus.sentences("test")) == {*texts(10, 20), *texts(5, 50)}
+    assert set(corpus.sentences("train")) == set(texts(20)) and counts(manifest)["valid"] == 0
 
 
 # --- columns ---
@@ -499,7 +513,7 @@ def test_the_test_split_of_a_set_is_what_is_measured(invoke, tmp_path):
 def test_predict_reads_the_texts_of_a_table(invoke, tmp_path):
     parquet.write_table(pa.table({"id": [1, 2], "text": ["ni hao", None]}), tmp_path / "a.parquet")
     result = invoke("predict", "default", tmp_path / "a.parquet")
-    assert result.exit_code == 4 and result.stdout == "ni hao\t你好\n" and "1 x no text (" in result.stderr
+    assert result.exit_code == 4 and result.stdout.startswith("ni hao\t你好 ") and "1 x no text (" in result.stderr
     parquet.write_table(pa.table({"a": ["x"], "b": ["y"]}), tmp_path / "b.parquet")
     result = invoke("predict", "default", tmp_path / "b.parquet")
     assert (
@@ -507,6 +521,51 @@ def test_predict_reads_the_texts_of_a_table(invoke, tmp_path):
         and "which column is the text? " in result.stderr
         and "(columns are a, b)" in result.stderr
     )
+
+
+# --- the page about it ---
+
+PAGE = (ROOT / "docs" / "data-sources.md").read_text("utf-8")
+KITS = {"text": "pinyin2hanzi", "images": "image_classification", "tables": "tabular"}
+BLOCKS = re.findall(r"```yaml\n# (\w+): (.+?)\n(.+?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory) -> Path:
+    """The files that the page names."""
+    import datasets
+
+    folder = tmp_path_factory.mktemp("page")
+    reviews, photos = of_datasets("text"), of_datasets("image")
+    reviews.save_to_disk(folder / "sets" / "reviews")
+    photos.save_to_disk(folder / "sets" / "photos")
+    as_parquet(reviews, folder / "hub" / "reviews")
+    pictures = {name: part.rename_columns({"image": "picture", "label": "species"}) for name, part in photos.items()}
+    as_parquet(datasets.DatasetDict(pictures), folder / "hub" / "pictures")
+    held = [{"review": text, "length": number % 5, "stars": NAMES[number % 2]} for number, text in enumerate(texts(60))]
+    (folder / "sets" / "reviews.json").write_text(json.dumps(held), "utf-8")
+    for number, name in enumerate(("train-000", "train-001", "validation-000", "test-000")):
+        shard(folder / "shards" / f"{name}.tar", range(20 * number, 20 * number + 20), as_json=number == 1)
+    (folder / "photos").mkdir()
+    listed = [{"file_name": f"{number}.png", "label": NAMES[number % 2]} for number in range(40)]
+    for number in range(40):
+        (folder / "photos" / f"{number}.png").write_bytes(png(number))
+    (folder / "photos" / "metadata.jsonl").write_text("\n".join(map(json.dumps, listed)), "utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("kit, what, block", BLOCKS, ids=[f"{kit}: {what[:40]}" for kit, what, _ in BLOCKS])
+def test_what_the_page_shows_is_read(kit, what, block, shown, invoke, tmp_path, monkeypatch):
+    monkeypatch.chdir(shown)
+    config = ROOT / "bmtool" / "tasks" / KITS[kit] / "tiny.yaml"
+    keys = {"prepared": str(tmp_path / "p")} | yaml.safe_load(block)["data"]
+    if kit == "tables":
+        keys |= {"valid": None, "test": None, "valid_share": 0.1, "test_share": 0.1, "positive": None}
+    settings = [f"--set=data.{key}={json.dumps(value, ensure_ascii=False)}" for key, value in keys.items()]
+    result = invoke("prepare-data", config, *settings)
+    assert result.exit_code == 0, result.stderr
+    brings = ("sets/" in block and ".json" not in block) or "hub/" in block or "source: shards\n" in block
+    assert ("splits are those of the set" in result.stderr) == brings
 
 
 # --- fingerprints, memory ---
@@ -559,7 +618,7 @@ print(count, int(peak) // 1024)
 
 @pytest.mark.parametrize("form", ["rows", "cells", "tar", "json"])
 def test_ten_times_the_data_take_the_same_memory(form, tmp_path):
-    """MB at the peak of a process that reads 10 and 100 MB in one group of rows, one tar, one list; allocators keep some of what is freed."""
+    """MB at the peak of a process that reads 10 and 100 MB in one group of rows, one tar, one list; some of what is freed is kept."""
     peaks = []
     for count in (1000, 10_000):
         path = tmp_path / f"{count}{'.tar' if form == 'tar' else '.json' if form == 'json' else '.parquet'}"

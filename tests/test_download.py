@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from conftest import ROOT
 from sets import of_datasets, shard
 
 from bmtool.base.files import read_json
@@ -164,6 +166,13 @@ def test_a_set_becomes_a_plain_folder_and_says_how_it_is_read(hub, files, invoke
         f"# for a task on text\ndata:\n  sources: [{tmp_path / 'set'}]\n  columns: {{text: review, label: stars}}\n"
         f"# for a task on tables\ndata:\n  source: {tmp_path / 'set'}\n  target: stars\n"
     )
+
+
+def test_the_transcript_of_the_page(hub, invoke, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "data-sources.md").read_text("utf-8")
+    (block,) = re.findall(r"```console\n\$ bmtool (.+?)\n(.+?)```", page, re.DOTALL)
+    assert invoke(*block[0].split()).stdout == block[1]
 
 
 def test_nobody_is_told_more_than_the_names_of_the_files(hub, tmp_path):
