@@ -11,6 +11,7 @@ from bmtool.base.units import short
 from bmtool.config.schema import BaseConfig, Section
 from bmtool.errors import ConfigError, DataError, ResourceError, Untrainable
 from bmtool.measure import gate
+from bmtool.sources import hub, parts
 
 SPLITS = ("valid", "test", "train")
 
@@ -85,7 +86,7 @@ def _require_writable(folder: Path, what: str) -> None:
 def require_exists(path: str | Path, what: str) -> None:
     """DataError when there is nothing at `path`."""
     if not Path(path).exists():
-        raise DataError(f"{what}: no such file or folder: {path}")
+        raise DataError(f"{what}: no such file or folder: {path}{hub.hint(str(path))}")
 
 
 def require_preparing(config: BaseConfig) -> None:
@@ -116,7 +117,8 @@ def require_training(config: BaseConfig) -> None:
 def require_measurable(split: str, data: str | None, unit: str | None) -> None:
     """ConfigError or DataError when the options of an evaluation name nothing that can be measured on."""
     if data is not None:
-        require_exists(data, "--data")
+        if not parts.is_pattern(data):
+            require_exists(data, "--data")
         return
     if split not in SPLITS:
         raise ConfigError(f"--split: expected valid or test, got {split!r}")

@@ -20,6 +20,7 @@ from pydantic_core import CoreSchema
 
 from bmtool.base.needs import Package
 from bmtool.base.paths import expand
+from bmtool.sources.hub import require_here
 
 # Of steps, rows, images: what is counted.
 MANY = 10**9
@@ -29,6 +30,8 @@ OF_A_RUN = object()
 IGNORED = "^x-."
 
 FilePath = Annotated[str, AfterValidator(expand)]
+# Of data to read, which lie here: a name of the hub or a URL is refused, with the command that downloads it.
+DataPath = Annotated[FilePath, AfterValidator(require_here)]
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -49,6 +52,12 @@ class Section(BaseModel):
         found = handler(core)
         described(cls, handler.resolve_ref_schema(found))
         return found
+
+
+def of_sources(*sources: str) -> Iterator[Package]:
+    """What reading these takes, by their names."""
+    if any(source.lower().endswith((".parquet", ".arrow")) for source in sources):
+        yield Package("pyarrow", "pyarrow", "reading .parquet and .arrow takes pyarrow")
 
 
 class OptimSettings(Section):
