@@ -34,7 +34,7 @@ LAYERS = {
     "serve": {"base", "registry", "predict", "commands"},
     "commands": {
         "base", "config", "registry", "data", "measure", "predict", "engine", "engine.task", "text", "images", "tables", "chinese", "tasks",
-        "serve",
+        "serve", "torchvision",
     },
     "api": {"predict", "commands"},
 }  # fmt: skip
