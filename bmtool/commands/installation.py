@@ -73,7 +73,7 @@ def torchvision(requires: Iterable[str], torch: str | None) -> Iterator[Finding]
     for line in requires:
         if torch is not None and line.startswith("torch") and packages.unfit(line, torch):
             wanted = line.replace(" ", "").strip("()")
-            do = "pip install torch torchvision -c constraints.txt, in the clone of bmtool"
+            do = "pip install torch torchvision -c constraints.txt, in its clone"
             yield broken("versions", "torchvision", f"wants {wanted}, and torch is {torch}", do, error=ConfigError)
 
 

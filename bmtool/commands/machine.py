@@ -81,7 +81,7 @@ def of_probe(probed: Probed, *, has_driver: bool) -> Iterator[Finding]:
     if probed["torchvision"]:
         said = f"cannot be imported: {probed['torchvision'][:200]}"
         yield broken(
-            part, "torchvision", said, f"{REPAIR} -c constraints.txt, in the clone of bmtool", error=ConfigError
+            part, "torchvision", said, f"{REPAIR} -c constraints.txt, in its clone", error=ConfigError
         )
 
 
