@@ -80,9 +80,7 @@ def of_probe(probed: Probed, *, has_driver: bool) -> Iterator[Finding]:
         yield Finding(part, "mps", "seen, and not used: bmtool trains on CPUs and CUDA")
     if probed["torchvision"]:
         said = f"cannot be imported: {probed['torchvision'][:200]}"
-        yield broken(
-            part, "torchvision", said, f"{REPAIR} -c constraints.txt, in its clone", error=ConfigError
-        )
+        yield broken(part, "torchvision", said, f"{REPAIR} -c constraints.txt, in its clone", error=ConfigError)
 
 
 def _unseen(part: str, built_for: str, visible: str | None) -> Finding:
