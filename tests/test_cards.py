@@ -108,6 +108,12 @@ def test_its_maker_s_section_is_kept_and_carried(run, capsys):
     assert Served.load(str(run / "export" / "model.onnx"), print).about()["card"] == text
 
 
+def test_the_card_of_an_int8_export_says_that_it_was_rounded_afterwards(run, prepared):
+    prepared(CLASSES)
+    exported = open_model(export_onnx(run, int8=True)).about["card"]
+    assert "rounded to 8 bits" in exported and "rounded" not in written(run)
+
+
 @pytest.mark.parametrize("change", [
     lambda text: text.replace("## Limits", "## No limits").encode(), lambda text: b"Mine.\n", lambda text: b"\xff", lambda text: b"",
     lambda text: text.encode() + b"more", lambda text: text.encode() + b" " * cards.LARGEST,

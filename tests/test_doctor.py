@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 from test_cli import fails
+from test_serve import free_port
 
 from bmtool.base import cores, memory, packages
 from bmtool.commands import doctor, installation, machine
@@ -303,7 +304,7 @@ def test_a_module_of_our_own_that_is_missing_is_a_bug(invoke, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_doctor_of_an_installation_that_answers_only(tmp_path):
+def test_the_doctor_of_an_installation_that_answers_only(tmp_path, trained):
     """What `make install-server` makes; that it serves is tested beside the server."""
     environment = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "PATH", "OMP_"))}
     environment |= {"HOME": str(tmp_path), "PYTHON": sys.executable}
@@ -314,3 +315,14 @@ def test_the_doctor_of_an_installation_that_answers_only(tmp_path):
     found = [Finding(**one) for one in said["findings"]]
     assert said["works"] and "torch" in of(found, "installed").said and of(found, "serve").state == "ok"
     assert not [one for one in found if one.part == "device" or one.name == "torch"]
+    run = str(trained("image-classification"))
+    for command in (["predict", run, "x"], ["serve", run, "--port", str(free_port())]):
+        done = subprocess.run(
+            [target / "bin" / "bmtool", *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+            cwd=tmp_path,
+        )
+        assert done.returncode == 2 and "this takes torch" in done.stderr and done.stderr.count("\n") == 1

@@ -78,11 +78,12 @@ def text(run: "RunDir", model: "Of", warn: Callable[[str], None]) -> str:
 
 
 class Of(NamedTuple):
-    """The weights that a card is of; `facts` are the predictor's."""
+    """The weights that a card is of; `facts` are the predictor's. An export may have rounded them to 8 bits."""
 
     checkpoint: str
     weights: str
     facts: dict[str, Any]
+    is_rounded: bool = False
 
 
 class _Kept(NamedTuple):
@@ -122,7 +123,7 @@ def _made(run: "RunDir", model: Of) -> str:
         f"# {name}", config.card.description or f"{entry.help.capitalize()}: a model of bmtool's task `{config.task}`.",
         "## Use", _use(entry), *_facts(model.facts), "## Data", *_data(info, sources, carried.report),
         "## Figures", *_figures(carried), "## Training", _training(config, info, model),
-        "## Limits", _limits(config.card, carried.report), "## Licence", config.card.licence or "Not stated.",
+        "## Limits", _limits(config.card, carried.report, model), "## Licence", config.card.licence or "Not stated.",
     ]  # fmt: skip
     return f"---\n{document.dump(head)}---\n\n" + "\n\n".join(parts) + "\n\n"
 
@@ -253,8 +254,10 @@ def _training(config: BaseConfig, info: dict[str, Any], model: Of) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in facts.items() if value is not None)
 
 
-def _limits(card: Card, report: Report | None) -> str:
+def _limits(card: Card, report: Report | None, model: Of) -> str:
     """What its maker says, what the report remarks, and what holds of every model."""
-    remarks = report.get("remarks", []) if report is not None else []
+    remarks = [*report.get("remarks", [])] if report is not None else []
+    if model.is_rounded:
+        remarks.append("The weights were rounded to 8 bits after the figures had been measured.")
     general = "The figures hold for data like those it was measured on; on others it may be worse."
     return "\n".join(f"- {line}" for line in (*card.limits, *remarks, general))

@@ -50,7 +50,7 @@ def export_onnx(
     kind = entry.load("evaluation")
     weights = run.checkpoints(console.warn).digest(checkpoint)
     carried = reports.carried(run, checkpoint, weights)
-    card = cards.text(run, cards.Of(checkpoint, weights, task.predictor().facts()), console.warn)
+    card = cards.text(run, cards.Of(checkpoint, weights, task.predictor().facts(), is_rounded=int8), console.warn)
     report = export.write(
         task, path, lambda opened: entry.load("predictor")(opened.about, opened.backend, opened.assets),
         metadata=_metadata(run, checkpoint, console) | {"metrics": carried.metrics, "card": card},
