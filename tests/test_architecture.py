@@ -36,7 +36,7 @@ LAYERS = {
     "serve": {"base", "registry", "predict", "commands"},
     "commands": {
         "base", "sources", "config", "registry", "data", "measure", "predict", "engine", "engine.task", "text", "images", "tables",
-        "chinese", "tasks", "serve", "tuning",
+        "chinese", "tasks", "serve", "torchvision", "tuning",
     },
     "api": {"predict", "commands"},
 }  # fmt: skip

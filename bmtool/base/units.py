@@ -17,6 +17,11 @@ def short(count: float, digits: int = 1) -> str:
     return f"{count / 1e3:.1f} K" if count >= 1e3 else f"{count}"
 
 
+def gigabytes(count: float) -> str:
+    """`12.3 GB`, of bytes."""
+    return f"{count / 1e9:,.1f} GB"
+
+
 def duration(seconds: float) -> str:
     """`1:02:03` or `2:03`."""
     minutes, rest = divmod(int(seconds), 60)

@@ -55,7 +55,8 @@ def evaluate(  # noqa: PLR0913
     _print(f"{loaded.name} on {data or split}", found)
     name = subject.name
     drawn = "".join(f", {name}.{picture}.png" for picture in found.measured.pictures)
-    console.say(f"report {folder / name}.md, {name}.json{drawn}; predictions {name}.predictions.jsonl")
+    card = _card(loaded, console) if output is None else ""
+    console.say(f"report {folder / name}.md, {name}.json{drawn}; predictions {name}.predictions.jsonl{card}")
     gate.check(bounds, found.measured.figures)
     if len(models) == 1:
         exports = following.command("export-onnx", models[0])
@@ -144,6 +145,16 @@ def _write(folder: Path, subject: reports.Subject, found: _Found) -> None:
     title = f"{subject.facts['model']} on {name}"
     write_text(folder / f"{name}.md", report.markdown(title, measured, about, baseline=found.reference, pictures=files))
     write_json(folder / f"{name}.json", subject.facts | found.as_dict())
+
+
+def _card(loaded: Loaded, console: Console) -> str:
+    """Write the model card of a run, beside which its report lies by now; what to say of it."""
+    if loaded.run is None or loaded.members:
+        return ""
+    from bmtool.commands import cards  # an exported model, which has no run, does without
+
+    model = cards.Of(loaded.checkpoint, loaded.weights, loaded.predictor.facts())
+    return f"; card {loaded.run.card}" if cards.refresh(loaded.run, model, console.warn) else ""
 
 
 def _print(title: str, found: _Found) -> None:

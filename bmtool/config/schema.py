@@ -202,6 +202,19 @@ class Finetune(Section):
         return self
 
 
+class Card(Section):
+    """What only its maker can say of a model: it stands in the run's model card, and decides nothing that is computed."""
+
+    # SPDX, such as Apache-2.0 or CC-BY-4.0; null: not stated
+    licence: Name | None = None
+    # of the data, in ISO 639: [zh, en]
+    language: list[Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]] = Field([], max_length=1000)
+    # what the model is, and is for
+    description: Name | None = None
+    # what it is not for, and where it fails; a sentence each
+    limits: list[Name] = Field([], max_length=100)
+
+
 class BaseConfig(Section):
     if TYPE_CHECKING:  # sections that every task has its own of; `data.prepared` is where its prepared data lie
         data: Any
@@ -221,6 +234,7 @@ class BaseConfig(Section):
     schedule: Schedule = Schedule()
     # what is learned when other weights are started from
     finetune: Finetune = Finetune()
+    card: Card = Card()
 
     @property
     def starts_from_others(self) -> bool:
@@ -251,4 +265,4 @@ RESUMABLE = frozenset(
     f"train.{key}" for key in
     ("stop_after", "workers", "log_every", "save_every", "patience", "keep_last", "keep_best",
      "average_best")
-) | {"run"}  # fmt: skip
+) | {"run"} | {f"card.{key}" for key in Card.model_fields}  # fmt: skip

@@ -1,6 +1,6 @@
 """A run directory: everything one training made, in a layout that stays readable.
 
-run.json  config.yaml  assets/  metrics.jsonl  log.txt  checkpoints/  plots/  eval/  export/
+run.json  config.yaml  card.md  assets/  metrics.jsonl  log.txt  checkpoints/  plots/  eval/  export/
 """
 
 import hashlib
@@ -77,7 +77,7 @@ class RunDir:
         self.path = Path(path)
         self.assets, self.plots = self.path / "assets", self.path / "plots"
         self.evaluations, self.exports = self.path / "eval", self.path / "export"
-        self.metrics = self.path / "metrics.jsonl"
+        self.metrics, self.card = self.path / "metrics.jsonl", self.path / "card.md"
 
     @classmethod
     def open(cls, path: str | Path) -> "RunDir":

@@ -39,6 +39,22 @@ class Model(TypedDict):
     weights: str
 
 
+class Gap(TypedDict):
+    """A difference of two models, as `Difference` has it."""
+
+    value: float
+    low: float
+    high: float
+    significant: bool
+
+
+class Compared(TypedDict):
+    """The baseline of a report, and how far the model is from it in each figure."""
+
+    model: str
+    differences: dict[str, Gap]
+
+
 class Report(TypedDict):
     """What of the JSON of an evaluation is read again: figures with their intervals, as `Measured.as_dict` gives them."""
 
@@ -47,6 +63,10 @@ class Report(TypedDict):
     data_hash: NotRequired[str]
     split: NotRequired[str | None]
     models: NotRequired[list[Model]]
+    # of the splits that the run has learned from and is measured on: name -> examples
+    splits: NotRequired[dict[str, int]]
+    remarks: NotRequired[list[str]]
+    baseline: NotRequired[Compared]
 
 
 @dataclass
@@ -140,7 +160,7 @@ def markdown(
     compared = measured.against(baseline) if baseline is not None else {}
     headings, cells = rows(measured, compared)
     head = f"{measured.examples:,} examples; {LEVEL:.0%} bootstrap intervals."
-    parts = [f"# {title}", "\n".join((*about, head)), _table(headings, cells)]
+    parts = [f"# {title}", "\n".join((*about, head)), table(headings, cells)]
     parts += ["\n".join(f"- {remark}" for remark in measured.said)] if measured.said else []
     if compared:
         parts.append("`*`: the difference is significant at 5 % (paired bootstrap over examples).")
@@ -151,7 +171,7 @@ def markdown(
             [part, *(_interval(name, metrics.get(name), theirs.get(part, {}).get(name)) for name in names)]
             for part, metrics in slices.items()
         ]
-        parts += [f"## By {dimension}", _table([dimension, *names], body)]
+        parts += [f"## By {dimension}", table([dimension, *names], body)]
     if measured.notes:
         parts += ["## Notes", "\n".join(f"- {name}: {value:g}" for name, value in measured.notes.items())]
     parts += [
@@ -173,6 +193,7 @@ def _interval(name: str, values: np.ndarray | None, baseline: np.ndarray | None)
     return f"{text}, {d.value:+.4f}{' *' if d.significant else ''}"
 
 
-def _table(headings: list[str], cells: list[list[str]]) -> str:
+def table(headings: list[str], cells: list[list[str]]) -> str:
+    """A table of Markdown."""
     lines = [headings, ["---"] * len(headings), *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

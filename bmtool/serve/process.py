@@ -39,7 +39,7 @@ class ModelProcess:
 
     def load(self) -> "ModelProcess":
         """Returns when the model is loaded. A BmtoolError for a file that is no model, a model that cannot be served, or a process
-        that ended before it was loaded."""
+        that ended before it was loaded; ModuleNotFoundError for a model that takes packages which are not here."""
         try:
             self.task, self.about, self.bytes = self._receive(None)
         except Gone as error:
@@ -96,7 +96,8 @@ def _serve(path: str, pipe: Connection, memory: int) -> None:
     with contextlib.suppress(EOFError, OSError):
         try:
             served = Served.load(path, warn)
-        except BmtoolError as error:
+        # The second: an installation that only answers, asked to serve a run.
+        except (BmtoolError, ModuleNotFoundError) as error:
             pipe.send(error)
             return
         pipe.send((served.loaded.task, served.about(), resident()))
