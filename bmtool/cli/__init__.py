@@ -6,7 +6,7 @@ import typer
 
 import bmtool
 from bmtool import ends, flags
-from bmtool.cli import asking, deploying, selfcheck, training
+from bmtool.cli import asking, deploying, runs, selfcheck, training
 
 app = typer.Typer(
     name="bmtool",
@@ -33,6 +33,7 @@ app.command(cls=flags.command(lambda entry: (entry.takes, entry.gives) == ("text
 app.command(cls=flags.command(lambda entry: True))(asking.predict)
 for function in (deploying.serve, asking.annotate, deploying.export_onnx):
     app.command()(function)
+app.add_typer(runs.app, name="runs")
 app.add_typer(selfcheck.app, name="selfcheck")
 
 

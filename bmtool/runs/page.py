@@ -58,13 +58,13 @@ def shown(path: str | Path, warn: Warn) -> dict[str, Any]:
 
 
 def _answered(record: Record, task: str, report: dict[str, Any], inlined: "_Inlined") -> dict[str, Any]:
-    """The answers of an evaluation and its pictures; a table of classes is shown in place of its picture."""
+    """The answers of an evaluation and its pictures; what the page shows itself is no picture in it."""
     entry, name = registry.find(task), report["name"]
     said = answers(record.evaluations / f"{name}.predictions.jsonl", entry.gives, inlined.warn)
     seen = _seen(record, entry, report, [answer.get("input") for answer in said.worst], inlined) if said.worst else {}
     worst = [answer | {"picture": seen.get(answer.get("input"))} for answer in said.worst]
-    drawn = f"{name}.confusion.png" if said.labels else ""
-    files = [file for file in sorted(record.evaluations.glob(f"{name}.*.png")) if file.name != drawn]
+    drawn = {f"{name}.confusion.png": said.labels, f"{name}.mistakes.png": seen}
+    files = [file for file in sorted(record.evaluations.glob(f"{name}.*.png")) if not drawn.get(file.name)]
     return said._asdict() | {"worst": worst, "pictures": list(inlined.files(files))}
 
 
