@@ -15,7 +15,7 @@ class Group(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         asks_for_help = bool({"-h", "--help"} & set(args[:1]))
         return super().parse_args(
-            ctx, args if args[:1] and not args[0].startswith("-") or asks_for_help else ["list", *args]
+            ctx, args if (args[:1] and not args[0].startswith("-")) or asks_for_help else ["list", *args]
         )
 
 

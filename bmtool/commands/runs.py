@@ -1,10 +1,12 @@
 """`runs`: the runs there are, one of them in full, several side by side."""
 
 import json
+import logging
 import os
 import sys
 import webbrowser
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +16,10 @@ from rich.table import Table
 
 from bmtool import registry
 from bmtool.base.console import Terminal, answer, warn
+from bmtool.base.needs import needs
 from bmtool.base.suggest import suggest
 from bmtool.base.units import age, duration, short
-from bmtool.commands import refusals
+from bmtool.commands import refusals, serve
 from bmtool.engine.record import Record
 from bmtool.engine.series import series
 from bmtool.errors import ConfigError, DataError
@@ -270,8 +273,10 @@ def _verdict(found: dict[str, Any] | None) -> str:
     """How a run differs from the first, in a few words."""
     if found is None:
         return ""
-    if found["by"] is None:
+    if "value" not in found:
         return f"not compared: {found['why']}"
+    if found["by"] is None:
+        return f"{found['value']:+.4f}, no interval"
     if found["by"] == PAIRED:
         return f"{found['value']:+.4f}{' *' if found['significant'] else ''}, p {found['p']:.3f}"
     return f"{found['value']:+.4f}, {'apart' if found['significant'] else 'overlap'}"
@@ -307,3 +312,19 @@ def _drawn(path: str | Path) -> "Drawn":
     record = Record.open(path)
     chosen = best(record, warn)
     return Drawn(record.name, series(record.events(warn)), chosen.step if chosen else None)
+
+
+# --- watch ---
+
+
+def watch(path: str | Path, *, port: int) -> None:
+    """A page that follows a run, for this machine alone, until a signal comes.
+
+    DataError for what is no run; ResourceError when the port is taken.
+    """
+    with needs(serve.PACKAGES, "watching a run takes packages of its own"):
+        from bmtool.serve.watching import Watched, create
+    app = create(Watched(path, warn))
+    serve.log_to_stderr(logging.WARNING)
+    with closing(serve.bound(serve.LOOPBACK[0], port)) as taken:
+        serve.listen(app, taken, f"{path} (Ctrl-C ends this)", lambda: None)

@@ -4,7 +4,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib
 
@@ -18,7 +18,7 @@ from bmtool.engine.series import Points, Series
 MARKED = 30  # points of a curve up to which each is marked
 COLOURS = 10  # of matplotlib, after which they come again
 ACROSS = 3  # panels beside each other
-STYLES = {"valid": "-", "train": ":"}
+STYLES: dict[str, Literal["-", ":"]] = {"valid": "-", "train": ":"}
 
 
 class Drawn(NamedTuple):
@@ -60,7 +60,9 @@ def overlaid(runs: Sequence[Drawn], figures: Sequence[str], path: Path) -> Path:
     for figure, axes in zip(figures, panels.flat):
         _panel(axes, figure, runs)
     handles = [plt.Line2D([], [], color=_colour(number), label=run.name) for number, run in enumerate(runs)]
-    legend = canvas.legend(handles=handles, loc="outside lower center", ncols=min(4, len(runs)), fontsize=9)
+    handles += [plt.Line2D([], [], color="grey", linestyle=style, label=part) for part, style in STYLES.items()]
+    handles.append(plt.Line2D([], [], color="grey", linestyle="", marker="*", markersize=10, label="best step"))
+    legend = canvas.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), fontsize=9)
     for text in legend.get_texts():
         text.set_parse_math(False)
     return _written(canvas, path)
@@ -76,7 +78,7 @@ def _panel(axes: plt.Axes, figure: str, runs: Sequence[Drawn]) -> None:
     axes.grid(alpha=0.3)
 
 
-def _line(axes: plt.Axes, points: Points, **look: str) -> None:
+def _line(axes: plt.Axes, points: Points, **look: Any) -> None:
     axes.plot(*zip(*points), marker="o" if len(points) < MARKED else None, markersize=3, **look)
 
 
