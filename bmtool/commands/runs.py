@@ -185,7 +185,7 @@ def _tables(found: dict[str, Any]) -> Iterator[Table]:
     changed = [one for one in found["settings"] if not one["is_default"]]
     yield _rows(
         "what differs from the defaults", ("key", "value", "default"),
-        [(one["key"], _cell(one["value"]), "" if one["default"] is None else _cell(one["default"])) for one in changed],
+        [(one["key"], _cell(one["value"]), "" if one["is_required"] else _cell(one["default"])) for one in changed],
     )  # fmt: skip
     for one in found["evaluations"]:
         of = {
@@ -327,4 +327,4 @@ def watch(path: str | Path, *, port: int) -> None:
     app = create(Watched(path, warn))
     serve.log_to_stderr(logging.WARNING)
     with closing(serve.bound(serve.LOOPBACK[0], port)) as taken:
-        serve.listen(app, taken, f"{path} (Ctrl-C ends this)", lambda: None)
+        serve.listen(app, taken, f"watching {path}", lambda: None)
