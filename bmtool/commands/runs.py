@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from bmtool import registry
@@ -35,6 +36,7 @@ if TYPE_CHECKING:  # matplotlib, which most of them do without
 
 DEFAULT = "runs"
 SHORT = 8  # digits of a hash
+WIDEST = 2000  # characters of a table
 
 
 # --- list ---
@@ -55,10 +57,20 @@ def list_runs(
         for one in held:
             answer(_json(one.as_dict()))
     else:
-        Terminal().print(_table(held, sort))
+        _show_whole(_table(held, sort))
         for one in (one for one in held if one.why):
             warn(f"{one.path}: {one.state}: {one.why}")
     return held
+
+
+def _show_whole(table: Table) -> None:
+    """As wide as a terminal is; in files and pipes as wide as it is, so that no path is broken."""
+    terminal = Terminal()
+    if not terminal.is_terminal:
+        terminal.width = max(
+            terminal.width, Measurement.get(terminal, terminal.options.update(max_width=WIDEST), table).maximum
+        )
+    terminal.print(table)
 
 
 def _json(value: Any) -> str:

@@ -108,9 +108,9 @@ def _time(written: str | None) -> datetime | None:
 # --- figures ---
 
 
-def best(record: Record, warn: Callable[[str], None]) -> Best | None:
+def best(record: Record, warn: Callable[[str], None], config: BaseConfig | None = None) -> Best | None:
     """The checkpoint that is used, by its own word: its weights are not read. None when there is none yet."""
-    kept = record.kept(warn)
+    kept = record.kept(warn, config)
     for name in kept.candidates():
         manifest = kept.manifest(name)
         return Best(name, kept.step(name), manifest["metrics"], manifest["sha256"][WEIGHTS])
@@ -118,7 +118,7 @@ def best(record: Record, warn: Callable[[str], None]) -> Best | None:
 
 
 def _with_figures(record: Record, info: dict, config: BaseConfig, held: Summary) -> Summary:
-    chosen = best(record, lambda message: None)
+    chosen = best(record, lambda message: None, config)
     of, figures = _figures(record, info, chosen) if chosen else ("", {})
     asked = [config.train.best, (info["best"] or {}).get("metric"), next(iter(figures), "")]
     key = next(name for name in asked if name in figures or name == asked[-1])
