@@ -95,11 +95,11 @@ def test_no_command_about_runs_imports_torch(classifiers, tmp_path):
 
 
 def test_two_hundred_runs(classifiers, tmp_path):
-    """A list opens only small files: the weights may be as large as they like."""
+    """The weights may be as large as they like: they are not read, nor here at all."""
     for number in range(200):
         run = tmp_path / "runs" / f"group-{number % 5}" / f"run-{number}"
         keep = shutil.ignore_patterns("*.safetensors", "*.pt", "*.png", "tensorboard", "assets", "predictions*")
-        shutil.copytree(classifiers[0], run, ignore=keep)
+        shutil.copytree(classifiers[0], run, ignore=keep, copy_function=os.link)
     began = time.process_time()
     held = runs.list_runs([tmp_path / "runs"], as_json=True)
     assert len({one.name for one in held}) == 200 and {one.state for one in held} == {"finished"}
@@ -164,6 +164,14 @@ def test_looking_is_bounded(classifiers, tmp_path, monkeypatch):
     monkeypatch.setattr(finding, "MOST", 3)
     with pytest.raises(DataError, match="more than 3 folders"):
         finding.found([tmp_path])
+
+
+def test_names_are_text(classifiers, tmp_path, invoke):
+    """Brackets mean something to what draws tables."""
+    run = shutil.copytree(classifiers[0], tmp_path / "[red]x[/]")
+    for arguments in (["list", tmp_path], ["show", run], ["compare", run, classifiers[1]]):
+        assert "[red]x[/]" in invoke("runs", *arguments).stdout
+    runs.plot([run, classifiers[1]], output=tmp_path / "x.png")
 
 
 def test_age():
@@ -307,6 +315,7 @@ def test_everything_of_a_run(classifiers, invoke):
     assert "train.ema" not in said.stdout  # as it is by default
     found = json.loads(invoke("runs", "show", classifiers[0], "--json").stdout)
     assert found == contents.contents(classifiers[0], nothing)
+    fails(invoke("runs", "show", classifiers[0], "--json", "--html"), 2, "leave one of them out")
     own = load(classifiers[0] / "config.yaml")
     assert len(found["settings"]) == len({one["key"] for one in found["settings"]}) == len(list(settings_of(own)))
     steps = next(one for one in found["settings"] if one["key"] == "train.steps")

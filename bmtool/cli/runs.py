@@ -7,6 +7,7 @@ from typer.core import TyperGroup
 
 from bmtool import flags
 from bmtool.cli.arguments import Run
+from bmtool.errors import ConfigError
 
 
 class Group(TyperGroup):
@@ -59,6 +60,8 @@ def show(
     """Everything of one run: settings, data, figures, checkpoints, exports, where the time went."""
     from bmtool.commands import runs
 
+    if json and (html or open_):
+        raise ConfigError("--json prints a run, --html and --open write its page: leave one of them out")
     runs.show(run, as_json=json, html=html, open_it=open_)
 
 
