@@ -132,11 +132,19 @@ def compare(paths: Sequence[str | Path], *, as_json: bool = False) -> dict[str, 
     for one in found["evaluations"]:
         print()
         tables.write(tables.beside(one, names))
-        for name, why in list(zip(names, one["not_compared"]))[1:]:
-            if why:
-                warn(f"{one['name']}: {name} is not compared with {names[0]}: {why}")
+        _remark(one, names)
     print(tables.MARKS)
     return found
+
+
+def _remark(one: dict[str, Any], names: Sequence[str]) -> None:
+    """What to know of a report of several runs."""
+    for name, is_current in zip(names, one["is_current"]):
+        if is_current is False:
+            warn(f"{one['name']}: {name}{tables.OF_WEIGHTS[is_current]}: evaluate it again")
+    for name, why in list(zip(names, one["not_compared"]))[1:]:
+        if why:
+            warn(f"{one['name']}: {name} is not compared with {names[0]}: {why}")
 
 
 # --- plot ---

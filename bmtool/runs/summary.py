@@ -81,7 +81,9 @@ def summed_up(path: str | Path) -> Summary:
         held = replace(held, data=Path(config.data.prepared).name)
         return _with_state(record, info, config, _with_figures(record, info, config, held))
     except (BmtoolError, OSError, KeyError) as error:
-        return replace(held, state=DAMAGED, why=str(error).partition("\n")[0])
+        # What is written at this moment may be half there.
+        state = RUNNING if held.state == RUNNING else DAMAGED
+        return replace(held, state=state, why=str(error).partition("\n")[0])
 
 
 def _without_a_description(record: Record, held: Summary) -> Summary:
@@ -112,6 +114,9 @@ def best(record: Record, warn: Callable[[str], None], config: BaseConfig | None 
     """The checkpoint that is used, by its own word: its weights are not read. None when there is none yet."""
     kept = record.kept(warn, config)
     for name in kept.candidates():
+        if not (kept.directory / name).is_dir():
+            warn(f"checkpoint {name} cannot be used: there is none; trying another")
+            continue
         manifest = kept.manifest(name)
         return Best(name, kept.step(name), manifest["metrics"], manifest["sha256"][WEIGHTS])
     return None
