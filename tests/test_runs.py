@@ -489,7 +489,9 @@ def test_a_picture_bears_the_name_of_its_run_and_its_best_step(tmp_path, monkeyp
     from bmtool.engine import plots
 
     drawn: list[plots.plt.Figure] = []
-    monkeypatch.setattr(plots, "_written", lambda canvas, path: drawn.append(canvas) or plots.plt.close(canvas) or path)
+    monkeypatch.setattr(
+        plots, "save", lambda canvas, path, dpi: drawn.append(canvas) or plots.plt.close(canvas) or path
+    )
     points = {"train": [(1, 2.0), (2, 1.0)], "valid": [(2, 1.5), (4, 1.2)]}
     plots.curves(plots.Drawn("我的 $run", {"loss": points, "rate": {"train": points["train"]}}, 4), tmp_path)
     loss, rate = (canvas.axes[0] for canvas in drawn)
