@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 
 import httpx
@@ -219,6 +220,11 @@ def test_a_lock_of_another_process_is_seen(tmp_path):
         pass
 
 
+def test_a_start_without_a_zone_is_of_utc(copied):
+    RunDir(copied).note(started="2026-01-01T00:00:00")
+    assert runs.list_runs([copied])[0].started == datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
 def test_a_run_that_was_interrupted_says_how_it_goes_on(copied):
     info = json.loads((copied / "run.json").read_text())
     del info["seal"]
@@ -262,7 +268,9 @@ def flipped(path: Path) -> None:
 
 @pytest.mark.parametrize("part, damage", [
     ("run.json", flipped), ("config.yaml", flipped), ("run.json", Path.unlink), ("eval/test.json", flipped),
-    ("run.json", lambda path: path.write_text("[]")), ("run.json", lambda path: path.write_text('{"format": 99}')),
+    ("run.json", lambda path: path.write_text("[]")),
+    ("run.json", lambda path: RunDir(path.parent).note(started="soon")),
+    ("run.json", lambda path: path.write_text('{"format": 99}')),
     ("checkpoints/step-00000008/manifest.json", lambda path: path.write_bytes(b"\xff")),
 ])  # fmt: skip
 def test_a_damaged_run_is_a_row_that_says_so(part, damage, copied, classifiers, invoke):
@@ -356,7 +364,7 @@ def test_nothing_from_outside_is_obeyed(copied):
     lines = [
         {"input": HOSTILE, "reference": HOSTILE, "prediction": "b", "probability": 0.9, "probability_of_reference": 0.1}
     ]
-    lines += [{"nothing": 1}, []]
+    lines += [{"nothing": 1}, [], lines[0] | {"probability": "0.9"}, lines[0] | {"reference": []}]
     (copied / "eval" / "test.predictions.jsonl").write_text(
         "".join(json.dumps(line) + "\n" for line in lines) + '{"torn'
     )
@@ -368,7 +376,7 @@ def test_nothing_from_outside_is_obeyed(copied):
         and "<img" not in text.split('id="data">')[1].split("</script>")[0]
     )
     assert "default-src 'none'" in text and "http://" not in text.replace("http://www.w3.org/2000/svg", "")
-    assert len(said) == 1 and "3 lines are no answers" in said[0]
+    assert len(said) == 1 and "5 lines are no answers" in said[0]
 
 
 def test_the_worst_answers(tmp_path):

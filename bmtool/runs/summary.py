@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,11 +100,12 @@ def _without_a_description(record: Record, held: Summary) -> Summary:
 
 
 def _time(written: str | None) -> datetime | None:
-    """DataError for what is no time."""
+    """DataError for what is no time; one that names no zone is of UTC."""
     try:
-        return datetime.fromisoformat(written) if written else None
-    except ValueError as error:
+        found = datetime.fromisoformat(written) if written else None
+    except (TypeError, ValueError) as error:
         raise DataError(f"run.json: started: {str(error)[:80]}") from error
+    return found.replace(tzinfo=timezone.utc) if found and found.tzinfo is None else found
 
 
 # --- figures ---
