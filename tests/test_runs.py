@@ -169,9 +169,9 @@ def test_looking_is_bounded(classifiers, tmp_path, monkeypatch):
 
 def test_names_are_text(classifiers, tmp_path, invoke):
     """Brackets mean something to what draws tables."""
-    run = shutil.copytree(classifiers[0], tmp_path / "[red]x[/]")
+    run = shutil.copytree(classifiers[0], tmp_path / "[red]x")
     for arguments in (["list", tmp_path], ["show", run], ["compare", run, classifiers[1]]):
-        assert "[red]x[/]" in invoke("runs", *arguments).stdout
+        assert "[red]x" in invoke("runs", *arguments).stdout
     runs.plot([run, classifiers[1]], output=tmp_path / "x.png")
 
 
