@@ -22,7 +22,7 @@ LAYERS = {
     "torchvision": set(),
     "measure": {"base"},
     "predict": {"base", "sources", "config", "measure", "nn"},
-    "engine.task": {"config", "measure", "nn", "predict"},
+    "engine.task": {"base", "config", "measure", "nn", "predict"},
     "engine": {"base", "config", "nn", "measure", "data", "predict", "engine.task"},
     "text": {"base", "sources", "config", "data", "nn", "chinese", "measure", "predict", "engine.task"},
     "images": {"base", "sources", "config", "data", "nn", "measure", "torchvision", "predict", "engine.task"},
@@ -31,12 +31,13 @@ LAYERS = {
         "base", "sources", "config", "data", "nn", "ngram", "chinese", "measure", "predict", "engine.task", "text", "images", "tables",
     },
     "tuning": {"base", "config"},
+    "runs": {"base", "config", "registry", "data", "measure", "predict", "engine"},
     "flags": {"base", "registry"},
     # They start each other (`bmtool serve`), and know the models by the same loading.
-    "serve": {"base", "registry", "predict", "commands"},
+    "serve": {"base", "registry", "predict", "engine", "runs", "commands"},
     "commands": {
         "base", "sources", "config", "registry", "data", "measure", "predict", "engine", "engine.task", "text", "images", "tables",
-        "chinese", "tasks", "serve", "torchvision", "tuning",
+        "chinese", "tasks", "runs", "serve", "torchvision", "tuning",
     },
     "api": {"predict", "commands"},
 }  # fmt: skip

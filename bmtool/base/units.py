@@ -36,3 +36,11 @@ def seconds(text: str) -> float:
     if not total:
         raise ValueError(f"expected a time such as 90s, 30m, 2h or 1h30m, got {text!r}")
     return float(total)
+
+
+def age(seconds: float) -> str:
+    """`40 s`, `3 min`, `5 h` or `12 d`: one unit, rounded down."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(0, int(seconds))} s"

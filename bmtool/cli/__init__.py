@@ -7,7 +7,7 @@ import typer
 
 import bmtool
 from bmtool import ends, flags
-from bmtool.cli import asking, completion, deploying, doctor, selfcheck, starting, training, tuning
+from bmtool.cli import asking, completion, deploying, doctor, runs, selfcheck, starting, training, tuning
 
 app = typer.Typer(
     name="bmtool",
@@ -36,6 +36,7 @@ app.command(cls=flags.command(lambda entry: (entry.takes, entry.gives) == ("text
 app.command(cls=flags.command(lambda entry: True))(asking.predict)
 for function in (deploying.serve, asking.annotate, deploying.export_onnx):
     app.command()(function)
+app.add_typer(runs.app, name="runs")
 app.command()(doctor.doctor)
 app.add_typer(starting.config, name="config")
 app.add_typer(selfcheck.app, name="selfcheck")
