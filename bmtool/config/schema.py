@@ -234,6 +234,7 @@ class BaseConfig(Section):
     schedule: Schedule = Schedule()
     # what is learned when other weights are started from
     finetune: Finetune = Finetune()
+    # what the model card says that nothing can measure
     card: Card = Card()
 
     @property
