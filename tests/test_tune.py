@@ -21,6 +21,7 @@ from bmtool.commands.tune import Plan, tune
 from bmtool.config import editing
 from bmtool.config.load import load, written
 from bmtool.engine import plots
+from bmtool.engine.run_dir import RunDir
 from bmtool.errors import ConfigError, DataError, Interrupted, Untrainable
 from bmtool.tuning import space as spaces
 from bmtool.tuning.study import Study
@@ -65,6 +66,11 @@ def space(*texts: str, case: str = TABLE) -> spaces.Space:
 def test_ranges_and_lists_are_read_by_the_type_of_the_key(text, said):
     (held,) = space(text).described().values()
     assert held == said
+
+
+def test_the_phases_of_a_gan_vary_too():
+    held = space("optim.phases.generator.lr=1e-4..1e-2", case="gan")
+    assert held.described() == {"optim.phases.generator.lr": "0.0001..0.01, log scale"}
 
 
 def test_proposals_have_the_type_of_the_key_and_few_digits():
@@ -228,6 +234,12 @@ def test_trials_are_runs_like_any_other_and_a_pruned_one_has_its_checkpoint(tune
         evaluate([row["run"]], split="valid")
     config = load(Path(pruned["run"]) / "config.yaml")
     assert config.run == pruned["run"] and config.train.best == "accuracy"
+
+
+def test_all_trials_have_the_precision_that_the_first_has_raced_for(tuned):
+    first, second = tuned(TABLE, Plan(["optim.lr=1e-3..1e-1"], trials=2), "train.precision=auto")["trials"]
+    assert load(Path(first["run"]) / "config.yaml").train.precision == "auto"
+    assert load(Path(second["run"]) / "config.yaml").train.precision == RunDir(first["run"]).info()["precision"]
 
 
 def test_fitted_models_are_tuned_alike(tuned):
