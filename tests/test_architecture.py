@@ -22,7 +22,8 @@ LAYERS = {
     "measure": {"base"},
     "predict": {"base", "config", "measure", "nn"},
     "engine.task": {"config", "measure", "nn", "predict"},
-    "engine": {"base", "config", "nn", "measure", "data", "predict", "engine.task"},
+    "tracking": {"base"},
+    "engine": {"base", "config", "nn", "measure", "data", "predict", "tracking", "engine.task"},
     "text": {"base", "config", "data", "nn", "chinese", "measure", "predict", "engine.task"},
     "images": {"base", "config", "data", "nn", "measure", "torchvision", "predict", "engine.task"},
     "tables": {"base", "config", "registry", "data", "measure", "predict"},
@@ -34,7 +35,7 @@ LAYERS = {
     "serve": {"base", "registry", "predict", "commands"},
     "commands": {
         "base", "config", "registry", "data", "measure", "predict", "engine", "engine.task", "text", "images", "tables", "chinese", "tasks",
-        "serve",
+        "serve", "tracking",
     },
     "api": {"predict", "commands"},
 }  # fmt: skip

@@ -20,15 +20,17 @@ from bmtool.commands.loading import DEFAULT
 from bmtool.commands.prepare_data import fingerprint, make_current
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
-from bmtool.engine import distributed, fitting, precision
+from bmtool.engine import distributed, fitting, longer, precision
+from bmtool.engine.checkpoint import name_of, step_of
 from bmtool.engine.device import Device, choose
 from bmtool.engine.ending import end
 from bmtool.engine.ranking import deciding
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.session import Session
-from bmtool.engine.task import Best, Fitted, Task, Trained, require_examples
+from bmtool.engine.task import Best, Task, Trained, require_examples
 from bmtool.engine.trainer import Trainer, seed_everything
 from bmtool.errors import ConfigError, Interrupted
+from bmtool.tracking.tracker import Trackers
 
 # Of the sections of a gradient-trained model, what a fit heeds too.
 OF_A_FIT = {"train.threads"}
@@ -56,18 +58,20 @@ def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False)
     run, is_main = RunDir(config.run), distributed.rank() == 0
     device = choose(config.train)
     run.require_same(config)
+    onward = longer.start(run, config, Console(speaks=is_main).warn)
     make_current(config, run)
     with run.lock() if is_main else nullcontext():
         console = Console(run.path / "log.txt" if is_main else None, speaks=is_main)
         seed_everything(config.seed)
         torch.use_deterministic_algorithms(config.train.deterministic)
-        if kind.fitted:
-            _fit(kind.fresh(config), run, console, device)
-        else:
-            with distributed.process_group(device.device), _noted_signals() as stop:
-                start = _Start(kind.fresh(config), run, device, parent, finetunes)
-                _inherit(start)
-                _learn(start, console, stop)
+        with Trackers(config.tracking if is_main else [], console.warn) as trackers:
+            if kind.fitted:
+                _fit(_Start(kind.fresh(config), run, device, trackers), console)
+            else:
+                with distributed.process_group(device.device), _noted_signals() as stop:
+                    start = _Start(kind.fresh(config), run, device, trackers, parent, finetunes, onward)
+                    _inherit(start)
+                    _learn(start, console, stop)
     return run.path
 
 
@@ -133,11 +137,13 @@ def _idle(config: BaseConfig) -> set[str]:
 class _Start:
     """What a training begins with."""
 
-    task: Trained
+    task: Any  # Trained, or Fitted
     run: RunDir
     device: Device
-    parent: RunDir | None
-    finetunes: bool
+    trackers: Trackers
+    parent: RunDir | None = None
+    finetunes: bool = False
+    onward: longer.Start | None = None
 
 
 def _inherit(start: _Start) -> None:
@@ -160,20 +166,31 @@ def _facts(task: Task, device: Device, parent: RunDir | None, best: Best | None)
     }  # fmt: skip
 
 
-def _begin(task: Task, run: RunDir, facts: dict[str, Any], console: Console) -> None:
+def _begin(start: _Start, console: Console, best: Best | None) -> None:
+    """Describe the run; of one that goes on say what is changed."""
+    run, task = start.run, start.task
+    facts = _facts(task, start.device, start.parent, best)
+    run.require_same(task.config, facts)
     if upgrade := run.upgrade():
         console.say(upgrade)
+    newest = run.checkpoints(console.warn).names()[-1:]
+    resumed = start.onward.name if start.onward else next(iter(newest), name_of(0))
+    rewinds = start.onward is not None and [resumed] != newest
+    for line in run.change(task.config, step_of(resumed), resume_from=resumed if rewinds else None):
+        console.say(line)
+    if start.onward:
+        console.say(start.onward.said)
     run.begin(task.config, facts, task.assets)
 
 
-def _fit(task: Fitted, run: RunDir, console: Console, device: Device) -> None:
-    again = run.exists
-    _begin(task, run, _facts(task, device, None, None), console)
-    console.say(f"{run.path}: {task.config.task}; {device.where}")
+def _fit(start: _Start, console: Console) -> None:
+    task, run, again = start.task, start.run, start.run.exists
+    _begin(start, console, None)
+    console.say(f"{run.path}: {task.config.task}; {start.device.where}")
     with _ended_by_signals():
-        reached = fitting.fit(run, task, console, again=again)
+        reached = fitting.fit(run, task, console, trackers=start.trackers, again=again)
     if reached is not None:
-        end(run, task, console, device=device, reached=reached)
+        end(run, task, console, device=start.device, reached=reached, trackers=start.trackers)
 
 
 def _learn(start: _Start, console: Console, stop: list[int]) -> None:
@@ -183,22 +200,23 @@ def _learn(start: _Start, console: Console, stop: list[int]) -> None:
         require_examples(split, task.batches(split, None).examples)
     best = deciding(task, config.train.best)
     if is_main:
-        _begin(task, run, _facts(task, start.device, start.parent, best), console)
+        _begin(start, console, best)
     distributed.barrier()
-    resumes = run.checkpoints(console.warn).newest()
+    rewound = run.info().get("resume_from")
+    resumes = rewound or run.checkpoints(console.warn).newest()
     if start.parent is not None:
         initialise(task, config, start.parent, console, announce=resumes is None)
     elif start.finetunes:
         freeze(task.modules, config.finetune)
     trainer = Trainer(task, config, start.device)
     _settle_precision(trainer, run, resumes is not None)
-    session = Session(run, trainer, console, best)
+    session = Session(run, trainer, console, best=best, trackers=start.trackers)
     _introduce(trainer, console)
     if resumes is not None:
-        session.resume(resumes)
+        session.resume(resumes, rewinds=rewound is not None)
     reached = session.train(stop)
     if is_main and reached is not None:
-        end(run, task, console, device=start.device, reached=reached)
+        end(run, task, console, device=start.device, reached=reached, trackers=start.trackers)
 
 
 def _settle_precision(trainer: Trainer, run: RunDir, resumes: bool) -> None:

@@ -8,11 +8,10 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from bmtool import registry
-from bmtool.base import changes
 from bmtool.base.suggest import suggest
 from bmtool.config import document as documents
 from bmtool.config.document import SETTING, Document, Path_
-from bmtool.config.schema import OF_A_RUN, RESUMABLE, BaseConfig
+from bmtool.config.schema import OF_A_RUN, BaseConfig
 from bmtool.errors import ConfigError
 
 # Characters of a wrong value, and of a key; problems.
@@ -43,12 +42,6 @@ def parse(data: dict, origin: str = "config") -> BaseConfig:
 def dump(config: BaseConfig) -> str:
     """The fully resolved configuration as YAML that `load` accepts as it is."""
     return documents.dump(config.model_dump())
-
-
-def differences(old: BaseConfig, new: BaseConfig) -> list[str]:
-    """`key: old -> new` for every key whose change would make a resumed run another run."""
-    found = changes.differences(old.model_dump(), new.model_dump())
-    return [line for key, line in found.items() if key not in RESUMABLE]
 
 
 def _override(document: Document, override: str) -> None:

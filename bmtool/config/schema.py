@@ -160,6 +160,16 @@ class Finetune(Section):
         return self
 
 
+# What the values of `tracking` take.
+TRACKING = {
+    "tensorboard": [Package("tensorboard", "tensorboard", "tracking: tensorboard takes a package of that name")],
+    "mlflow": [
+        Package(module, "mlflow-skinny sqlalchemy alembic", "tracking: mlflow takes MLflow and what its database needs")
+        for module in ("mlflow", "sqlalchemy", "alembic")
+    ],
+}
+
+
 class BaseConfig(Section):
     if TYPE_CHECKING:  # sections that every task has its own of; `data.prepared` is where its prepared data lie
         data: Any
@@ -173,11 +183,23 @@ class BaseConfig(Section):
     optim: Optim = Optim()
     schedule: Schedule = Schedule()
     finetune: Finetune = Finetune()
+    # who is told of the training besides the run directory
+    tracking: list[Literal["tensorboard", "mlflow"]] = Field([], max_length=2)
+
+    def packages(self) -> Iterator[Package]:
+        for name in self.tracking:
+            yield from TRACKING[name]
 
     @property
     def parameters(self) -> int:
         """About so many numbers the model learns, those that depend on the data aside; 0 where that is bounded otherwise."""
         return 0
+
+    @model_validator(mode="after")
+    def _tracked_once(self):
+        if len(set(self.tracking)) < len(self.tracking):
+            raise ValueError(f"tracking: {self.tracking[0]} is named twice")
+        return self
 
     @model_validator(mode="after")
     def _schedule_fits(self, info: ValidationInfo):
@@ -190,11 +212,3 @@ class BaseConfig(Section):
                 "nothing would be unfrozen"
             )
         return self
-
-
-# Keys that may change when a run is resumed: they decide when to stop, watch and keep, not what is computed.
-RESUMABLE = frozenset(
-    f"train.{key}" for key in
-    ("stop_after", "workers", "log_every", "save_every", "patience", "keep_last", "keep_best",
-     "average_best")
-) | {"run"}  # fmt: skip

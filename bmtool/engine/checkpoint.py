@@ -33,6 +33,11 @@ def name_of(step: int) -> str:
     return f"step-{step:08d}"
 
 
+def step_of(name: str) -> int:
+    """Of a checkpoint of a step."""
+    return int(name.removeprefix("step-"))
+
+
 class Manifest(TypedDict):
     """What a checkpoint says of itself: its validation figures, and the sha256 of its files."""
 

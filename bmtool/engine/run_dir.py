@@ -33,7 +33,7 @@ from bmtool.base.files import (
     write_sums,
     write_text,
 )  # fmt: skip
-from bmtool.config import load
+from bmtool.config import load, resuming
 from bmtool.config.schema import BaseConfig
 from bmtool.data.prepared import described
 from bmtool.engine import upgrades
@@ -50,8 +50,19 @@ class Versioned(TypedDict):
     format: int
 
 
+class Change(TypedDict):
+    """What was changed when a run went on, and the step it went on from."""
+
+    step: int
+    changed: list[str]
+
+
 class Info(Versioned):
-    """What run.json says; `config` are the sha256 that config.yaml may have."""
+    """What run.json says; `config` are the sha256 that config.yaml may have.
+
+    `resume_from` is a checkpoint that a run goes on from though there are newer ones, until these are gone; `tracking` has the names
+    that trackers gave the run.
+    """
 
     task: str
     data_hash: str
@@ -64,6 +75,9 @@ class Info(Versioned):
     config: NotRequired[list[str]]
     precision: NotRequired[Literal["fp32", "bf16"]]
     ended: NotRequired[dict[str, int] | None]
+    changes: NotRequired[list[Change]]
+    resume_from: NotRequired[str | None]
+    tracking: NotRequired[dict[str, str]]
 
 
 class Event(TypedDict):
@@ -181,6 +195,18 @@ class RunDir:
         write_text(path, text)
         write_json(self.path / "run.json", described)
 
+    def change(self, config: BaseConfig, step: int, resume_from: str | None = None) -> list[str]:
+        """Write down what a run goes on with from a step on, before `begin` does; the lines `key: old -> new`."""
+        told = resuming.changed(self.config(), config).told if self.exists else []
+        if told:
+            before, change = self.info().get("changes") or [], {"step": step, "changed": told}
+            # A kill may have come between this and `begin`.
+            self.note(changes=[*before, *([change] if before[-1:] != [change] else [])])
+        if resume_from is not None:
+            # What trackers were told of later steps is not what comes now.
+            self.note(resume_from=resume_from, tracking={})
+        return told
+
     def upgrade(self) -> str:
         """What to say before an older run goes on, from when on it is one of today; "" when there is none."""
         before = self.info()["format"] if self.exists else upgrades.FORMAT
@@ -221,7 +247,7 @@ class RunDir:
             raise ConfigError(
                 f"{self.path} is a run of task {info['task']!r}, not {config.task!r}: choose another with --set run=DIR"
             )
-        changed = load.differences(self.config(), config)
+        changed = resuming.changed(self.config(), config).refused
         if facts is not None:
             if info["data_hash"] != facts["data_hash"]:
                 changed.append(f"data_hash: {info['data_hash']!r} -> {facts['data_hash']!r}")
