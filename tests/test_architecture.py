@@ -21,7 +21,7 @@ LAYERS = {
     "torchvision": set(),
     "measure": {"base"},
     "predict": {"base", "config", "measure", "nn"},
-    "engine.task": {"config", "measure", "nn", "predict"},
+    "engine.task": {"base", "config", "measure", "nn", "predict"},
     "tracking": {"base"},
     "engine": {"base", "config", "nn", "measure", "data", "predict", "tracking", "engine.task"},
     "text": {"base", "config", "data", "nn", "chinese", "measure", "predict", "engine.task"},

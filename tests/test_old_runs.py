@@ -20,8 +20,9 @@ from bmtool.commands.prepare_data import prepare_data
 from bmtool.commands.selfcheck import differences
 from bmtool.commands.train import finetune, pretrain
 from bmtool.engine import upgrades
-from bmtool.engine.checkpoint import Manifest
-from bmtool.engine.run_dir import Info, RunDir
+from bmtool.engine.kept import Manifest
+from bmtool.engine.record import Info
+from bmtool.engine.run_dir import RunDir
 
 OLD = ROOT / "tests" / "data" / "old_run"
 RUNS = ("tagger", "classes")

@@ -34,6 +34,12 @@ def warn(message: object) -> None:
     print(f"bmtool: {visible(str(message))}", file=sys.stderr)
 
 
+def record(log: Path, message: str) -> None:
+    """A line of a log, with the time."""
+    with log.open("a", encoding="utf-8") as stream:
+        stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+
+
 class Terminal(RichConsole):
     """Rich, to which all text that is not its own comes visible; as wide as a terminal, or 120 where there is none."""
 
@@ -61,8 +67,7 @@ class Console:
 
     def _record(self, message: str) -> None:
         if self._log is not None:
-            with self._log.open("a", encoding="utf-8") as stream:
-                stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+            record(self._log, message)
 
     def warn(self, message: str) -> None:
         self.say(f"warning: {message}", style="yellow")

@@ -15,7 +15,7 @@ from bmtool.commands.measuring import Source, feed
 from bmtool.commands.refusals import require_known, require_measurable
 from bmtool.data.tally import passed_over
 from bmtool.errors import ResourceError
-from bmtool.measure import gate, report
+from bmtool.measure import gate, report, resamples
 from bmtool.measure.bootstrap import Difference
 from bmtool.measure.report import Measured
 
@@ -137,7 +137,8 @@ def _write(folder: Path, subject: reports.Subject, found: _Found) -> None:
     about = subject.lines() + ([f"Compared with {found.baseline}."] if found.reference is not None else [])
     title = f"{subject.facts['model']} on {name}"
     write_text(folder / f"{name}.md", report.markdown(title, measured, about, baseline=found.reference, pictures=files))
-    write_json(folder / f"{name}.json", subject.facts | found.as_dict())
+    kept = {"resamples": resamples.save(folder / f"{name}.resamples.safetensors", measured.resamples)}
+    write_json(folder / f"{name}.json", subject.facts | kept | found.as_dict())
 
 
 def _print(title: str, found: _Found) -> None:

@@ -8,7 +8,8 @@ another from the first step on, so that nothing can go on.
 from typing import NamedTuple
 
 from bmtool.config.schema import BaseConfig, Train
-from bmtool.engine.checkpoint import Checkpoints, Warn, step_of
+from bmtool.engine.checkpoint import Checkpoints, step_of
+from bmtool.engine.kept import Warn
 from bmtool.engine.optim import settled_steps
 from bmtool.engine.run_dir import RunDir
 from bmtool.errors import ConfigError

@@ -1,7 +1,7 @@
 """What the trackers of a training are told of its run."""
 
-from bmtool.base.changes import flat
 from bmtool.config.schema import BaseConfig
+from bmtool.config.settings import settings
 from bmtool.engine.run_dir import RunDir
 from bmtool.tracking.tracker import Subject, Trackers
 
@@ -11,7 +11,7 @@ def begin(trackers: Trackers, run: RunDir, config: BaseConfig, step: int) -> Non
     info = run.info()
     known = info.get("tracking") or {}
     changes = [line for change in info.get("changes") or [] for line in change["changed"]]
-    subject = Subject(run.path, config.task, dict(flat(config.model_dump())), changes, step, None)
+    subject = Subject(run.path, config.task, {one.key: one.value for one in settings(config)}, changes, step, None)
     if (names := trackers.begin(subject, known)) != known:
         run.note(tracking=names)
 
