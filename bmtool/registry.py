@@ -29,6 +29,8 @@ class Entry:
     kit: str
     takes: Takes
     gives: Gives
+    # the shipped config with which one begins, by its name under configs/: what `bmtool init TASK` writes
+    first: str = ""
     own: Mapping[str, str] = field(default_factory=dict, hash=False)  # entries are keys of caches
 
     def load(self, part: str) -> Any:
@@ -73,16 +75,36 @@ PARTS = {
 
 TASKS = {
     "pinyin2hanzi": Entry(
-        "bmtool.tasks.pinyin2hanzi", "pinyin syllables to Chinese characters", kit="text", takes="text", gives="text"
+        "bmtool.tasks.pinyin2hanzi",
+        "pinyin syllables to Chinese characters",
+        kit="text",
+        takes="text",
+        gives="text",
+        first="tiny",
     ),
     "image-classification": Entry(
-        "bmtool.tasks.image_classification", "images to classes", kit="images", takes="image", gives="labels"
+        "bmtool.tasks.image_classification",
+        "images to classes",
+        kit="images",
+        takes="image",
+        gives="labels",
+        first="photos",
     ),
     "autoencoder": Entry(
-        "bmtool.tasks.autoencoder", "images to a short code and back", kit="images", takes="image", gives="vector"
+        "bmtool.tasks.autoencoder",
+        "images to a short code and back",
+        kit="images",
+        takes="image",
+        gives="vector",
+        first="digits",
     ),
     "gan": Entry(
-        "bmtool.tasks.gan", "noise to images like those it has seen", kit="images", takes="number", gives="image"
+        "bmtool.tasks.gan",
+        "noise to images like those it has seen",
+        kit="images",
+        takes="number",
+        gives="image",
+        first="digits",
     ),
     "tabular-classification": Entry(
         "bmtool.tasks.tabular",
@@ -90,6 +112,7 @@ TASKS = {
         kit="tables",
         takes="record",
         gives="labels",
+        first="parcels",
         own={"options": "config:ClassOptions", "evaluation": "metrics:Classes"},
     ),
     "tabular-regression": Entry(
@@ -98,6 +121,7 @@ TASKS = {
         kit="tables",
         takes="record",
         gives="number",
+        first="parcels-price",
         own={"options": "config:NumberOptions", "evaluation": "metrics:Numbers"},
     ),
 }

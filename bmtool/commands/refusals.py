@@ -1,12 +1,12 @@
 """What needs no data to be refused, so that it is before anything is read, prepared or loaded."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bmtool import registry
 from bmtool.base import memory
-from bmtool.base.needs import require
+from bmtool.base.needs import Package, require
 from bmtool.base.units import short
 from bmtool.config.schema import BaseConfig, Section
 from bmtool.errors import ConfigError, DataError, ResourceError
@@ -20,9 +20,14 @@ BYTES_LEARNED = 16
 
 def require_packages(config: BaseConfig, *, of_data: bool) -> None:
     """ConfigError for a package that the configuration needs and that is not installed; of preparing only with `of_data`."""
+    for package in packages(config, of_data=of_data):
+        require(package)
+
+
+def packages(config: BaseConfig, *, of_data: bool = True) -> Iterator[Package]:
+    """Those that the configuration needs, installed or not."""
     for section in _sections(config, leaving=() if of_data else (config.data,)):
-        for package in section.packages():
-            require(package)
+        yield from section.packages()
 
 
 def _sections(section: Section, leaving: tuple[Section, ...] = ()) -> Iterator[Section]:
@@ -56,6 +61,17 @@ def require_file(path: str | Path, what: str) -> None:
     if place.is_dir():
         raise ResourceError(f"{what}: {path} is a folder: name a file")
     _require_writable(place.parent, what)
+
+
+def require_new(paths: Iterable[Path]) -> None:
+    """ConfigError for files that are there already, ResourceError where none can be written."""
+    paths = list(paths)
+    if there := [str(path) for path in paths if os.path.lexists(path)]:
+        raise ConfigError(
+            f"{', '.join(there)} is there already and stays as it is: name another file, or remove it first"
+        )
+    for path in paths:
+        require_file(path, str(path))
 
 
 def _require_writable(folder: Path, what: str) -> None:

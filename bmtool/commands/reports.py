@@ -43,7 +43,7 @@ class Subject:
 def subject(loaded: Loaded, source: Source, weight: Sequence[float]) -> Subject:
     """Of an evaluation that has been fed."""
     models = [{"model": one.path, "checkpoint": one.checkpoint, "weights": one.weights} for one in loaded.all]
-    facts = {"model": loaded.name, "models": models, "weight": list(weight), "unit": source.unit}
+    facts: dict[str, Any] = {"model": loaded.name, "models": models, "weight": list(weight), "unit": source.unit}
     facts["left_out"] = sum(source.tally.dropped.values())
     if source.data is None:
         assert loaded.run is not None  # a model file has no splits, which a source refuses

@@ -5,6 +5,7 @@ refused: quotes say that a value is text, and nothing else needs saying. An alia
 """
 
 import codecs
+import math
 import re
 import stat
 from collections.abc import Callable, Iterator
@@ -74,6 +75,31 @@ def value(text: str, name: str) -> Any:
 def dump(data: dict) -> str:
     """YAML that is read as the same data."""
     return yaml.dump(data, Dumper=_Dumper, allow_unicode=True, sort_keys=False)
+
+
+def inline(value: Any) -> str:
+    """A value in one line, as it may stand behind a key."""
+    whole = yaml.dump([value], Dumper=_Dumper, allow_unicode=True, default_flow_style=True, width=math.inf)
+    return whole.strip()[1:-1]
+
+
+def replaced(text: str, path: Path_, value: Any) -> str:
+    """A document in which the key at `path`, whose value takes one line, has another; its comment stays where it was."""
+    found: list[yaml.Node] = []
+    _loaded(text, "", lambda root: found.append(_at(root, path)))
+    start, end = found[0].start_mark.index, found[0].end_mark.index
+    rest, newline, after = text[end:].partition("\n")
+    head = text[:start] + inline(value)
+    if comment := rest.lstrip():
+        column = end - (text.rfind("\n", 0, end) + 1) + len(rest) - len(comment)
+        head += " " * max(1, column - (len(head) - head.rfind("\n") - 1))
+    return head + comment + newline + after
+
+
+def _at(node: yaml.Node, path: Path_) -> yaml.Node:
+    for part in path:
+        node = next(held for key, held in node.value if key.value == part)
+    return node
 
 
 def _text(path: Path) -> str:
@@ -150,10 +176,22 @@ def _places(node: yaml.Node, at: Path_, name: str, document: Document) -> None:
                 )
             document.places[path] = place
             _places(held, path, name, document)
+        for key, held in node.value:
+            if key.tag.endswith(":merge"):
+                _merge(held, at, name, document)
     elif isinstance(node, yaml.SequenceNode):
         for index, held in enumerate(node.value):
             document.places[(*at, index)] = f"{name}:{held.start_mark.line + 1}"
             _places(held, (*at, index), name, document)
+
+
+def _merge(held: yaml.Node, at: Path_, name: str, document: Document) -> None:
+    """The places of keys that come by `<<`; those that the section at `at` gives itself, or that came before, hide them."""
+    for mapping in held.value if isinstance(held, yaml.SequenceNode) else [held]:
+        merged = Document({}, {}, [])
+        _places(mapping, at, name, merged)
+        given = {path[len(at)] for path in document.places if path[: len(at)] == at and len(path) > len(at)}
+        document.places |= {path: place for path, place in merged.places.items() if path[len(at)] not in given}
 
 
 class _Refused(yaml.MarkedYAMLError):

@@ -11,7 +11,7 @@ from bmtool import registry
 from bmtool.base.suggest import suggest
 from bmtool.config import document as documents
 from bmtool.config.document import SETTING, Document, Path_
-from bmtool.config.schema import OF_A_RUN, BaseConfig
+from bmtool.config.schema import IGNORED, OF_A_RUN, BaseConfig
 from bmtool.errors import ConfigError
 
 # Characters of a wrong value, and of a key; problems.
@@ -23,20 +23,26 @@ def load(path: str | Path, overrides: list[str] | None = None) -> BaseConfig:
 
     Raises ConfigError listing every problem: unreadable file, unknown key, wrong type, cross-field rule.
     """
+    return validate(read(path, overrides))
+
+
+def read(path: str | Path, overrides: list[str] | None = None) -> Document:
+    """What `path` and `overrides` give, before defaults and checks; sections at the top called `x-...`, for anchors, are left out."""
     document = documents.read(Path(path))
+    document.data = {key: value for key, value in document.data.items() if not re.match(IGNORED, key)}
     for override in overrides or []:
         _override(document, override)
-    return _validate(document)
+    return document
 
 
 def of_run(path: str | Path) -> BaseConfig:
     """A run's own resolved `config.yaml`: what was trained with it is trained, sensibly or not."""
-    return _validate(documents.read(Path(path)), OF_A_RUN)
+    return validate(documents.read(Path(path)), OF_A_RUN)
 
 
 def parse(data: dict, origin: str = "config") -> BaseConfig:
     """The configuration held by plain data, for instance a run's own resolved `config.yaml`."""
-    return _validate(Document(data, {(): origin}, []))
+    return validate(Document(data, {(): origin}, []))
 
 
 def dump(config: BaseConfig) -> str:
@@ -58,7 +64,8 @@ def _override(document: Document, override: str) -> None:
     document.places = {at: place for at, place in document.places.items() if at[: len(path)] != path} | {path: SETTING}
 
 
-def _validate(document: Document, context: object = None) -> BaseConfig:
+def validate(document: Document, context: object = None) -> BaseConfig:
+    """The configuration in a document. ConfigError listing every problem."""
     if "task" not in document.data:
         raise ConfigError(f"{document.place(())}: task: missing key (one of: {', '.join(registry.TASKS)})")
     try:

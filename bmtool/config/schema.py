@@ -6,7 +6,17 @@ Units are in the names: `*_steps` are optimizer steps, `*_tokens` are real (unpa
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)  # fmt: skip
+from pydantic_core import CoreSchema
 
 from bmtool.base.needs import Package
 from bmtool.base.paths import expand
@@ -15,6 +25,8 @@ from bmtool.base.paths import expand
 MANY = 10**9
 # The context of a validation that is about a run which is there: rules that only say what makes no sense do not hold.
 OF_A_RUN = object()
+# Keys at the top that hold anchors and mean nothing themselves.
+IGNORED = "^x-."
 
 FilePath = Annotated[str, AfterValidator(expand)]
 Name = Annotated[str, Field(min_length=1)]
@@ -29,10 +41,20 @@ class Section(BaseModel):
         """Those that the settings of this section need, those within it aside."""
         yield from ()
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """With the comment above each key as its description."""
+        from bmtool.config.json_schema import described
+
+        found = handler(core)
+        described(cls, handler.resolve_ref_schema(found))
+        return found
+
 
 class OptimSettings(Section):
     # muon: hidden matrices; adamw for the rest
     name: Literal["adamw", "adam", "sgd", "adagrad", "rmsprop", "muon"] = "adamw"
+    # the learning rate at its highest
     lr: float = Field(1e-3, gt=0, le=100)
     # adam, adamw and what muon leaves to it
     betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field([0.9, 0.98], min_length=2, max_length=2)
@@ -51,6 +73,7 @@ class OptimSettings(Section):
 class Optim(OptimSettings):
     """A phase of training (a GAN has two) may have settings of its own; those it does not give are those of all."""
 
+    # phase -> what it has of its own; a GAN has generator and discriminator
     phases: dict[str, OptimSettings] = {}
 
     def of(self, phase: str) -> OptimSettings:
@@ -71,7 +94,9 @@ class Optim(OptimSettings):
 
 
 class Schedule(Section):
+    # how the learning rate goes from its highest to its last
     name: Literal["constant", "linear", "cosine", "exponential", "step", "inverse_sqrt", "plateau", "wsd"] = "cosine"
+    # the rate rises over so many steps first
     warmup_steps: int = Field(0, ge=0, le=MANY)
     # linear, cosine, exponential, wsd: the last rate as a share of lr
     final: float = Field(0.01, ge=0, le=1)
@@ -103,6 +128,7 @@ class Schedule(Section):
 
 
 class Train(Section):
+    # optimizer steps
     steps: int = Field(1000, ge=1, le=MANY)
     # stop at this step (several sittings); the schedule counts to `steps`
     stop_after: int | None = Field(None, ge=1, le=MANY)
@@ -110,12 +136,15 @@ class Train(Section):
     accumulate: int = Field(1, ge=1, le=10_000)
     # auto: bf16 on a GPU that has it; on a CPU the faster of the two, raced when a run begins and kept
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    # auto: a GPU where there is one; cpu, cuda, or cuda:N
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")
     # 0: all cores
     threads: int = Field(0, ge=0, le=1024)
     # processes that build batches; any number gives the same weights
     workers: int = Field(0, ge=0, le=64)
+    # only kernels that give the same bits again, and an error where there is none
     deterministic: bool = False
+    # torch.compile the model
     compile: bool = False
     # decay of the moving average of the weights; 0 switches it off
     ema: float = Field(0.0, ge=0, lt=1)
@@ -123,11 +152,15 @@ class Train(Section):
     best: Name | None = None
     # and at the last step
     validate_every: int = Field(500, ge=1, le=MANY)
+    # steps between checkpoints
     save_every: int = Field(500, ge=1, le=MANY)
+    # steps between lines of progress
     log_every: int = Field(50, ge=1, le=MANY)
     # early stopping after so many validations without a better figure; 0: never
     patience: int = Field(0, ge=0, le=MANY)
+    # newest checkpoints that are kept
     keep_last: int = Field(2, ge=1, le=1000)
+    # best checkpoints that are kept
     keep_best: int = Field(1, ge=1, le=1000)
     # average this many of the best checkpoints at the end, keep it if it is better
     average_best: int = Field(0, ge=0, le=1000)
@@ -175,13 +208,19 @@ class BaseConfig(Section):
         data: Any
         model: Any
 
+    # what is learned
     task: str
     # the run directory
     run: FilePath
+    # of the weights and of all that is drawn at random
     seed: int = Field(1, ge=0, lt=2**63)
+    # how long, on what, and what is kept
     train: Train = Train()
+    # how weights are changed
     optim: Optim = Optim()
+    # the learning rate over time
     schedule: Schedule = Schedule()
+    # what is learned when other weights are started from
     finetune: Finetune = Finetune()
     # who is told of the training besides the run directory
     tracking: list[Literal["tensorboard", "mlflow"]] = Field([], max_length=2)
@@ -189,6 +228,12 @@ class BaseConfig(Section):
     def packages(self) -> Iterator[Package]:
         for name in self.tracking:
             yield from TRACKING[name]
+
+    @property
+    def starts_from_others(self) -> bool:
+        """Whether it is meant for `finetune`: it says how, or takes a vocabulary, classes or columns from a run."""
+        taken = ("vocabulary", "labels", "columns_of")
+        return self.finetune != Finetune() or any(getattr(self.data, key, None) for key in taken)
 
     @property
     def parameters(self) -> int:

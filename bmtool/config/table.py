@@ -20,8 +20,11 @@ Names = Annotated[list[Name], Field(max_length=10_000)]
 class Columns(Section):
     """What columns hold. Those that are named nowhere are guessed from the training rows, and the guess is said."""
 
+    # that hold numbers
     numeric: Names = Field([])
+    # that hold names, whatever they look like
     categorical: Names = Field([])
+    # that are not looked at
     ignore: Names = Field([])
 
     @model_validator(mode="after")
@@ -35,9 +38,11 @@ class Columns(Section):
 class TableData(Section):
     # .csv, .tsv, .jsonl or .parquet; or breast-cancer or diabetes out of scikit-learn
     source: FilePath
+    # directory that prepare-data writes and training reads
     prepared: FilePath
     # the column to be learned
     target: Name
+    # what they hold, where a guess is not enough
     columns: Columns = Columns()
     # take columns, categories and classes from this run or prepared directory, which finetuning needs
     columns_of: FilePath | None = None
@@ -47,9 +52,11 @@ class TableData(Section):
     positive: Name | None = None
     # of the rows of `source`, by a hash of their columns but the target, so that copies stay together
     valid_share: float = Field(0.1, ge=0, lt=1)
+    # as valid_share
     test_share: float = Field(0.1, ge=0, lt=1)
     # files of their own, or `train` for the training rows themselves: figures then show what was learned by heart
     valid: FilePath | None = None
+    # as valid
     test: FilePath | None = None
 
     def packages(self) -> Iterator[Package]:

@@ -68,7 +68,7 @@ def _as_source(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
 
 
-Source = Annotated[SourceSpec, BeforeValidator(_as_source)]
+Source = Annotated[SourceSpec, BeforeValidator(_as_source, json_schema_input_type=str | SourceSpec)]
 
 
 class Clean(Section):
@@ -120,11 +120,13 @@ class Clean(Section):
 
 
 class Duplicates(Section):
+    # sentences of the same letters
     exact: bool = True
     # MinHash over n-grams of hanzi or words (Broder 1997); needs `pip install rensa`
     near: bool = False
     # near: Jaccard similarity of the two sets of n-grams
     threshold: float = Field(0.8, gt=0, le=1)
+    # near: hanzi or words in a row that are compared
     ngram: int = Field(3, ge=1, le=10)
     # near: hanzi or words; shorter sentences are left to `exact`; was called min_hanzi
     min_units: int = Field(10, ge=1, le=1_000_000)
@@ -145,16 +147,21 @@ class TextTrain(Train):
 
 
 class TextData(Section):
+    # the text: files, directories or globs, or sections with a path and more
     sources: list[Source] = Field(min_length=1, max_length=1000)
     # directory that prepare-data writes and training reads
     prepared: FilePath
     # evaluation files: nothing that shares 20 hanzi or 10 words in a row with them is kept
     protected: list[FilePath] = Field([], max_length=1000)
+    # what is taken out of text and which sentences are kept
     clean: Clean = Clean()
+    # which sentences count as the same
     duplicates: Duplicates = Duplicates()
     # what stays together; chosen by a hash of it
     split_by: Literal["sentence", "line", "file"] = "sentence"
+    # of the sentences, chosen by a hash of what stays together
     valid_share: float = Field(0.05, ge=0, lt=0.5)
+    # as valid_share
     test_share: float = Field(0.05, ge=0, lt=0.5)
     # processes; 0: one a core. Any number gives the same bytes
     workers: int = Field(0, ge=0, le=256)

@@ -9,8 +9,9 @@ import torch
 from bmtool.base.console import Console
 from bmtool.base.units import duration
 from bmtool.engine import tracked
-from bmtool.engine.checkpoint import BEST, LAST, name_of
+from bmtool.engine.checkpoint import name_of
 from bmtool.engine.ending import Reached
+from bmtool.engine.kept import BEST, LAST
 from bmtool.engine.ranking import shown
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.task import Fitted

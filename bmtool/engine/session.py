@@ -11,8 +11,9 @@ from bmtool.base.console import Console
 from bmtool.base.files import fsync
 from bmtool.base.units import duration
 from bmtool.engine import distributed, tracked
-from bmtool.engine.checkpoint import AVERAGED, BEST, LAST, name_of, require_space
+from bmtool.engine.checkpoint import name_of, require_space
 from bmtool.engine.ending import Reached
+from bmtool.engine.kept import AVERAGED, BEST, LAST
 from bmtool.engine.longer import is_of_any_length
 from bmtool.engine.optim import settled_steps
 from bmtool.engine.ranking import Ranking, shown
