@@ -1,6 +1,7 @@
 """`pretrain` and `finetune`: one function. Checks, prepares data, describes the run, and starts a sitting."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -43,12 +44,17 @@ def pretrain(config: str | Path, overrides: list[str] | None = None) -> Path:
 
 def finetune(config: str | Path, parent: str | Path | None = None, overrides: list[str] | None = None) -> Path:
     """Train `config` from the best weights of the run `parent`, or from those its model names. Returns the run directory."""
-    if str(parent) == DEFAULT:
+    return train(load(config, overrides), parent_of(parent), finetunes=True)
+
+
+def parent_of(named: str | Path | None) -> RunDir | None:
+    """The run that a finetuning starts from, if one is named. ConfigError for the model that comes with bmtool."""
+    if str(named) == DEFAULT:
         raise ConfigError(
             "the model that comes with bmtool holds 8-bit weights, which cannot be trained on: train its recipe on your text\n"
             "  make pretrained TEXT=...\nor name a run of your own with --from"
         )
-    return train(load(config, overrides), parent=RunDir.open(parent) if parent is not None else None, finetunes=True)
+    return RunDir.open(named) if named is not None else None
 
 
 def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False) -> Path:
@@ -276,6 +282,10 @@ def _ended_by_signals() -> Iterator[None]:
 
 @contextmanager
 def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Only the main thread of a program hears of signals; another one is not stopped by them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

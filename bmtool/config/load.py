@@ -55,13 +55,7 @@ def _override(document: Document, override: str) -> None:
     path = tuple(key.strip().split("."))
     if not equals or "" in path:
         raise ConfigError(f"{SETTING} {override[:SHOWN]!r}: write it as key.sub=value")
-    value = documents.value(text, f"{SETTING} {key[:SHOWN]}")
-    target = document.data
-    for part in path[:-1]:
-        child = target.get(part)
-        target[part] = target = dict(child) if isinstance(child, dict) else {}
-    target[path[-1]] = value
-    document.places = {at: place for at, place in document.places.items() if at[: len(path)] != path} | {path: SETTING}
+    document.put(path, documents.value(text, f"{SETTING} {key[:SHOWN]}"), SETTING)
 
 
 def validate(document: Document, context: object = None) -> BaseConfig:
