@@ -30,14 +30,15 @@ LAYERS = {
     "tasks": {
         "base", "config", "data", "nn", "ngram", "chinese", "measure", "predict", "engine.task", "text", "images", "tables",
     },
+    "runs": {"base", "config", "registry", "data", "measure", "predict", "engine"},
     "flags": {"base", "registry"},
     # They start each other (`bmtool serve`), and know the models by the same loading.
-    "serve": {"base", "registry", "predict", "commands"},
+    "serve": {"base", "registry", "predict", "engine", "runs", "commands"},
     "commands": {
         "base", "config", "registry", "data", "measure", "predict", "engine", "engine.task", "text", "images", "tables", "chinese", "tasks",
-        "serve", "tracking",
+        "runs", "serve", "tracking",
     },
-    "api": {"predict", "commands"},
+    "api": {"base", "config", "predict", "engine", "runs", "commands"},
 }  # fmt: skip
 ABOVE = {"commands", "cli", "serve", "api", "flags", "ends"}  # what nothing below reaches, indirectly either
 TOP = {"serve", "commands", "api"}

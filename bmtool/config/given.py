@@ -30,8 +30,8 @@ def _document(given: Given, say: Callable[[str], None]) -> Document:
     if isinstance(given, Mapping):
         return Document(_plain(given), {(): ORIGIN}, [])
     if Path(given).suffix in (".yaml", ".yml") or Path(given).exists():
-        return load.document(given)
-    return _with_samples(load.document(shipped.called(str(given)).path), say)
+        return load.read(given)
+    return _with_samples(load.read(shipped.called(str(given)).path), say)
 
 
 def _with_samples(document: Document, say: Callable[[str], None]) -> Document:

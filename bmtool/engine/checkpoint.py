@@ -18,8 +18,10 @@ from torch import Tensor
 
 from bmtool.base.files import fsync, sha256, temporary, write_json, write_text
 from bmtool.engine import upgrades
-from bmtool.engine.kept import AVERAGED, MANIFEST, STATE, WEIGHTS, Kept
+from bmtool.engine.kept import AVERAGED, BEST, LAST, MANIFEST, STATE, WEIGHTS, Kept
 from bmtool.errors import DataError, ResourceError
+
+__all__ = ["AVERAGED", "BEST", "LAST", "MANIFEST", "STATE", "WEIGHTS", "Checkpoints", "name_of", "require_space"]
 
 
 def name_of(step: int) -> str:

@@ -7,6 +7,7 @@ from bmtool.base.console import Console
 from bmtool.engine import tracked
 from bmtool.engine.device import Device
 from bmtool.engine.run_dir import RunDir
+from bmtool.engine.series import series
 from bmtool.engine.task import Task
 from bmtool.tracking.tracker import Trackers
 
@@ -25,7 +26,8 @@ def end(  # noqa: PLR0913
     run.keep(task.settle())
     if task.fitted:  # else drawn after each validation
         task.draw(run.plots)
-    drawn = plots.curves(run.events(console.warn), run.plots)
+    marked = plots.Drawn(run.name, series(run.events(console.warn)), checkpoints.step(best))
+    drawn = plots.curves(marked, run.plots)
     console.say(f"run directory {run.path}; plots {run.plots} ({', '.join(path.name for path in drawn)})")
     tracked.begin(trackers, run, task.config, reached["step"])
     tracked.end(trackers, run, checkpoints.manifest(best)["metrics"], reached["step"])

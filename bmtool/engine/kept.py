@@ -51,6 +51,10 @@ class Kept:
         """The sha256 of its weights."""
         return self.manifest(name)["sha256"][WEIGHTS]
 
+    def step(self, name: str) -> int | None:
+        """That a checkpoint is of; None of an average."""
+        return None if name == AVERAGED else self.manifest(name)["step"]
+
     def candidates(self) -> list[str]:
         """What may be the best checkpoint, the likeliest first: what `best` and `last` name, then the newest ones."""
         pointed = [name for pointer in (BEST, LAST) if (name := self._pointer(pointer))]

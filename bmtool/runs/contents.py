@@ -31,13 +31,13 @@ FACTS = (
 VALID = "valid/"
 
 
-def contents(path: str | Path, warn: Warn) -> dict[str, Any]:
-    """Of a run that can be read; DataError for another."""
+def contents(path: str | Path, warn: Warn, *, events: list[dict] | None = None) -> dict[str, Any]:
+    """Of a run that can be read; DataError for another. `events` are those of its metrics.jsonl, where they have been read."""
     record = Record.open(path)
     held = summed_up(path)
     if held.state == DAMAGED:
         raise DataError(held.why)
-    info, chosen, events = record.info(), best(record, warn), record.events(warn)
+    info, chosen = record.info(), best(record, warn)
     found = held.as_dict() | {
         "best_metric": (info["best"] or {}).get("metric", held.key),
         "data": {"name": held.data, "data_hash": held.data_hash, "prepared": info["prepared"]},
@@ -47,7 +47,7 @@ def contents(path: str | Path, warn: Warn) -> dict[str, Any]:
         "checkpoints": list(_checkpoints(record, warn)),
         "evaluations": list(evaluations(record, chosen, warn)),
         "exports": [{"name": file.name, "bytes": file.stat().st_size} for file in sorted(record.exports.glob("*.onnx"))],
-        "time": time_spent(events),
+        "time": time_spent(record.events(warn) if events is None else events),
     }  # fmt: skip
     return plain(found)
 

@@ -58,13 +58,14 @@ def shown(path: str | Path, warn: Warn) -> dict[str, Any]:
 
 
 def _answered(record: Record, task: str, report: dict[str, Any], inlined: "_Inlined") -> dict[str, Any]:
-    """The answers of an evaluation and its pictures; a table of classes is shown in place of its picture."""
+    """The answers of an evaluation and its pictures; what the page shows itself is no picture in it."""
     entry, name = registry.find(task), report["name"]
     said = answers(record.evaluations / f"{name}.predictions.jsonl", entry.gives, inlined.warn)
     seen = _seen(record, entry, report, [answer.get("input") for answer in said.worst], inlined) if said.worst else {}
     worst = [answer | {"picture": seen.get(answer.get("input"))} for answer in said.worst]
-    drawn = f"{name}.confusion.png" if said.labels else ""
-    files = [file for file in sorted(record.evaluations.glob(f"{name}.*.png")) if file.name != drawn]
+    replaced = {"confusion": bool(said.labels), "mistakes": bool(seen)}
+    drawn = {f"{name}.{picture}.png" for picture, is_shown in replaced.items() if is_shown}
+    files = [file for file in sorted(record.evaluations.glob(f"{name}.*.png")) if file.name not in drawn]
     return said._asdict() | {"worst": worst, "pictures": list(inlined.files(files))}
 
 
@@ -100,8 +101,8 @@ class _Inlined:
 
 
 def _seen(
-    record: Record, entry: registry.Entry, report: dict[str, Any], names: Sequence[str | None], inlined: _Inlined
-) -> dict[str, str]:
+    record: Record, entry: registry.Entry, report: dict[str, Any], names: Sequence[Any], inlined: _Inlined
+) -> dict[Any, str]:
     """Pictures of the inputs of these names, where the model takes images and the data that they are of are still there."""
     if entry.takes != "image" or not report.get("split"):
         return {}

@@ -22,10 +22,10 @@ Figures = dict[str, dict[str, float | None]]  # name -> value, low and high; of 
 
 
 class Best(NamedTuple):
-    """The checkpoint that is used: its name, step, validation figures and the sha256 of its weights."""
+    """The checkpoint that is used: its name, step (None of an average), validation figures and the sha256 of its weights."""
 
     name: str
-    step: int
+    step: int | None
     metrics: dict[str, float]
     weights: str
 
@@ -113,7 +113,7 @@ def best(record: Record, warn: Callable[[str], None]) -> Best | None:
     kept = record.kept(warn)
     for name in kept.candidates():
         manifest = kept.manifest(name)
-        return Best(name, manifest["step"], manifest["metrics"], manifest["sha256"][WEIGHTS])
+        return Best(name, kept.step(name), manifest["metrics"], manifest["sha256"][WEIGHTS])
     return None
 
 
