@@ -1,12 +1,13 @@
 """The command line: a signature, a sentence and a lazy call each. Nothing heavy is imported here."""
 
+import os
 from typing import Annotated
 
 import typer
 
 import bmtool
 from bmtool import ends, flags
-from bmtool.cli import asking, deploying, runs, selfcheck, starting, training
+from bmtool.cli import asking, completion, deploying, runs, selfcheck, starting, training
 
 app = typer.Typer(
     name="bmtool",
@@ -39,4 +40,5 @@ app.add_typer(selfcheck.app, name="selfcheck")
 
 
 def main() -> None:
-    app()
+    completion.join_words(os.environ)
+    app(prog_name="bmtool")

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from bmtool import flags
+from bmtool.cli import completion
 from bmtool.cli.arguments import Model, NoVerify
 from bmtool.errors import ConfigError
 
@@ -16,6 +17,7 @@ def evaluate(  # noqa: PLR0913
             help="A run directory or an exported .onnx file; several are averaged, or vote.",
             metavar="RUN|FILE.onnx",
             parser=flags.path,
+            autocompletion=completion.models,
         ),
     ],
     split: Annotated[str, typer.Option(help="valid or test: a split of the run's prepared data.")] = "test",
@@ -38,7 +40,12 @@ def evaluate(  # noqa: PLR0913
         list[str], typer.Option(help='A bound that must hold, else exit 3: --require "cer<=0.08".')
     ] = [],  # noqa: B006
     baseline: Annotated[
-        str | None, typer.Option(help="Another run or .onnx file: is the difference significant?", parser=flags.path)
+        str | None,
+        typer.Option(
+            help="Another run or .onnx file: is the difference significant?",
+            parser=flags.path,
+            autocompletion=completion.models,
+        ),
     ] = None,
     weight: Annotated[
         list[float], typer.Option(help="Of several models: how much each counts, in their order.", show_default=False)
@@ -75,6 +82,7 @@ def translate(  # noqa: PLR0913
             envvar="BMTOOL_MODEL",
             show_default=False,
             parser=flags.path,
+            autocompletion=completion.models,
         ),
     ] = "default",
     input_: Annotated[

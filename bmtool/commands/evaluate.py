@@ -9,7 +9,7 @@ from rich.table import Table
 
 from bmtool.base.console import Console, Terminal
 from bmtool.base.files import filling, write_json, write_text
-from bmtool.commands import refusals, reports, seen
+from bmtool.commands import following, refusals, reports, seen
 from bmtool.commands.loading import Loaded, load_model, load_several
 from bmtool.commands.measuring import Source, feed
 from bmtool.commands.refusals import require_known, require_measurable
@@ -59,6 +59,9 @@ def evaluate(  # noqa: PLR0913
     drawn = "".join(f", {name}.{picture}.png" for picture in found.measured.pictures)
     console.say(f"report {folder / name}.md, {name}.json{drawn}; predictions {name}.predictions.jsonl")
     gate.check(bounds, found.measured.figures)
+    if len(models) == 1:
+        exports = following.command("export-onnx", models[0])
+        console.say(f"next: {exports if loaded.run is not None else following.using(models[0])}")
     return found
 
 

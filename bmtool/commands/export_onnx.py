@@ -9,7 +9,7 @@ from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.files import write_json
 from bmtool.base.units import short
-from bmtool.commands import refusals, reports
+from bmtool.commands import following, refusals, reports
 from bmtool.commands.checking import checked
 from bmtool.commands.loading import restore
 from bmtool.commands.measuring import measure
@@ -60,6 +60,7 @@ def export_onnx(
     console.say(f"wrote {path} ({short(report['bytes'])}B); compared with PyTorch: {shown}")
     before = ", measured before rounding to int8" if int8 and carried.metrics else ""
     console.say(f"it carries {carried.said}{before}")
+    console.say(f"next: {following.using(path)}")
     return path
 
 

@@ -15,7 +15,7 @@ from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.suggest import suggest
 from bmtool.base.units import short
-from bmtool.commands import refusals
+from bmtool.commands import following, refusals
 from bmtool.commands.initialise import freeze, initialise, require_same_vocabulary
 from bmtool.commands.loading import DEFAULT
 from bmtool.commands.prepare_data import fingerprint, make_current
@@ -39,12 +39,12 @@ OF_A_FIT = {"train.threads"}
 
 def pretrain(config: str | Path, overrides: list[str] | None = None) -> Path:
     """Train `config` from scratch, or go on where its run directory stopped. Returns the run directory."""
-    return train(load(config, overrides), parent=None)
+    return _said(train(load(config, overrides), parent=None))
 
 
 def finetune(config: str | Path, parent: str | Path | None = None, overrides: list[str] | None = None) -> Path:
     """Train `config` from the best weights of the run `parent`, or from those its model names. Returns the run directory."""
-    return train(load(config, overrides), parent_of(parent), finetunes=True)
+    return _said(train(load(config, overrides), parent_of(parent), finetunes=True))
 
 
 def parent_of(named: str | Path | None) -> RunDir | None:
@@ -55,6 +55,12 @@ def parent_of(named: str | Path | None) -> RunDir | None:
             "  make pretrained TEXT=...\nor name a run of your own with --from"
         )
     return RunDir.open(named) if named is not None else None
+
+
+def _said(run: Path) -> Path:
+    """The run itself; what comes next is said."""
+    Console(speaks=distributed.rank() == 0).say(f"next: {following.command('evaluate', run)}")
+    return run
 
 
 def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False) -> Path:

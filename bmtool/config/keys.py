@@ -5,19 +5,26 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from bmtool import registry
+from bmtool.config.document import inline
 from bmtool.config.schema import BaseConfig
 
 
-def known(task: str | None) -> list[str]:
-    """Of a task; those that all share where none is named. Of sections that a key chooses among, those of each."""
-    return list(dict.fromkeys(key for key, _ in _keys(_model(task), "")))
+def known(task: str | None) -> dict[str, str]:
+    """Those of a task with their defaults; those that all share where none is named. Of sections to choose among, those of each."""
+    found: dict[str, str] = {}
+    for key, field in _keys(_model(task), ""):
+        usual = field.get_default(call_default_factory=True)
+        found.setdefault(key, "" if usual is PydanticUndefined else inline(usual))
+    return found
 
 
 def choices(task: str | None, wanted: str) -> list[str]:
     """The values of a key that takes one of a few."""
-    found = [value for key, annotation in _keys(_model(task), "") if key == wanted for value in _values(annotation)]
+    found = [value for key, field in _keys(_model(task), "") if key == wanted for value in _values(field.annotation)]
     return list(dict.fromkeys(found))
 
 
@@ -25,13 +32,13 @@ def _model(task: str | None) -> type[BaseModel]:
     return registry.TASKS[task].load("config") if task in registry.TASKS else BaseConfig
 
 
-def _keys(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
+def _keys(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
     for name, field in model.model_fields.items():
         sections = list(_sections(field.annotation))
         for section in sections:
             yield from _keys(section, f"{prefix}{name}.")
         if not sections:
-            yield f"{prefix}{name}", field.annotation
+            yield f"{prefix}{name}", field
 
 
 def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
