@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -43,6 +44,23 @@ def fresh(code: str, *arguments: object, **more) -> subprocess.CompletedProcess:
     """Of a program of its own."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, **more)
+
+
+# --- the page ---
+
+
+def test_the_page_is_a_program_that_runs(tmp_path):
+    """In an empty folder, as one who has no repository."""
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert len(blocks) >= 7
+    done = subprocess.run(
+        [sys.executable, "-c", "".join(blocks)], capture_output=True, text=True, check=False, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert said[0] == "finished 400" and {"32", "600", "你好世界", "['再見', '謝謝']"} <= set(said)
+    assert said[-1] == "override: train.stepz: unknown key; did you mean 'steps'?"
 
 
 # --- imports ---
@@ -187,8 +205,8 @@ def test_where_pictures_open_is_left_as_it_was(settings, tmp_path):
 
 def test_a_config_is_a_file_a_name_or_a_dict(tmp_path):
     said: list[str] = []
-    file = load(DIGITS, ["train.steps=7", "run=x"])
-    overrides = {"train": {"steps": 7}, "run": Path("x")}
+    file = load(DIGITS, ["train.steps=70", "run=x"])
+    overrides = {"train": {"steps": 70}, "run": Path("x")}
     assert given.config(DIGITS, overrides, said.append) == file
     assert given.config("image-classification/digits", overrides, said.append) == file
     assert given.config(file.model_dump(), {}, said.append) == file
