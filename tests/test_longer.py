@@ -31,7 +31,9 @@ NAMES = ["constant", "linear", "cosine", "exponential", "step", "inverse_sqrt", 
 @pytest.fixture(scope="module", autouse=True)
 def _undrawn():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "_curve", lambda figure, parts, path: write_text(path, repr(parts)) or path)
+        patch.setattr(
+            plots, "_curve", lambda figure, run, path: write_text(path, repr((run.curves[figure], run.best))) or path
+        )
         yield
 
 
