@@ -23,7 +23,8 @@ LAYERS = {
     "measure": {"base"},
     "predict": {"base", "sources", "config", "measure", "nn"},
     "engine.task": {"base", "config", "measure", "nn", "predict"},
-    "engine": {"base", "config", "nn", "measure", "data", "predict", "engine.task"},
+    "tracking": {"base"},
+    "engine": {"base", "config", "nn", "measure", "data", "predict", "tracking", "engine.task"},
     "text": {"base", "sources", "config", "data", "nn", "chinese", "measure", "predict", "engine.task"},
     "images": {"base", "sources", "config", "data", "nn", "measure", "torchvision", "predict", "engine.task"},
     "tables": {"base", "sources", "config", "registry", "data", "measure", "predict"},
@@ -37,9 +38,9 @@ LAYERS = {
     "serve": {"base", "registry", "predict", "engine", "runs", "commands"},
     "commands": {
         "base", "sources", "config", "registry", "data", "measure", "predict", "engine", "engine.task", "text", "images", "tables",
-        "chinese", "tasks", "runs", "serve", "torchvision", "tuning",
+        "chinese", "tasks", "runs", "serve", "torchvision", "tracking", "tuning",
     },
-    "api": {"predict", "commands"},
+    "api": {"base", "config", "predict", "engine", "runs", "commands"},
 }  # fmt: skip
 ABOVE = {"commands", "cli", "serve", "api", "flags", "ends"}  # what nothing below reaches, indirectly either
 TOP = {"serve", "commands", "api"}

@@ -45,7 +45,9 @@ class Terminal(RichConsole):
 
     def __init__(self, *, stderr: bool = False, **options: Any):
         stream = sys.stderr if stderr else sys.stdout
-        super().__init__(stderr=stderr, highlight=False, width=None if stream.isatty() else 120, **options)
+        # In a notebook, too, lines are lines.
+        plain = {"highlight": False, "force_jupyter": False, "width": None if stream.isatty() else 120}
+        super().__init__(stderr=stderr, **plain, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(visible(text), **options)

@@ -65,8 +65,9 @@ def evaluate(  # noqa: PLR0913
     from bmtool.commands import evaluate
 
     evaluate.evaluate(
-        models, split=split, data=data, unit=unit, require=require, baseline=baseline, output=output, weight=weight
-    )
+        models, split=split, data=data, unit=unit, require=require, baseline=baseline, output=output, weight=weight,
+        show=evaluate.table,
+    )  # fmt: skip
 
 
 def translate(  # noqa: PLR0913

@@ -50,7 +50,7 @@ def prepare_data(
 def pretrain(config: Config, set_: Overrides = [], no_verify: NoVerify = False) -> None:  # noqa: B006
     """Train from scratch, or resume.
 
-    Resumes by itself when the run directory holds a checkpoint.
+    Resumes by itself when the run directory holds a checkpoint; a larger train.steps goes on with a run that has ended.
     """
     from bmtool.commands import train
 

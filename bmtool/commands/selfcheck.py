@@ -13,7 +13,8 @@ from bmtool.base.console import Console
 from bmtool.base.files import read_json, sha256
 from bmtool.base.units import few
 from bmtool.config.load import load
-from bmtool.engine.checkpoint import LAST, MANIFEST, WEIGHTS, name_of
+from bmtool.engine.checkpoint import name_of
+from bmtool.engine.kept import LAST, MANIFEST, WEIGHTS
 from bmtool.engine.run_dir import RunDir
 from bmtool.errors import BmtoolError, ConfigError
 

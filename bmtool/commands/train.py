@@ -1,6 +1,7 @@
 """`pretrain` and `finetune`: one function. Checks, prepares data, describes the run, and starts a sitting."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -20,16 +21,18 @@ from bmtool.commands.loading import DEFAULT
 from bmtool.commands.prepare_data import fingerprint, make_current
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
-from bmtool.engine import distributed, fitting, precision
+from bmtool.engine import distributed, fitting, longer, precision
+from bmtool.engine.checkpoint import name_of, step_of
 from bmtool.engine.device import Device, choose
 from bmtool.engine.ending import end
 from bmtool.engine.observing import Observer
 from bmtool.engine.ranking import deciding
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.session import Session
-from bmtool.engine.task import Best, Fitted, Task, Trained, require_examples
+from bmtool.engine.task import Best, Task, Trained, require_examples
 from bmtool.engine.trainer import Trainer, seed_everything
 from bmtool.errors import ConfigError, Interrupted
+from bmtool.tracking.tracker import Trackers
 
 # Of the sections of a gradient-trained model, what a fit heeds too.
 OF_A_FIT = {"train.threads"}
@@ -42,14 +45,17 @@ def pretrain(config: str | Path, overrides: list[str] | None = None) -> Path:
 
 def finetune(config: str | Path, parent: str | Path | None = None, overrides: list[str] | None = None) -> Path:
     """Train `config` from the best weights of the run `parent`, or from those its model names. Returns the run directory."""
-    if str(parent) == DEFAULT:
+    return _said(train(load(config, overrides), parent_of(parent), finetunes=True))
+
+
+def parent_of(named: str | Path | None) -> RunDir | None:
+    """The run that a finetuning starts from, if one is named. ConfigError for the model that comes with bmtool."""
+    if str(named) == DEFAULT:
         raise ConfigError(
             "the model that comes with bmtool holds 8-bit weights, which cannot be trained on: train its recipe on your text\n"
             "  make pretrained TEXT=...\nor name a run of your own with --from"
         )
-    return _said(
-        train(load(config, overrides), parent=RunDir.open(parent) if parent is not None else None, finetunes=True)
-    )
+    return RunDir.open(named) if named is not None else None
 
 
 def _said(run: Path) -> Path:
@@ -68,19 +74,21 @@ def train(
     run, is_main = RunDir(config.run), distributed.rank() == 0
     device = choose(config.train)
     run.require_same(config)
+    onward = longer.start(run, config, Console(speaks=is_main).warn)
     if observer is None:
         make_current(config, run)
     with run.lock() if is_main else nullcontext():
         console = Console(run.path / "log.txt" if is_main else None, speaks=is_main, quiet=observer is not None)
         seed_everything(config.seed)
         torch.use_deterministic_algorithms(config.train.deterministic)
-        if kind.fitted:
-            _fit(kind.fresh(config), run, console, device, observer)
-        else:
-            with distributed.process_group(device.device), _noted_signals() as stop:
-                start = _Start(kind.fresh(config), run, device, parent, finetunes, observer)
-                _inherit(start)
-                _learn(start, console, stop)
+        with Trackers(config.tracking if is_main else [], console.warn) as trackers:
+            if kind.fitted:
+                _fit(_Start(kind.fresh(config), run, device, trackers, observer=observer), console)
+            else:
+                with distributed.process_group(device.device), _noted_signals() as stop:
+                    start = _Start(kind.fresh(config), run, device, trackers, parent, finetunes, onward, observer)
+                    _inherit(start)
+                    _learn(start, console, stop)
     return run.path
 
 
@@ -146,12 +154,14 @@ def _idle(config: BaseConfig) -> set[str]:
 class _Start:
     """What a training begins with."""
 
-    task: Trained
+    task: Any  # Trained, or Fitted
     run: RunDir
     device: Device
-    parent: RunDir | None
-    finetunes: bool
-    observer: Observer | None
+    trackers: Trackers
+    parent: RunDir | None = None
+    finetunes: bool = False
+    onward: longer.Start | None = None
+    observer: Observer | None = None
 
 
 def _inherit(start: _Start) -> None:
@@ -174,20 +184,31 @@ def _facts(task: Task, device: Device, parent: RunDir | None, best: Best | None)
     }  # fmt: skip
 
 
-def _begin(task: Task, run: RunDir, facts: dict[str, Any], console: Console) -> None:
+def _begin(start: _Start, console: Console, best: Best | None) -> None:
+    """Describe the run; of one that goes on say what is changed."""
+    run, task = start.run, start.task
+    facts = _facts(task, start.device, start.parent, best)
+    run.require_same(task.config, facts)
     if upgrade := run.upgrade():
         console.say(upgrade)
+    newest = run.checkpoints(console.warn).names()[-1:]
+    resumed = start.onward.name if start.onward else next(iter(newest), name_of(0))
+    rewinds = start.onward is not None and [resumed] != newest
+    for line in run.change(task.config, step_of(resumed), resume_from=resumed if rewinds else None):
+        console.say(line)
+    if start.onward:
+        console.say(start.onward.said)
     run.begin(task.config, facts, task.assets)
 
 
-def _fit(task: Fitted, run: RunDir, console: Console, device: Device, observer: Observer | None) -> None:
-    again = run.exists
-    _begin(task, run, _facts(task, device, None, None), console)
-    console.say(f"{run.path}: {task.config.task}; {device.where}")
+def _fit(start: _Start, console: Console) -> None:
+    task, run, again = start.task, start.run, start.run.exists
+    _begin(start, console, None)
+    console.say(f"{run.path}: {task.config.task}; {start.device.where}")
     with _ended_by_signals():
-        reached = fitting.fit(run, task, console, again=again, observer=observer)
+        reached = fitting.fit(run, task, console, again=again, trackers=start.trackers, observer=start.observer)
     if reached is not None:
-        end(run, task, console, device=device, reached=reached)
+        end(run, task, console, device=start.device, reached=reached, trackers=start.trackers)
 
 
 def _learn(start: _Start, console: Console, stop: list[int]) -> None:
@@ -197,22 +218,23 @@ def _learn(start: _Start, console: Console, stop: list[int]) -> None:
         require_examples(split, task.batches(split, None).examples)
     best = deciding(task, config.train.best)
     if is_main:
-        _begin(task, run, _facts(task, start.device, start.parent, best), console)
+        _begin(start, console, best)
     distributed.barrier()
-    resumes = run.checkpoints(console.warn).newest()
+    rewound = run.info().get("resume_from")
+    resumes = rewound or run.checkpoints(console.warn).newest()
     if start.parent is not None:
         initialise(task, config, start.parent, console, announce=resumes is None)
     elif start.finetunes:
         freeze(task.modules, config.finetune)
     trainer = Trainer(task, config, start.device)
     _settle_precision(trainer, run, resumes is not None)
-    session = Session(run, trainer, console, best, start.observer)
+    session = Session(run, trainer, console, best=best, trackers=start.trackers, observer=start.observer)
     _introduce(trainer, console)
     if resumes is not None:
-        session.resume(resumes)
+        session.resume(resumes, rewinds=rewound is not None)
     reached = session.train(stop)
     if is_main and reached is not None:
-        end(run, task, console, device=start.device, reached=reached)
+        end(run, task, console, device=start.device, reached=reached, trackers=start.trackers)
 
 
 def _settle_precision(trainer: Trainer, run: RunDir, resumes: bool) -> None:
@@ -272,6 +294,10 @@ def _ended_by_signals() -> Iterator[None]:
 
 @contextmanager
 def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Only the main thread of a program hears of signals; another one is not stopped by them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -16,7 +16,9 @@ from bmtool.base.suggest import suggest
 from bmtool.commands import findings, refusals, train
 from bmtool.commands.prepare_data import make_current
 from bmtool.commands.trials import Asked, Trials
-from bmtool.config.load import differences, dump, load, of_run
+from bmtool.config.load import dump, load, of_run
+from bmtool.config.resuming import LENGTH
+from bmtool.config.resuming import changed as changed_keys
 from bmtool.config.schema import BaseConfig
 from bmtool.data.prepared import described
 from bmtool.engine import distributed
@@ -155,7 +157,8 @@ def _require_same(asked: Asked, about: About) -> None:
     """ConfigError that lists what differs when a study of something else is here."""
     again = f"delete {asked.folder} to begin anew"
     before = read_json(asked.folder / ABOUT, About, again)
-    changed = differences(of_run(asked.folder / CONFIG), asked.config)
+    refused, told = changed_keys(of_run(asked.folder / CONFIG), asked.config)
+    changed = [*refused, *(line for line in told if line.partition(":")[0] in LENGTH)]
     changed += changes.differences(dict(before), dict(about)).values()
     if changed:
         listing = "\n".join(f"  {line}" for line in changed)

@@ -49,6 +49,15 @@ class Document:
     # place, key, message of each
     problems: list[tuple[str, str, str]]
 
+    def put(self, path: Path_, value: Any, place: str) -> None:
+        """Give the key at `path` another value, which comes from `place`."""
+        target = self.data
+        for part in path[:-1]:
+            child = target.get(part)
+            target[part] = target = dict(child) if isinstance(child, dict) else {}
+        target[path[-1]] = value
+        self.places = {at: where for at, where in self.places.items() if at[: len(path)] != path} | {path: place}
+
     def place(self, path: Path_) -> str:
         while path and path not in self.places:
             path = path[:-1]

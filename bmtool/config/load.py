@@ -8,12 +8,11 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from bmtool import registry
-from bmtool.base import changes
 from bmtool.base.suggest import suggest
 from bmtool.config import document as documents
 from bmtool.config import editing
 from bmtool.config.document import SETTING, VARIED, Document, Path_
-from bmtool.config.schema import IGNORED, OF_A_RUN, RESUMABLE, BaseConfig
+from bmtool.config.schema import IGNORED, OF_A_RUN, BaseConfig
 from bmtool.errors import ConfigError
 
 # Characters of a wrong value, and of a key; problems.
@@ -32,9 +31,9 @@ def read(path: str | Path, overrides: list[str] | None = None, varied: Mapping[s
     """What these give, before defaults and checks; sections at the top called `x-...`, for anchors, are left out."""
     document = _without_anchors(documents.read(Path(path)))
     for override in overrides or []:
-        _put(document, *_setting(override), SETTING)
+        document.put(*_setting(override), SETTING)
     for key, value in (varied or {}).items():
-        _put(document, tuple(key.split(".")), value, VARIED)
+        document.put(tuple(key.split(".")), value, VARIED)
     return document
 
 
@@ -71,12 +70,6 @@ def dump(config: BaseConfig) -> str:
     return documents.dump(config.model_dump())
 
 
-def differences(old: BaseConfig, new: BaseConfig) -> list[str]:
-    """`key: old -> new` for every key whose change would make a resumed run another run."""
-    found = changes.differences(old.model_dump(), new.model_dump())
-    return [line for key, line in found.items() if key not in RESUMABLE]
-
-
 def _setting(override: str) -> tuple[Path_, Any]:
     """The key and the value of `a.b=c`."""
     key, equals, text = override.partition("=")
@@ -84,15 +77,6 @@ def _setting(override: str) -> tuple[Path_, Any]:
     if not equals or "" in path:
         raise ConfigError(f"{SETTING} {override[:SHOWN]!r}: write it as key.sub=value")
     return path, documents.value(text, f"{SETTING} {key[:SHOWN]}")
-
-
-def _put(document: Document, path: Path_, value: Any, place: str) -> None:
-    target = document.data
-    for part in path[:-1]:
-        child = target.get(part)
-        target[part] = target = dict(child) if isinstance(child, dict) else {}
-    target[path[-1]] = value
-    document.places = {at: place for at, place in document.places.items() if at[: len(path)] != path} | {path: place}
 
 
 def validate(document: Document, context: object = None) -> BaseConfig:

@@ -215,6 +215,16 @@ class Card(Section):
     limits: list[Name] = Field([], max_length=100)
 
 
+# What the values of `tracking` take.
+TRACKING = {
+    "tensorboard": [Package("tensorboard", "tensorboard", "tracking: tensorboard takes a package of that name")],
+    "mlflow": [
+        Package(module, "mlflow-skinny sqlalchemy alembic", "tracking: mlflow takes MLflow and what its database needs")
+        for module in ("mlflow", "sqlalchemy", "alembic")
+    ],
+}
+
+
 class BaseConfig(Section):
     if TYPE_CHECKING:  # sections that every task has its own of; `data.prepared` is where its prepared data lie
         data: Any
@@ -236,6 +246,12 @@ class BaseConfig(Section):
     finetune: Finetune = Finetune()
     # what the model card says that nothing can measure
     card: Card = Card()
+    # who is told of the training besides the run directory
+    tracking: list[Literal["tensorboard", "mlflow"]] = Field([], max_length=2)
+
+    def packages(self) -> Iterator[Package]:
+        for name in self.tracking:
+            yield from TRACKING[name]
 
     @property
     def starts_from_others(self) -> bool:
@@ -249,6 +265,12 @@ class BaseConfig(Section):
         return 0
 
     @model_validator(mode="after")
+    def _tracked_once(self):
+        if len(set(self.tracking)) < len(self.tracking):
+            raise ValueError(f"tracking: {self.tracking[0]} is named twice")
+        return self
+
+    @model_validator(mode="after")
     def _schedule_fits(self, info: ValidationInfo):
         if info.context is OF_A_RUN:
             return self
@@ -259,11 +281,3 @@ class BaseConfig(Section):
                 "nothing would be unfrozen"
             )
         return self
-
-
-# Keys that may change when a run is resumed: they decide when to stop, watch and keep, not what is computed.
-RESUMABLE = frozenset(
-    f"train.{key}" for key in
-    ("stop_after", "workers", "log_every", "save_every", "patience", "keep_last", "keep_best",
-     "average_best")
-) | {"run"} | {f"card.{key}" for key in Card.model_fields}  # fmt: skip

@@ -50,6 +50,23 @@ def of_task(task: str, name: str | None = None) -> Shipped:
     return names[wanted]
 
 
+def called(name: str) -> Shipped:
+    """The one of `TASK/NAME`, of a name that one task alone has, or the first of a task. ConfigError when there is none, or several."""
+    names = {f"{one.task}/{one.name}": one for one in configs()}
+    if name in names:
+        return names[name]
+    if name in registry.TASKS:
+        return of_task(name)
+    found = [full for full, one in names.items() if one.name == name]
+    if len(found) == 1:
+        return names[found[0]]
+    if found:
+        raise ConfigError(f"there are several configs called {name!r}: {', '.join(found)}")
+    raise ConfigError(
+        f"no config file {name}, and none that ships is called so{suggest(name, names)}: `bmtool init` lists them"
+    )
+
+
 def folder() -> Path:
     """Where they lie, their schema beside their folders."""
     return _place("configs", "configs")

@@ -33,8 +33,19 @@ class Versioned(TypedDict):
     format: int
 
 
+class Change(TypedDict):
+    """What was changed when a run went on, and the step it went on from."""
+
+    step: int
+    changed: list[str]
+
+
 class Info(Versioned):
-    """What run.json says; `config` are the sha256 that config.yaml may have."""
+    """What run.json says; `config` are the sha256 that config.yaml may have.
+
+    `resume_from` is a checkpoint that a run goes on from though there are newer ones, until these are gone; `tracking` has the names
+    that trackers gave the run.
+    """
 
     task: str
     data_hash: str
@@ -47,6 +58,9 @@ class Info(Versioned):
     config: NotRequired[list[str]]
     precision: NotRequired[Literal["fp32", "bf16"]]
     ended: NotRequired[dict[str, int] | None]
+    changes: NotRequired[list[Change]]
+    resume_from: NotRequired[str | None]
+    tracking: NotRequired[dict[str, str]]
 
 
 class Event(TypedDict):

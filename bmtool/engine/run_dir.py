@@ -26,7 +26,7 @@ from bmtool.base.files import (
     write_sums,
     write_text,
 )  # fmt: skip
-from bmtool.config import load
+from bmtool.config import load, resuming
 from bmtool.config.schema import BaseConfig
 from bmtool.engine import upgrades
 from bmtool.engine.checkpoint import Checkpoints
@@ -99,6 +99,18 @@ class RunDir(Record):
         write_text(path, text)
         write_json(self.path / "run.json", described)
 
+    def change(self, config: BaseConfig, step: int, resume_from: str | None = None) -> list[str]:
+        """Write down what a run goes on with from a step on, before `begin` does; the lines `key: old -> new`."""
+        told = resuming.changed(self.config(), config).told if self.exists else []
+        if told:
+            before, change = self.info().get("changes") or [], {"step": step, "changed": told}
+            # A kill may have come between this and `begin`.
+            self.note(changes=[*before, *([change] if before[-1:] != [change] else [])])
+        if resume_from is not None:
+            # What trackers were told of later steps is not what comes now.
+            self.note(resume_from=resume_from, tracking={})
+        return told
+
     def upgrade(self) -> str:
         """What to say before an older run goes on, from when on it is one of today; "" when there is none."""
         before = self.info()["format"] if self.exists else upgrades.FORMAT
@@ -139,7 +151,7 @@ class RunDir(Record):
             raise ConfigError(
                 f"{self.path} is a run of task {info['task']!r}, not {config.task!r}: choose another with --set run=DIR"
             )
-        changed = load.differences(self.config(), config)
+        changed = resuming.changed(self.config(), config).refused
         if facts is not None:
             if info["data_hash"] != facts["data_hash"]:
                 changed.append(f"data_hash: {info['data_hash']!r} -> {facts['data_hash']!r}")

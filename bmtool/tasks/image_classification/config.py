@@ -36,6 +36,7 @@ class Config(ImageConfig):
     views: Literal["one", "flip", "shifts"] = "one"
 
     def packages(self) -> Iterator[Package]:
+        yield from super().packages()
         if self.balance == "smote":
             yield Package("imblearn", "imbalanced-learn", "balance: smote comes with imbalanced-learn")
 
