@@ -2,7 +2,7 @@
 # Two stages: pip and its caches stay in the first. What ships has onnxruntime, no PyTorch, and runs as a user without rights.
 FROM python:3.11-slim AS build
 WORKDIR /src
-COPY pyproject.toml setup.py README.md ./
+COPY pyproject.toml setup.py README.md LICENSE NOTICE ./
 COPY .ci/install-server .ci/install-server
 COPY bmtool bmtool
 COPY configs configs

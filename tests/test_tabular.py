@@ -239,7 +239,8 @@ def test_bad_rows_are_counted_by_reason(runs, invoke, tmp_path):
 
 
 @pytest.mark.parametrize("name, words", [
-    ("x.png", "holds no rows"), ("x.yaml", "holds no rows"), ("x.parquet", "to_csv"), ("x.csv", "not UTF-8"), ("none.jsonl", "cannot read"),
+    ("x.png", "holds no rows"), ("x.yaml", "holds no rows"), ("x.parquet", "no Parquet file"), ("x.csv", "not UTF-8"),
+    ("none.jsonl", "cannot read"),
 ])  # fmt: skip
 def test_what_holds_no_rows_is_refused(name, words, runs, invoke, tmp_path):
     if name != "none.jsonl":

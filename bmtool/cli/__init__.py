@@ -7,7 +7,7 @@ import typer
 
 import bmtool
 from bmtool import ends, flags
-from bmtool.cli import asking, completion, deploying, selfcheck, starting, training
+from bmtool.cli import asking, completion, deploying, doctor, runs, selfcheck, starting, training, tuning
 
 app = typer.Typer(
     name="bmtool",
@@ -28,12 +28,16 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 # In the order of the help.
-for function in (starting.init, training.prepare_data, training.pretrain, training.finetune, asking.evaluate):
+for function in (
+    starting.init, training.prepare_data, training.pretrain, training.finetune, tuning.tune, asking.evaluate,
+):  # fmt: skip
     app.command()(function)
 app.command(cls=flags.command(lambda entry: (entry.takes, entry.gives) == ("text", "text")))(asking.translate)
 app.command(cls=flags.command(lambda entry: True))(asking.predict)
 for function in (deploying.serve, asking.annotate, deploying.export_onnx):
     app.command()(function)
+app.add_typer(runs.app, name="runs")
+app.command()(doctor.doctor)
 app.add_typer(starting.config, name="config")
 app.add_typer(selfcheck.app, name="selfcheck")
 

@@ -25,7 +25,7 @@ def evaluate(  # noqa: PLR0913
         str | None,
         typer.Option(
             help="What to evaluate on instead: a file of text or pairs (.tsv, .jsonl), class folders, "
-            "a table (.csv, .tsv, .jsonl, .parquet).",
+            "a table (.csv, .tsv, .jsonl, .json, .parquet, .arrow), a folder as `datasets` saves it, a tar of images.",
             metavar="PATH",
             parser=flags.path,
         ),
@@ -123,7 +123,8 @@ def predict(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="Image files or folders of them; lines of text, or files of lines; rows: JSON, .csv, .tsv, .jsonl; for a GAN, numbers. "
+            help="Image files, folders or tars of them; lines of text, or files of lines; rows: JSON, .csv, .tsv, .jsonl, .json; "
+            ".parquet, .arrow and folders of them for each; for a GAN, numbers. "
             "- is standard input: lines, rows as JSON, or numbers.",
             metavar="INPUT...",
         ),

@@ -10,13 +10,14 @@ from bmtool.cli.arguments import Config, Overrides
 from bmtool.errors import ConfigError
 
 CI = "ci"
+HUB = "hf:"
 
 
 def init(  # noqa: PLR0913
     task: Annotated[
         str | None,
         typer.Argument(
-            help="A task, or `ci`; without any, all that can be written is listed.",
+            help="A task, or `ci`; without any, all that can be written is listed. With `--data hf:NAME`: where to put the data.",
             metavar="[TASK|ci]",
             show_default=False,
             autocompletion=completion.tasks_and_ci,
@@ -37,7 +38,12 @@ def init(  # noqa: PLR0913
         typer.Option(help="Which config of the task, where it has several.", autocompletion=completion.shipped),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Where your own data lie; default: sample data.", metavar="PATH")
+        str | None,
+        typer.Option(
+            help="Where your own data lie; default: sample data. Without a task, hf:OWNER/NAME or hf:OWNER/NAME@REVISION: "
+            "a data set of the Hugging Face hub to download.",
+            metavar="PATH|hf:NAME",
+        ),
     ] = None,
     require: Annotated[
         list[str], typer.Option(help='With `ci`: a bound that a model must hold there: --require "accuracy>=0.9".')
@@ -48,10 +54,15 @@ def init(  # noqa: PLR0913
 
     Without a task all that come with bmtool are listed. No file that is there is written over.
     """
-    from bmtool.commands import ci, init
+    from bmtool.commands import ci, download, init
 
     if json and task is not None:
         raise ConfigError("--json is for the list: leave TASK out")
+    if data is not None and data.startswith(HUB):
+        if file or name or require:
+            raise ConfigError("--data hf:NAME downloads: it takes a directory and nothing else")
+        download.download(data, task)
+        return
     if task is None and (name or data):
         raise ConfigError("name the task too: `bmtool init TASK`; `bmtool init` lists them")
     if require and task != CI:

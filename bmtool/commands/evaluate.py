@@ -14,8 +14,8 @@ from bmtool.commands.loading import Loaded, load_model, load_several
 from bmtool.commands.measuring import Source, feed
 from bmtool.commands.refusals import require_known, require_measurable
 from bmtool.data.tally import passed_over
-from bmtool.errors import ResourceError
-from bmtool.measure import gate, report
+from bmtool.errors import DataError, ResourceError
+from bmtool.measure import gate, report, resamples
 from bmtool.measure.bootstrap import Difference
 from bmtool.measure.report import Measured
 
@@ -55,7 +55,8 @@ def evaluate(  # noqa: PLR0913
     _print(f"{loaded.name} on {data or split}", found)
     name = subject.name
     drawn = "".join(f", {name}.{picture}.png" for picture in found.measured.pictures)
-    console.say(f"report {folder / name}.md, {name}.json{drawn}; predictions {name}.predictions.jsonl")
+    card = _card(loaded, console) if output is None else ""
+    console.say(f"report {folder / name}.md, {name}.json{drawn}; predictions {name}.predictions.jsonl{card}")
     gate.check(bounds, found.measured.figures)
     if len(models) == 1:
         exports = following.command("export-onnx", models[0])
@@ -120,11 +121,14 @@ def _folder(loaded: Loaded, model: str | Path, output: str | None) -> Path:
 
 @contextmanager
 def _filling(folder: Path) -> Iterator[Path]:
-    """As `files.filling`, the JSON last, which points to the others. ResourceError when they cannot be written."""
+    """As `files.filling`, the JSON last, which points to the others. ResourceError when they cannot be written, DataError for what is
+    measured on and cannot be read."""
     try:
         with filling(folder, "evaluation", last=lambda path: path.suffix == ".json") as working:
             yield working
     except OSError as error:
+        if error.filename is not None and not Path(error.filename).is_relative_to(folder):
+            raise DataError(f"cannot read {error.filename}: {error.strerror}") from error
         raise ResourceError(
             f"cannot write the report to {folder}: {error.strerror or error}; --output names another place"
         ) from error
@@ -140,7 +144,18 @@ def _write(folder: Path, subject: reports.Subject, found: _Found) -> None:
     about = subject.lines() + ([f"Compared with {found.baseline}."] if found.reference is not None else [])
     title = f"{subject.facts['model']} on {name}"
     write_text(folder / f"{name}.md", report.markdown(title, measured, about, baseline=found.reference, pictures=files))
-    write_json(folder / f"{name}.json", subject.facts | found.as_dict())
+    kept = {"resamples": resamples.save(folder / f"{name}.resamples.safetensors", measured.resamples)}
+    write_json(folder / f"{name}.json", subject.facts | kept | found.as_dict())
+
+
+def _card(loaded: Loaded, console: Console) -> str:
+    """Write the model card of a run, beside which its report lies by now; what to say of it."""
+    if loaded.run is None or loaded.members:
+        return ""
+    from bmtool.commands import cards  # an exported model, which has no run, does without
+
+    model = cards.Of(loaded.checkpoint, loaded.weights, loaded.predictor.facts())
+    return f"; card {loaded.run.card}" if cards.refresh(loaded.run, model, console.warn) else ""
 
 
 def _print(title: str, found: _Found) -> None:

@@ -9,7 +9,7 @@ from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.files import write_json
 from bmtool.base.units import short
-from bmtool.commands import following, refusals, reports
+from bmtool.commands import cards, following, refusals, reports
 from bmtool.commands.checking import checked
 from bmtool.commands.loading import restore
 from bmtool.commands.measuring import measure
@@ -48,10 +48,12 @@ def export_onnx(
     path = Path(output) if output else run.exports / ("model-int8.onnx" if int8 else "model.onnx")
     examples = _samples(run, entry, task, samples, console) if int8 else None
     kind = entry.load("evaluation")
-    carried = reports.carried(run, checkpoint, run.checkpoints(console.warn).digest(checkpoint))
+    weights = run.checkpoints(console.warn).digest(checkpoint)
+    carried = reports.carried(run, checkpoint, weights)
+    card = cards.text(run, cards.Of(checkpoint, weights, task.predictor().facts(), is_rounded=int8), console.warn)
     report = export.write(
         task, path, lambda opened: entry.load("predictor")(opened.about, opened.backend, opened.assets),
-        metadata=_metadata(run, checkpoint, console) | {"metrics": carried.metrics},
+        metadata=_metadata(run, checkpoint, console) | {"metrics": carried.metrics, "card": card},
         samples=None if examples is None else _inputs(task.predictor(), entry, examples),
         judge=lambda predictor: _figures(kind, predictor, examples or []),
     )  # fmt: skip

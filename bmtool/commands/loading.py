@@ -1,5 +1,6 @@
 """A predictor from a run directory or an exported model: the one way every command gets one."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -53,7 +54,9 @@ def load_model(path: str | Path, warn: Callable[[str], None], task: str | None =
     elif path.exists():
         loaded = _from_run(name, path, warn)
     else:
-        raise DataError(f"no such run or model: {path} (`bmtool pretrain CONFIG` makes a run, `bmtool init` a config)")
+        told = "BMTOOL_MODEL names it" if os.environ.get("BMTOOL_MODEL") == name else ""
+        how = told or "`bmtool pretrain CONFIG` makes a run, `bmtool init` a config"
+        raise DataError(f"no such run or model: {path} ({how})")
     if task is not None and loaded.task != task:
         raise DataError(f"{path} is a model of {loaded.task}, this command needs one of {task}")
     return loaded

@@ -9,8 +9,9 @@ from bmtool.base import memory
 from bmtool.base.needs import Package, require
 from bmtool.base.units import short
 from bmtool.config.schema import BaseConfig, Section
-from bmtool.errors import ConfigError, DataError, ResourceError
+from bmtool.errors import ConfigError, DataError, ResourceError, Untrainable
 from bmtool.measure import gate
+from bmtool.sources import hub, parts
 
 SPLITS = ("valid", "test", "train")
 
@@ -38,10 +39,10 @@ def _sections(section: Section, leaving: tuple[Section, ...] = ()) -> Iterator[S
 
 
 def require_memory(config: BaseConfig) -> None:
-    """ResourceError for a model that cannot be trained in all the memory there is."""
+    """Untrainable for a model that cannot be trained in all the memory there is."""
     needed, there = BYTES_LEARNED * config.parameters, memory.available()
     if needed > there:
-        raise ResourceError(
+        raise Untrainable(
             f"model: about {short(config.parameters)} parameters take {short(needed)}B to train, and this machine has {short(there)}B: "
             "make it smaller"
         )
@@ -85,13 +86,20 @@ def _require_writable(folder: Path, what: str) -> None:
 def require_exists(path: str | Path, what: str) -> None:
     """DataError when there is nothing at `path`."""
     if not Path(path).exists():
-        raise DataError(f"{what}: no such file or folder: {path}")
+        raise DataError(f"{what}: no such file or folder: {path}{hub.hint(str(path))}")
 
 
 def require_preparing(config: BaseConfig) -> None:
     """What preparing cannot do without: packages, and a place to write to."""
     require_packages(config, of_data=True)
-    require_folder(config.data.prepared, "data.prepared")
+    _require_place(config)
+
+
+def _require_place(config: BaseConfig) -> None:
+    """Prepared data are made beside their place, and then moved there."""
+    place = Path(config.data.prepared)
+    require_folder(place, "data.prepared")
+    _require_writable(place.absolute().parent, "data.prepared")
 
 
 def require_training(config: BaseConfig) -> None:
@@ -101,7 +109,7 @@ def require_training(config: BaseConfig) -> None:
     require_memory(config)
     require_folder(config.run, "run")
     if not is_prepared:
-        require_folder(config.data.prepared, "data.prepared")
+        _require_place(config)
     if os.path.realpath(config.run) == os.path.realpath(config.data.prepared):
         raise ConfigError(f"run and data.prepared are the same folder, {config.run}: give each its own")
 
@@ -109,7 +117,8 @@ def require_training(config: BaseConfig) -> None:
 def require_measurable(split: str, data: str | None, unit: str | None) -> None:
     """ConfigError or DataError when the options of an evaluation name nothing that can be measured on."""
     if data is not None:
-        require_exists(data, "--data")
+        if not parts.is_pattern(data):
+            require_exists(data, "--data")
         return
     if split not in SPLITS:
         raise ConfigError(f"--split: expected valid or test, got {split!r}")

@@ -39,7 +39,8 @@ def resume(config: str, *, parent: str | None = None, overrides: list[str] | Non
         RunDir.open(parent)
     console = Console()
     with tempfile.TemporaryDirectory(prefix="bmtool-selfcheck-") as folder:
-        whole, killed = Path(folder) / "whole", Path(folder) / "killed"
+        # Of one name, which their pictures bear.
+        whole, killed = (Path(folder) / part / "run" for part in ("whole", "killed"))
         start = ["finetune", config, "--from", parent] if parent else ["pretrain", config]
         console.say(f"1/3  {steps} steps without a stop")
         _run(_command(start, whole, overrides, workers=0))

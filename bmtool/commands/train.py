@@ -23,6 +23,7 @@ from bmtool.config.schema import BaseConfig
 from bmtool.engine import distributed, fitting, precision
 from bmtool.engine.device import Device, choose
 from bmtool.engine.ending import end
+from bmtool.engine.observing import Observer
 from bmtool.engine.ranking import deciding
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.session import Session
@@ -57,29 +58,33 @@ def _said(run: Path) -> Path:
     return run
 
 
-def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False) -> Path:
-    kind: Any = _kind(config)
-    _require_sense(kind, config, parent, finetunes)
+def train(
+    config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False, observer: Observer | None = None
+) -> Path:
+    """Returns the run directory. Under an `observer` the training is quiet, and the data are taken as they are prepared."""
+    kind: Any = kind_of(config)
+    require_sense(kind, config, parent, finetunes)
     refusals.require_training(config)
     run, is_main = RunDir(config.run), distributed.rank() == 0
     device = choose(config.train)
     run.require_same(config)
-    make_current(config, run)
+    if observer is None:
+        make_current(config, run)
     with run.lock() if is_main else nullcontext():
-        console = Console(run.path / "log.txt" if is_main else None, speaks=is_main)
+        console = Console(run.path / "log.txt" if is_main else None, speaks=is_main, quiet=observer is not None)
         seed_everything(config.seed)
         torch.use_deterministic_algorithms(config.train.deterministic)
         if kind.fitted:
-            _fit(kind.fresh(config), run, console, device)
+            _fit(kind.fresh(config), run, console, device, observer)
         else:
             with distributed.process_group(device.device), _noted_signals() as stop:
-                start = _Start(kind.fresh(config), run, device, parent, finetunes)
+                start = _Start(kind.fresh(config), run, device, parent, finetunes, observer)
                 _inherit(start)
                 _learn(start, console, stop)
     return run.path
 
 
-def _kind(config: BaseConfig) -> type[Task]:
+def kind_of(config: BaseConfig) -> type[Task]:
     """The class of the task that a configuration is for."""
     return registry.find(config.task).load("task").of(config)
 
@@ -87,7 +92,7 @@ def _kind(config: BaseConfig) -> type[Task]:
 # --- before anything is done ---
 
 
-def _require_sense(kind: type[Task], config: BaseConfig, parent: RunDir | None, finetunes: bool) -> None:
+def require_sense(kind: type[Task], config: BaseConfig, parent: RunDir | None = None, finetunes: bool = False) -> None:
     """ConfigError for what this kind of task cannot do, has no use for, or lacks."""
     if issubclass(kind, Trained):
         _require_phases(kind, config)
@@ -110,7 +115,7 @@ def _require_weights(kind: type[Trained], config: BaseConfig, parent: RunDir | N
     """ConfigError when finetuning has nothing to start from."""
     if parent is None and not kind.is_pretrained(config):
         raise ConfigError("finetuning starts from a run: name it with --from (this model holds no weights of its own)")
-    if parent is not None and _kind(parent.config()).fitted:
+    if parent is not None and kind_of(parent.config()).fitted:
         raise ConfigError(f"{parent.path} was fitted: it holds no weights to start from, name another run with --from")
 
 
@@ -146,6 +151,7 @@ class _Start:
     device: Device
     parent: RunDir | None
     finetunes: bool
+    observer: Observer | None
 
 
 def _inherit(start: _Start) -> None:
@@ -174,12 +180,12 @@ def _begin(task: Task, run: RunDir, facts: dict[str, Any], console: Console) -> 
     run.begin(task.config, facts, task.assets)
 
 
-def _fit(task: Fitted, run: RunDir, console: Console, device: Device) -> None:
+def _fit(task: Fitted, run: RunDir, console: Console, device: Device, observer: Observer | None) -> None:
     again = run.exists
     _begin(task, run, _facts(task, device, None, None), console)
     console.say(f"{run.path}: {task.config.task}; {device.where}")
     with _ended_by_signals():
-        reached = fitting.fit(run, task, console, again=again)
+        reached = fitting.fit(run, task, console, again=again, observer=observer)
     if reached is not None:
         end(run, task, console, device=device, reached=reached)
 
@@ -200,7 +206,7 @@ def _learn(start: _Start, console: Console, stop: list[int]) -> None:
         freeze(task.modules, config.finetune)
     trainer = Trainer(task, config, start.device)
     _settle_precision(trainer, run, resumes is not None)
-    session = Session(run, trainer, console, best)
+    session = Session(run, trainer, console, best, start.observer)
     _introduce(trainer, console)
     if resumes is not None:
         session.resume(resumes)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from bmtool.base.needs import Package
-from bmtool.config.schema import MANY, OF_A_RUN, BaseConfig, FilePath, Name, Section, Train
+from bmtool.config.schema import MANY, OF_A_RUN, BaseConfig, DataPath, FilePath, Name, Section, Train, of_sources
 
 LARGEST = 1e30  # of values that are black or white; they are its inverse apart
 Level = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
@@ -17,10 +17,14 @@ Channels = Annotated[int, Field(ge=1, le=8192)]
 
 class ImageData(Section):
     # digits, mnist, fashion-mnist, cifar10; class folders, in train/, valid/ and test/ or not; a .csv of path,label or of
-    # path,x1,y1,x2,y2,label; a folder of idx files; a folder of images/ and masks/, or of images/ and targets/
-    source: FilePath
+    # path,x1,y1,x2,y2,label, or such rows as .jsonl; a folder of idx files; a folder of images/ and masks/, or of images/ and targets/;
+    # a .parquet or .arrow with the images in it, or a folder of them as `datasets` or the hub has it; tars of WebDataset, such as
+    # shard-{000..003}.tar
+    source: DataPath
     # directory that prepare-data writes and training reads
     prepared: FilePath
+    # of lists and tables, what is called otherwise than usual: {image: picture, label: species}
+    columns: dict[Literal["image", "label"], Name] = Field({})
     # where mnist, fashion-mnist and cifar10 lie, or are put
     root: FilePath = "data/torchvision"
     # let torchvision fetch them when they are not there
@@ -53,6 +57,7 @@ class ImageData(Section):
     def packages(self) -> Iterator[Package]:
         if self.source == "digits":
             yield Package("sklearn", "scikit-learn", "data.source: digits come with scikit-learn")
+        yield from of_sources(self.source)
 
     @model_validator(mode="after")
     def _something_to_train_on(self):

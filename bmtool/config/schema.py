@@ -20,6 +20,7 @@ from pydantic_core import CoreSchema
 
 from bmtool.base.needs import Package
 from bmtool.base.paths import expand
+from bmtool.sources.hub import require_here
 
 # Of steps, rows, images: what is counted.
 MANY = 10**9
@@ -29,6 +30,8 @@ OF_A_RUN = object()
 IGNORED = "^x-."
 
 FilePath = Annotated[str, AfterValidator(expand)]
+# Of data to read, which lie here: a name of the hub or a URL is refused, with the command that downloads it.
+DataPath = Annotated[FilePath, AfterValidator(require_here)]
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -49,6 +52,12 @@ class Section(BaseModel):
         found = handler(core)
         described(cls, handler.resolve_ref_schema(found))
         return found
+
+
+def of_sources(*sources: str) -> Iterator[Package]:
+    """What reading these takes, by their names."""
+    if any(source.lower().endswith((".parquet", ".arrow")) for source in sources):
+        yield Package("pyarrow", "pyarrow", "reading .parquet and .arrow takes pyarrow")
 
 
 class OptimSettings(Section):
@@ -193,6 +202,19 @@ class Finetune(Section):
         return self
 
 
+class Card(Section):
+    """What only its maker can say of a model: it stands in the run's model card, and decides nothing that is computed."""
+
+    # SPDX, such as Apache-2.0 or CC-BY-4.0; null: not stated
+    licence: Name | None = None
+    # of the data, in ISO 639: [zh, en]
+    language: list[Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]] = Field([], max_length=1000)
+    # what the model is, and is for
+    description: Name | None = None
+    # what it is not for, and where it fails; a sentence each
+    limits: list[Name] = Field([], max_length=100)
+
+
 class BaseConfig(Section):
     if TYPE_CHECKING:  # sections that every task has its own of; `data.prepared` is where its prepared data lie
         data: Any
@@ -212,6 +234,8 @@ class BaseConfig(Section):
     schedule: Schedule = Schedule()
     # what is learned when other weights are started from
     finetune: Finetune = Finetune()
+    # what the model card says that nothing can measure
+    card: Card = Card()
 
     @property
     def starts_from_others(self) -> bool:
@@ -242,4 +266,4 @@ RESUMABLE = frozenset(
     f"train.{key}" for key in
     ("stop_after", "workers", "log_every", "save_every", "patience", "keep_last", "keep_best",
      "average_best")
-) | {"run"}  # fmt: skip
+) | {"run"} | {f"card.{key}" for key in Card.model_fields}  # fmt: skip

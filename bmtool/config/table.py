@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from bmtool.base.needs import Package
-from bmtool.config.schema import FilePath, Name, Section, Train
+from bmtool.config.schema import DataPath, FilePath, Name, Section, Train, of_sources
 
 # as `valid` or `test`: the training rows themselves
 TRAIN = "train"
@@ -36,8 +36,9 @@ class Columns(Section):
 
 
 class TableData(Section):
-    # .csv, .tsv, .jsonl or .parquet; or breast-cancer or diabetes out of scikit-learn
-    source: FilePath
+    # .csv, .tsv, .jsonl, .json, .parquet or .arrow; a folder of them as `datasets` or the hub has it, with its splits; several by * or
+    # {00..03}; or breast-cancer or diabetes out of scikit-learn
+    source: DataPath
     # directory that prepare-data writes and training reads
     prepared: FilePath
     # the column to be learned
@@ -55,15 +56,14 @@ class TableData(Section):
     # as valid_share
     test_share: float = Field(0.1, ge=0, lt=1)
     # files of their own, or `train` for the training rows themselves: figures then show what was learned by heart
-    valid: FilePath | None = None
+    valid: DataPath | None = None
     # as valid
-    test: FilePath | None = None
+    test: DataPath | None = None
 
     def packages(self) -> Iterator[Package]:
         if self.source in EXAMPLES:
             yield Package("sklearn", "scikit-learn", f"data.source: {self.source} comes with scikit-learn")
-        if any((path or "").lower().endswith(".parquet") for path in (self.source, self.valid, self.test)):
-            yield Package("pyarrow", "pyarrow", "reading parquet takes pyarrow")
+        yield from of_sources(*(path for path in (self.source, self.valid, self.test) if path))
 
     @model_validator(mode="after")
     def _consistent(self):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from bmtool.base.needs import Package
-from bmtool.config.schema import MANY, FilePath, Name, Section, Train
+from bmtool.config.schema import MANY, DataPath, FilePath, Name, Section, Train, of_sources
 
 
 def _renamed(section: Any, names: dict[str, str]) -> Any:
@@ -20,15 +20,15 @@ def _renamed(section: Any, names: dict[str, str]) -> Any:
 
 
 class SourceSpec(Section):
-    # a file, a directory or a glob; "-" is standard input
-    path: FilePath
+    # a file, a directory or a pattern (*, {000..003}); a folder as `datasets` or the hub has it brings its splits; "-" is standard input
+    path: DataPath
     # what the report groups by; empty: the file's name
     domain: str = ""
     # how often each training sentence is written; 0.5 keeps every second one
     weight: float = Field(1.0, gt=0, le=100)
     # sentences at most from each file: a fixed random choice
     cap: int | None = Field(None, ge=1, le=MANY)
-    # of csv, tsv, jsonl, parquet; empty: the task's own columns, else "text"
+    # of csv, tsv, jsonl, json, parquet, arrow; empty: those of data.columns, else the task's own, else "text"
     columns: list[Name] = Field([], max_length=100)
     # of the columns, those that are kept as they are; empty: those that the task calls so
     target: list[Name] = Field([], max_length=100)
@@ -149,6 +149,8 @@ class TextTrain(Train):
 class TextData(Section):
     # the text: files, directories or globs, or sections with a path and more
     sources: list[Source] = Field(min_length=1, max_length=1000)
+    # of all sources that name no columns, what is called otherwise than the task calls it: {text: review, label: stars}
+    columns: dict[Name, Name] = Field({}, max_length=100)
     # directory that prepare-data writes and training reads
     prepared: FilePath
     # evaluation files: nothing that shares 20 hanzi or 10 words in a row with them is kept
@@ -173,6 +175,7 @@ class TextData(Section):
     def packages(self) -> Iterator[Package]:
         if self.engine == "ray":
             yield Package("ray", "'ray[data]'", "data.engine: ray takes Ray Data")
+        yield from of_sources(*(source.path for source in self.sources))
 
 
 # Keys on which the prepared bytes do not depend.

@@ -6,6 +6,7 @@ All of it is a function of what lies in the run directory, so that it is done ag
 from bmtool.base.console import Console
 from bmtool.engine.device import Device
 from bmtool.engine.run_dir import RunDir
+from bmtool.engine.series import series
 from bmtool.engine.task import Task
 
 Reached = dict[str, int]  # what an end was reached with; another step, or another setting, is another end
@@ -16,10 +17,12 @@ def end(run: RunDir, task: Task, console: Console, *, device: Device, reached: R
     from bmtool.engine import plots
 
     checkpoints = run.checkpoints(console.warn)
-    task.restore(checkpoints.weights(checkpoints.best()), device.device)
+    best = checkpoints.best()
+    task.restore(checkpoints.weights(best), device.device)
     run.keep(task.settle())
     if task.fitted:  # else drawn after each validation
         task.draw(run.plots)
-    drawn = plots.curves(run.events(console.warn), run.plots)
+    marked = plots.Drawn(run.name, series(run.events(console.warn)), checkpoints.step(best))
+    drawn = plots.curves(marked, run.plots)
     console.say(f"run directory {run.path}; plots {run.plots} ({', '.join(path.name for path in drawn)})")
     run.end(reached)

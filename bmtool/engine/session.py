@@ -14,6 +14,7 @@ from bmtool.base.units import duration
 from bmtool.engine import distributed
 from bmtool.engine.checkpoint import AVERAGED, BEST, LAST, name_of, require_space
 from bmtool.engine.ending import Reached
+from bmtool.engine.observing import Observer
 from bmtool.engine.ranking import Ranking, shown
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.task import Best
@@ -25,8 +26,8 @@ from bmtool.errors import Interrupted
 class Session:
     """Of several processes the first writes; what they decide is the same on all."""
 
-    def __init__(self, run: RunDir, trainer: Trainer, console: Console, best: Best):
-        self.run, self.trainer, self.console = run, trainer, console
+    def __init__(self, run: RunDir, trainer: Trainer, console: Console, best: Best, observer: Observer | None = None):
+        self.run, self.trainer, self.console, self.observer = run, trainer, console, observer
         self.is_main = distributed.rank() == 0
         self.settings, self.best = trainer.config.train, best
         self.checkpoints = run.checkpoints(console.warn)
@@ -107,6 +108,8 @@ class Session:
     def _step(self, until: int, stop: list[int]) -> None:
         for stepped in self.trainer.run(until):
             self._after(stepped, until)
+            if self.observer is not None and stepped.step == self.validated_step:
+                self.observer(stepped.step, self.metrics)
             if self._asked_to_stop(stop):
                 self._save()
                 raise Interrupted(
