@@ -4,11 +4,14 @@ import os
 from collections.abc import Callable, Iterator, MutableMapping
 from itertools import islice
 from pathlib import Path
+from textwrap import shorten
 
 import typer
 
 # Entries of folders that are looked at, folders within each other, and answers: a key press is no search of a disk.
 LOOKED_AT, DEEPEST, MOST = 5000, 4, 200
+# Letters of an explanation: of a longer one Typer makes several lines, which shells take for several answers.
+WIDEST = 70
 # The key, where the shell asks for what comes behind its `=` alone.
 _SPLIT = "_BMTOOL_COMPLETE_SPLIT"
 
@@ -30,7 +33,7 @@ def shipped(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
 
     task = _first(ctx, "task")
     return [
-        (one.name, one.about)
+        (one.name, shorten(one.about, WIDEST, placeholder=" ..."))
         for one in shipped.configs()
         if task in (None, one.task) and one.name.startswith(incomplete)
     ]
