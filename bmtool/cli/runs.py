@@ -7,6 +7,7 @@ from typer.core import TyperGroup
 
 from bmtool import flags
 from bmtool.cli.arguments import Run
+from bmtool.errors import ConfigError
 
 
 class Group(TyperGroup):
@@ -20,7 +21,7 @@ class Group(TyperGroup):
 
 
 app = typer.Typer(cls=Group, rich_markup_mode=None, help="The runs there are: listed, shown, compared, drawn, watched.")
-Runs = Annotated[list[str], typer.Argument(help="Run directories.", metavar="RUN...", parser=flags.path)]
+Runs = Annotated[list[str], typer.Argument(help="Run directories.", metavar="RUN", parser=flags.path)]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of tables.")]
 
 
@@ -29,7 +30,7 @@ def list_(
     places: Annotated[
         list[str],
         typer.Argument(
-            help="Folders that hold runs, at any depth up to 5; default: runs.", metavar="[DIR]...", parser=flags.path
+            help="Folders that hold runs, at any depth up to 5; default: runs.", metavar="DIR", parser=flags.path
         ),
     ] = [],  # noqa: B006
     task: Annotated[str | None, typer.Option(help="Runs of this task alone.")] = None,
@@ -38,7 +39,7 @@ def list_(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """A table of runs: figures with intervals, data, steps, age, state.
+    """A table of runs, each with figures and state.
 
     A run that failed, was interrupted or is damaged is a row that says so; the exit code is 0 all the same.
     """
@@ -56,15 +57,23 @@ def show(
     ] = False,
     open_: Annotated[bool, typer.Option("--open", help="Write RUN/report.html and open it in a browser.")] = False,
 ) -> None:
-    """Everything of one run: settings, data, figures, checkpoints, exports, where the time went."""
+    """One run in full.
+
+    Settings, data, figures with intervals, checkpoints, exports, where the time went.
+    """
     from bmtool.commands import runs
 
+    if json and (html or open_):
+        raise ConfigError("--json prints a run, --html and --open write its page: leave one of them out")
     runs.show(run, as_json=json, html=html, open_it=open_)
 
 
 @app.command()
 def compare(run: Runs, json: Json = False) -> None:
-    """What differs between runs, and whether that is significant; the first is what the others are compared with."""
+    """What differs between runs, and is it significant?
+
+    The first is what the others are compared with.
+    """
     from bmtool.commands import runs
 
     runs.compare(run, as_json=json)
@@ -79,7 +88,10 @@ def plot(
     ] = [],  # noqa: B006
     output: Annotated[str, typer.Option(help="Where to write.", metavar="FILE.png", parser=flags.path)] = "runs.png",
 ) -> None:
-    """Curves of several runs in one picture (PNG), with the best step of each."""
+    """Curves of several runs in one picture.
+
+    A star marks the step of the best checkpoint.
+    """
     from bmtool.commands import runs
 
     runs.plot(run, figures=figure, output=output)
@@ -87,7 +99,10 @@ def plot(
 
 @app.command()
 def watch(run: Run, port: Annotated[int, typer.Option(min=1, max=65535)] = 8001) -> None:
-    """A live page of a run, for browsers on this machine, until Ctrl-C."""
+    """A live page of a run, until Ctrl-C.
+
+    Only browsers on this machine can ask for it.
+    """
     from bmtool.commands import runs
 
     runs.watch(run, port=port)

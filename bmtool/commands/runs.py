@@ -5,28 +5,23 @@ import logging
 import os
 import sys
 import webbrowser
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-from rich.table import Table
-
 from bmtool import registry
-from bmtool.base.console import Terminal, answer, warn
+from bmtool.base.console import answer, warn
 from bmtool.base.needs import needs
 from bmtool.base.suggest import suggest
-from bmtool.base.units import age, duration, short
 from bmtool.commands import refusals, serve
+from bmtool.commands import runs_tables as tables
 from bmtool.engine.record import Record
 from bmtool.engine.series import series
 from bmtool.errors import ConfigError, DataError
 from bmtool.measure.meter import is_lower_better
-from bmtool.measure.report import show as number
 from bmtool.runs import finding, page
-from bmtool.runs.comparison import PAIRED, compared
+from bmtool.runs.comparison import compared
 from bmtool.runs.contents import contents, plain
 from bmtool.runs.summary import Summary, best, summed_up
 
@@ -34,7 +29,6 @@ if TYPE_CHECKING:  # matplotlib, which most of them do without
     from bmtool.engine.plots import Drawn
 
 DEFAULT = "runs"
-SHORT = 8  # digits of a hash
 
 
 # --- list ---
@@ -55,7 +49,7 @@ def list_runs(
         for one in held:
             answer(_json(one.as_dict()))
     else:
-        Terminal().print(_table(held, sort))
+        tables.write(tables.listed(held, sort))
         for one in (one for one in held if one.why):
             warn(f"{one.path}: {one.state}: {one.why}")
     return held
@@ -90,34 +84,6 @@ def _value(one: Summary, figure: str) -> float | None:
     return one.figures.get(figure, {}).get("value")
 
 
-def _table(held: list[Summary], sort: str | None) -> Table:
-    """Two lines a run: it fits a terminal, and what belongs together stands together."""
-    table = Table(show_edge=False)
-    for heading in ("run, task", "figure", "data", "steps", "age", "state, parent"):
-        table.add_column(heading, justify="right" if heading in ("steps", "age") else "left", overflow="fold")
-    now = datetime.now(timezone.utc)
-    for one in held:
-        steps = f"{one.step:,}" + (f"/{one.steps:,}" if one.steps is not None else "")
-        since = age((now - one.started).total_seconds()) if one.started else ""
-        table.add_row(
-            f"{one.path}\n{one.task}", _figure(one, sort or one.key), f"{one.data}\n{one.data_hash[:SHORT]}", steps, since,
-            f"{one.state}\n{f'from {one.parent}' if one.parent else ''}",
-        )  # fmt: skip
-    return table
-
-
-def _figure(one: Summary, name: str) -> str:
-    """Its name, of what it is, and below the value with its interval."""
-    return f"{name}, {one.of}\n{interval(one.figures[name])}" if name in one.figures else ""
-
-
-def interval(figure: dict[str, float | None]) -> str:
-    """`0.9123 (0.8901 - 0.9321)`; without an interval the value alone."""
-    value, low, high = (figure.get(key) for key in ("value", "low", "high"))
-    shown = "-" if value is None else number(value)
-    return shown if low is None or high is None else f"{shown} ({number(low)} - {number(high)})"
-
-
 # --- show ---
 
 
@@ -132,7 +98,7 @@ def show(path: str | Path, *, as_json: bool = False, html: bool = False, open_it
     elif as_json:
         answer(_json(found))
     else:
-        _print(found)
+        tables.whole(found)
     return found
 
 
@@ -149,80 +115,6 @@ def _opened(place: Path) -> bool:
     return has_screen and webbrowser.open(place.resolve().as_uri())
 
 
-def _print(found: dict[str, Any]) -> None:
-    terminal, why = Terminal(), f" ({found['why']})" if found["why"] else ""
-    steps = f"{found['step']:,}" + (f" of {found['steps']:,}" if found["steps"] else "")
-    terminal.print(escape(f"{found['path']}: {found['task']}, {found['state']}{why}"), style="bold", soft_wrap=True)
-    data, time = found["data"], found["time"]
-    lines = {
-        "data": f"{data['prepared'] or data['name']} (hash {data['data_hash'][:12]})",
-        "from": found["parent"],
-        "steps": steps,
-    }
-    lines |= {name: _written(value) for name, value in found["facts"].items()}
-    lines |= {"time": _spent(time) if time["whole_s"] else None}
-    lines |= {"exports": ", ".join(f"{one['name']} ({short(one['bytes'])}B)" for one in found["exports"]) or None}
-    for name, value in lines.items():
-        if value is not None:
-            terminal.print(escape(f"  {name:<12} {value}"), soft_wrap=True)
-    for table in _tables(found):
-        terminal.print()
-        terminal.print(table)
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {held}" for name, held in value.items())
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _spent(time: dict[str, Any]) -> str:
-    rates = "".join(f", {value:,g} {name.removesuffix('_per_s')}/s" for name, value in time["per_second"].items())
-    return f"{duration(time['whole_s'])}, of which validation about {duration(time['validating_s'])}{rates}"
-
-
-def _tables(found: dict[str, Any]) -> Iterator[Table]:
-    changed = [one for one in found["settings"] if not one["is_default"]]
-    yield _rows(
-        "what differs from the defaults", ("key", "value", "default"),
-        [(one["key"], _cell(one["value"]), "" if one["default"] is None else _cell(one["default"])) for one in changed],
-    )  # fmt: skip
-    for one in found["evaluations"]:
-        of = {
-            True: "",
-            False: ", of other weights than those that are used now",
-            None: ", of weights that it does not name",
-        }
-        title = f"evaluation {one['name']}: {one['examples']:,} examples{of[one['is_current']]}"
-        yield _rows(title, ("figure", "value"), [(name, interval(figure)) for name, figure in one["metrics"].items()])
-    name, best = found["best_metric"], found["best"] or {}
-    yield _rows(
-        "checkpoints", ("checkpoint", "step", name, "size"),
-        [
-            (one["name"] + (" (best)" if one["name"] == best.get("name") else ""), f"{one['step']:,}",
-             _number(one["metrics"].get(name)), f"{short(one['bytes'])}B")
-            for one in found["checkpoints"]
-        ],
-    )  # fmt: skip
-
-
-def _rows(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    table = Table(title=title, show_edge=False, title_justify="left")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    return table
-
-
-def _cell(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else number(value)
-
-
 # --- compare ---
 
 
@@ -235,51 +127,24 @@ def compare(paths: Sequence[str | Path], *, as_json: bool = False) -> dict[str, 
     if as_json:
         answer(_json(found))
         return found
-    terminal, names = Terminal(), _distinct(found["runs"])
-    rows = [("data", *(f"{run['data']} {run['data_hash'][:SHORT]}" for run in found["runs"]))]
-    rows += [(one["key"], *map(_cell, one["values"])) for one in found["settings"]]
-    terminal.print(_rows("what differs in data and settings", ("key", *names), rows))
+    names = tables.distinct(found["runs"])
+    tables.write(tables.differing(found, names))
     for one in found["evaluations"]:
-        terminal.print()
-        terminal.print(_beside(one, names))
-        for name, why in list(zip(names, one["not_compared"]))[1:]:
-            if why:
-                warn(f"{one['name']}: {name} is not compared with {names[0]}: {why}")
-    terminal.print(
-        "*: significant at 5 %, in pairs over the same examples (p); apart, overlap: of intervals, where there are no pairs.",
-        style="dim",
-    )
+        print()
+        tables.write(tables.beside(one, names))
+        _remark(one, names)
+    print(tables.MARKS)
     return found
 
 
-def _distinct(runs: Sequence[dict[str, Any]]) -> list[str]:
-    """Names, or paths where two have the same name."""
-    names = [run["name"] for run in runs]
-    return names if len(set(names)) == len(names) else [run["path"] for run in runs]
-
-
-def _beside(one: dict[str, Any], names: Sequence[str]) -> Table:
-    counts = {count for count in one["examples"] if count is not None}
-    title = f"{one['name']}: {', '.join(f'{count:,}' for count in sorted(counts))} examples" if counts else one["name"]
-    rows = []
-    for figure in one["figures"]:
-        cells = [interval(value) if value else "" for value in figure["values"]]
-        said = [_verdict(found) for found in figure["differences"]]
-        rows.append((figure["name"], *(f"{cell}\n{word}" if word else cell for cell, word in zip(cells, said))))
-    return _rows(title, ("figure", *names), rows)
-
-
-def _verdict(found: dict[str, Any] | None) -> str:
-    """How a run differs from the first, in a few words."""
-    if found is None:
-        return ""
-    if "value" not in found:
-        return f"not compared: {found['why']}"
-    if found["by"] is None:
-        return f"{found['value']:+.4f}, no interval"
-    if found["by"] == PAIRED:
-        return f"{found['value']:+.4f}{' *' if found['significant'] else ''}, p {found['p']:.3f}"
-    return f"{found['value']:+.4f}, {'apart' if found['significant'] else 'overlap'}"
+def _remark(one: dict[str, Any], names: Sequence[str]) -> None:
+    """What to know of a report of several runs."""
+    for name, is_current in zip(names, one["is_current"]):
+        if is_current is False:
+            warn(f"{one['name']}: {name}{tables.OF_WEIGHTS[is_current]}: evaluate it again")
+    for name, why in list(zip(names, one["not_compared"]))[1:]:
+        if why:
+            warn(f"{one['name']}: {name} is not compared with {names[0]}: {why}")
 
 
 # --- plot ---
@@ -327,4 +192,4 @@ def watch(path: str | Path, *, port: int) -> None:
     app = create(Watched(path, warn))
     serve.log_to_stderr(logging.WARNING)
     with closing(serve.bound(serve.LOOPBACK[0], port)) as taken:
-        serve.listen(app, taken, f"{path} (Ctrl-C ends this)", lambda: None)
+        serve.listen(app, taken, f"watching {path}", lambda: None)

@@ -7,12 +7,13 @@ from pydantic import BaseModel
 
 
 class Setting(NamedTuple):
-    """`key` is written as `--set` has it. A key without a default had to be given."""
+    """`key` is written as `--set` has it. One that is required has no default."""
 
     key: str
     value: Any
     default: Any
     is_default: bool
+    is_required: bool
 
 
 def settings(section: BaseModel, prefix: str = "") -> Iterator[Setting]:
@@ -23,5 +24,6 @@ def settings(section: BaseModel, prefix: str = "") -> Iterator[Setting]:
         if isinstance(value, BaseModel):
             yield from settings(value, f"{key}.")
             continue
-        default = None if field.is_required() else field.get_default(call_default_factory=True)
-        yield Setting(key, plain[name], default, not field.is_required() and value == default)
+        is_required = field.is_required()
+        default = None if is_required else field.get_default(call_default_factory=True)
+        yield Setting(key, plain[name], default, not is_required and value == default, is_required)

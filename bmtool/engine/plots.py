@@ -1,18 +1,10 @@
 """Curves of metrics.jsonl as pictures (PNG): those of a run one by one, or those of several runs over each other."""
 
-import io
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
-
-from bmtool.base.files import write_bytes
+from bmtool.base.drawing import plt, save
 from bmtool.engine.series import Points, Series
 
 MARKED = 30  # points of a curve up to which each is marked
@@ -46,7 +38,7 @@ def _curve(figure: str, run: Drawn, path: Path) -> Path:
     axes.grid(alpha=0.3)
     if len(axes.get_lines()) > 1:
         axes.legend()
-    return _written(canvas, path)
+    return save(canvas, path, dpi=120)
 
 
 def overlaid(runs: Sequence[Drawn], figures: Sequence[str], path: Path) -> Path:
@@ -65,7 +57,7 @@ def overlaid(runs: Sequence[Drawn], figures: Sequence[str], path: Path) -> Path:
     legend = canvas.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), fontsize=9)
     for text in legend.get_texts():
         text.set_parse_math(False)
-    return _written(canvas, path)
+    return save(canvas, path, dpi=120)
 
 
 def _panel(axes: plt.Axes, figure: str, runs: Sequence[Drawn]) -> None:
@@ -90,14 +82,3 @@ def _star(axes: plt.Axes, best: int | None, points: Points, colour: str) -> None
 
 def _colour(number: int) -> str:
     return f"C{number % COLOURS}"
-
-
-def _written(canvas: plt.Figure, path: Path) -> Path:
-    """A name in letters that the font does not have is drawn as boxes, without a warning for each."""
-    drawn = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)
-        canvas.savefig(drawn, dpi=120)
-    plt.close(canvas)
-    write_bytes(path, drawn.getvalue())
-    return path

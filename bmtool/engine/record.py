@@ -114,12 +114,12 @@ class Record:
             raise damaged(str(path), "it is not what run.json says", TRAIN_AGAIN)
         return load.of_run(path)
 
-    def kept(self, warn: Callable[[str], None]) -> Kept:
-        """What its checkpoints say of themselves."""
-        return Kept(self.path, warn, self._renamed())
+    def kept(self, warn: Callable[[str], None], config: BaseConfig | None = None) -> Kept:
+        """What its checkpoints say of themselves; `config` is the run's own, where it has been read."""
+        return Kept(self.path, warn, self._renamed(config))
 
-    def _renamed(self) -> upgrades.Names:
-        return upgrades.renamed(self.config().model_dump()) if self.exists else {}
+    def _renamed(self, config: BaseConfig | None = None) -> upgrades.Names:
+        return upgrades.renamed((config or self.config()).model_dump()) if self.exists else {}
 
     # -- its data -------------------------------------------------------------------------------------------------------
 

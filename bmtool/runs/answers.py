@@ -19,7 +19,7 @@ Warn = Callable[[str], None]
 
 
 def _wrong_class(answer: Answer) -> float:
-    return answer["probability"] if answer["prediction"] != answer["reference"] else 0.0
+    return 0.0 + answer["probability"] if answer["prediction"] != answer["reference"] else 0.0
 
 
 def _wrong_text(answer: Answer) -> float:
@@ -31,7 +31,7 @@ BADNESS: dict[str, Callable[[Answer], float]] = {
     "labels": _wrong_class,
     "text": _wrong_text,
     "number": lambda answer: abs(answer["prediction"] - answer["reference"]),
-    "vector": lambda answer: answer["mse"],
+    "vector": lambda answer: 0.0 + answer["mse"],
 }
 
 
@@ -52,13 +52,13 @@ def answers(path: Path, gives: str, warn: Warn) -> Answers:
     for number, answer in enumerate(_lines(path)):
         try:
             bad = badness(answer)
+            if gives == "labels":
+                pairs[answer["reference"], answer["prediction"]] += 1
         except (KeyError, TypeError):
             passed += 1
             continue
         if bad > 0:
             (heapq.heappush if len(worst) < WORST else heapq.heappushpop)(worst, (bad, -number, answer))
-        if gives == "labels":
-            pairs[answer["reference"], answer["prediction"]] += 1
     if passed:
         warn(f"{path}: {passed:,} lines are no answers of such a task, and are passed over")
     return Answers([answer for *_, answer in sorted(worst, key=lambda one: one[:2], reverse=True)], *_table(pairs))

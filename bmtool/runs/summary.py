@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,7 +81,9 @@ def summed_up(path: str | Path) -> Summary:
         held = replace(held, data=Path(config.data.prepared).name)
         return _with_state(record, info, config, _with_figures(record, info, config, held))
     except (BmtoolError, OSError, KeyError) as error:
-        return replace(held, state=DAMAGED, why=str(error).partition("\n")[0])
+        # What is written at this moment may be half there.
+        state = RUNNING if held.state == RUNNING else DAMAGED
+        return replace(held, state=state, why=str(error).partition("\n")[0])
 
 
 def _without_a_description(record: Record, held: Summary) -> Summary:
@@ -98,27 +100,31 @@ def _without_a_description(record: Record, held: Summary) -> Summary:
 
 
 def _time(written: str | None) -> datetime | None:
-    """DataError for what is no time."""
+    """DataError for what is no time; one that names no zone is of UTC."""
     try:
-        return datetime.fromisoformat(written) if written else None
-    except ValueError as error:
+        found = datetime.fromisoformat(written) if written else None
+    except (TypeError, ValueError) as error:
         raise DataError(f"run.json: started: {str(error)[:80]}") from error
+    return found.replace(tzinfo=timezone.utc) if found and found.tzinfo is None else found
 
 
 # --- figures ---
 
 
-def best(record: Record, warn: Callable[[str], None]) -> Best | None:
+def best(record: Record, warn: Callable[[str], None], config: BaseConfig | None = None) -> Best | None:
     """The checkpoint that is used, by its own word: its weights are not read. None when there is none yet."""
-    kept = record.kept(warn)
+    kept = record.kept(warn, config)
     for name in kept.candidates():
+        if not (kept.directory / name).is_dir():
+            warn(f"checkpoint {name} cannot be used: there is none; trying another")
+            continue
         manifest = kept.manifest(name)
         return Best(name, kept.step(name), manifest["metrics"], manifest["sha256"][WEIGHTS])
     return None
 
 
 def _with_figures(record: Record, info: dict, config: BaseConfig, held: Summary) -> Summary:
-    chosen = best(record, lambda message: None)
+    chosen = best(record, lambda message: None, config)
     of, figures = _figures(record, info, chosen) if chosen else ("", {})
     asked = [config.train.best, (info["best"] or {}).get("metric"), next(iter(figures), "")]
     key = next(name for name in asked if name in figures or name == asked[-1])

@@ -154,10 +154,7 @@ def _figures(manifest: dict) -> dict[str, dict]:
 
 
 def _draw(figure: dict, path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from bmtool.base.drawing import plt, save
 
     names = figure["kind"] == "names"
     canvas, axes = plt.subplots(figsize=(7, max(2.5, 0.25 * len(figure["x"])) if names else 4), layout="constrained")
@@ -171,5 +168,4 @@ def _draw(figure: dict, path: Path) -> None:
         axes.set_yscale("log" if figure["kind"] == "loglog" else "linear")
     axes.set(title=figure["title"], xlabel=figure["xlabel"], ylabel=figure["ylabel"])
     axes.grid(alpha=0.3)
-    canvas.savefig(path, dpi=110)
-    plt.close(canvas)
+    save(canvas, path)
