@@ -313,7 +313,9 @@ def test_another_configuration_is_refused_with_the_keys_that_differ(trained, inv
 def test_a_finished_run_says_so(trained, invoke, settings):
     result = invoke("pretrain", config_path("tagger"), *sets(settings("tagger", trained("tagger"))))
     assert result.exit_code == 0
-    assert result.stderr.rstrip().endswith("steps are done"), "keys that are not set are not told"
+    *_, said, following = result.stderr.splitlines()
+    assert said.endswith("steps are done"), "keys that are not set are not told"
+    assert following.startswith("next: bmtool evaluate ")
 
 
 def test_a_run_of_another_task_is_refused(trained, invoke, settings, tmp_path):

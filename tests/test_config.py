@@ -185,8 +185,7 @@ ALL = sorted(CONFIGS.rglob("*.yaml"))
 def test_every_shipped_config_is_valid_commented_and_says_how_to_run_it(path):
     config = load(path)
     first, *lines = path.read_text("utf-8").splitlines()
-    tunes = getattr(config.data, "vocabulary", None) or config.finetune != type(config.finetune)()
-    assert first.startswith(f"# bmtool {'finetune' if tunes else 'pretrain'} ")
+    assert first.startswith(f"# bmtool {'finetune' if config.starts_from_others else 'pretrain'} ")
     assert str(path.relative_to(CONFIGS.parent)) in first
     assert sum("#" in line for line in lines) >= 5
 

@@ -52,6 +52,8 @@ def init(  # noqa: PLR0913
 
     if json and task is not None:
         raise ConfigError("--json is for the list: leave TASK out")
+    if task is None and (name or data):
+        raise ConfigError("name the task too: `bmtool init TASK`; `bmtool init` lists them")
     if require and task != CI:
         raise ConfigError("--require goes with `bmtool init ci`")
     if task is None:

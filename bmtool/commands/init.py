@@ -9,10 +9,14 @@ from typing import Any
 from bmtool import registry
 from bmtool.base.console import Console, answer
 from bmtool.base.files import write_bytes, write_text
+from bmtool.base.needs import require
 from bmtool.commands import following, refusals
 from bmtool.config import document as documents
 from bmtool.config import load, shipped
+from bmtool.config.editing import with_value
+from bmtool.config.schema import BaseConfig
 from bmtool.config.shipped import Shipped
+from bmtool.errors import ConfigError
 
 # Beside the configuration, for editors; by a name that nobody else's file has.
 SCHEMA = "bmtool.schema.json"
@@ -59,7 +63,7 @@ def init(task: str, file: str | None = None, *, name: str | None = None, data: s
     write_text(path, text)
     write_bytes(path.parent / SCHEMA, (shipped.folder() / shipped.SCHEMA).read_bytes())
     console.say(f"wrote {path}: {chosen.task}, the config {chosen.name}; {path.parent / SCHEMA} is for editors")
-    for line in _told(path):
+    for line in _told(path, is_sample=data is None):
         console.say(line)
     return path
 
@@ -77,24 +81,29 @@ def _rewritten(chosen: Shipped, path: Path, data: str | None) -> str:
     text = chosen.path.read_text("utf-8").replace(chosen.in_clone, str(path))
     text = shipped.MODELINE.sub(f"# yaml-language-server: $schema={SCHEMA}", text)
     if path.stem != chosen.name:
-        text = documents.replaced(text, ("run",), f"runs/{path.stem}")
-        text = documents.replaced(text, ("data", "prepared"), f"data/prepared/{path.stem}")
+        text = with_value(text, ("run",), f"runs/{path.stem}")
+        text = with_value(text, ("data", "prepared"), f"data/prepared/{path.stem}")
     if data is not None:
         held = documents.read(chosen.path).data["data"]
         key, value = ("sources", [data]) if "sources" in held else ("source", data)
-        text = documents.replaced(text, ("data", key), value)
+        text = with_value(text, ("data", key), value)
+        # They are of the sample.
+        for columns in held.get("columns", {}):
+            text = with_value(text, ("data", "columns", columns), [])
     return text
 
 
 # --- what is said ---
 
 
-def _told(path: Path) -> list[str]:
+def _told(path: Path, *, is_sample: bool) -> list[str]:
     """Where the data are, or are to be put, and the next command."""
     document, config = documents.read(path), load.load(path)
     key = "sources" if "sources" in document.data["data"] else "source"
     place, prepare = document.place(("data", key)), following.preparing(path)
-    lines, missing = [], []
+    lines, missing = _lacking(config), []
+    if "target" in document.data["data"] and not is_sample:
+        lines.append(f"data.target names the column to be learned: yours ({document.place(('data', 'target'))})")
     for source in _sources(document.data["data"][key]):
         if copied := _sampled(source):
             lines.append(f"copied {source} ({copied}): sample data; your own go to data.{key} ({place})")
@@ -103,6 +112,17 @@ def _told(path: Path) -> list[str]:
     if missing:
         return [*lines, f"put your data at {', '.join(missing)}, as {place} says; next: {prepare}"]
     return [*lines, *_first(config), f"next: {prepare}"]
+
+
+def _lacking(config: BaseConfig) -> list[str]:
+    """What to install for it first."""
+    found = []
+    for package in refusals.packages(config):
+        try:
+            require(package)
+        except ConfigError as lacking:
+            found.append(str(lacking))
+    return list(dict.fromkeys(found))
 
 
 def _is_path(source: str) -> bool:
@@ -125,7 +145,7 @@ def _sampled(source: str) -> str:
     return f"{len(list(place.iterdir()))} files" if place.is_dir() else "a file"
 
 
-def _first(config: Any) -> list[str]:
+def _first(config: BaseConfig) -> list[str]:
     """What has to be trained before, where a configuration starts from a run that is not there."""
     parent = getattr(config.data, "vocabulary", None)
     if parent is None or Path(parent).exists():

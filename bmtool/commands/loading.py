@@ -53,7 +53,7 @@ def load_model(path: str | Path, warn: Callable[[str], None], task: str | None =
     elif path.exists():
         loaded = _from_run(name, path, warn)
     else:
-        raise DataError(f"no such run or model: {path}")
+        raise DataError(f"no such run or model: {path} (`bmtool pretrain CONFIG` makes a run, `bmtool init` a config)")
     if task is not None and loaded.task != task:
         raise DataError(f"{path} is a model of {loaded.task}, this command needs one of {task}")
     return loaded

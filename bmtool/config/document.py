@@ -5,7 +5,6 @@ refused: quotes say that a value is text, and nothing else needs saying. An alia
 """
 
 import codecs
-import math
 import re
 import stat
 from collections.abc import Callable, Iterator
@@ -87,41 +86,22 @@ def dump(data: dict) -> str:
 
 
 def inline(value: Any) -> str:
-    """A value in one line, as it may stand behind a key."""
-    whole = yaml.dump([value], Dumper=_Dumper, allow_unicode=True, default_flow_style=True, width=math.inf)
-    return whole.strip()[1:-1]
-
-
-def replaced(text: str, path: Path_, value: Any) -> str:
-    """A document in which the key at `path`, whose value takes one line, has another; its comment stays where it was."""
-    found: list[yaml.Node] = []
-    _loaded(text, "", lambda root: found.append(_at(root, path)))
-    start, end = found[0].start_mark.index, found[0].end_mark.index
-    rest, newline, after = text[end:].partition("\n")
-    head = text[:start] + inline(value)
-    if comment := rest.lstrip():
-        column = end - (text.rfind("\n", 0, end) + 1) + len(rest) - len(comment)
-        head += " " * max(1, column - (len(head) - head.rfind("\n") - 1))
-    return head + comment + newline + after
-
-
-def _at(node: yaml.Node, path: Path_) -> yaml.Node:
-    for part in path:
-        node = next(held for key, held in node.value if key.value == part)
-    return node
+    """A value on one line, as it stands behind a key."""
+    written: str = yaml.dump(
+        [value], Dumper=_Dumper, allow_unicode=True, sort_keys=False, default_flow_style=True, width=1 << 20
+    )
+    return written.strip()[1:-1]
 
 
 def _text(path: Path) -> str:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise ConfigError(f"{path} is no file: name a YAML file (those that ship are under configs/)")
+            raise ConfigError(f"{path} is no file: name a YAML file (`bmtool init` writes one)")
         with path.open("rb") as stream:
             contents = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise ConfigError(
-            f"cannot read {str(path)[:MAX_NAME]}: {why} (the configs that ship are under configs/)"
-        ) from error
+        raise ConfigError(f"cannot read {str(path)[:MAX_NAME]}: {why} (`bmtool init` writes one)") from error
     if len(contents) > MAX_BYTES:
         raise ConfigError(f"{path} is larger than {MAX_BYTES >> 20} MiB: no configuration is")
     return _decoded(contents, str(path))

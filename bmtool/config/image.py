@@ -34,7 +34,7 @@ class ImageData(Section):
     # the values that are black and white in images of more than 8 bits: by the type of their files (0 to 65535; floats 0 to 1), by how
     # many bits are used, or as two numbers
     range: Literal["auto", "8bit", "12bit", "16bit", "unit"] | list[Level] = "auto"
-    # both of what the source does not split itself, by a hash of the pixels
+    # of the images that the source does not split itself, chosen by a hash of the pixels
     valid_share: float = Field(0.1, ge=0, lt=1)
     # as valid_share
     test_share: float = Field(0.1, ge=0, lt=1)

@@ -46,22 +46,23 @@ def _parts(value: Any, path: Path_, default: Any) -> Iterator[tuple[Path_, Any, 
 
 
 def _origin(document: Document, path: Path_, value: Any, default: Any) -> str:
-    if path in document.places:
-        return document.places[path]
+    given, missing = _given(document.data, path)
+    if not missing:
+        return document.place(path)
     if value == default:
         return AUTO if value == "auto" else DEFAULT
     # A value that stands for a section, such as the path of a source.
-    return document.place(path) if not isinstance(_given(document.data, path), dict | list) else DERIVED
+    return DERIVED if isinstance(given, dict | list) else document.place(path)
 
 
-def _given(data: Any, path: Path_) -> Any:
-    """What a document holds at the longest part of `path` that it has."""
-    for part in path:
+def _given(data: Any, path: Path_) -> tuple[Any, Path_]:
+    """What a document holds at the longest part of `path` that it has, and what is left of the path."""
+    for depth, part in enumerate(path):
         try:
             data = data[part]
         except (KeyError, IndexError, TypeError):
-            break
-    return data
+            return data, path[depth:]
+    return data, ()
 
 
 def _lines(value: Any, path: Path_, indent: str) -> Iterator[tuple[str, Path_]]:

@@ -132,13 +132,13 @@ class Train(Section):
     steps: int = Field(1000, ge=1, le=MANY)
     # stop at this step (several sittings); the schedule counts to `steps`
     stop_after: int | None = Field(None, ge=1, le=MANY)
-    # micro-batches a step
+    # micro-batches that make a step
     accumulate: int = Field(1, ge=1, le=10_000)
     # auto: bf16 on a GPU that has it; on a CPU the faster of the two, raced when a run begins and kept
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     # auto: a GPU where there is one; cpu, cuda, or cuda:N
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")
-    # 0: all cores
+    # of torch; 0: all cores
     threads: int = Field(0, ge=0, le=1024)
     # processes that build batches; any number gives the same weights
     workers: int = Field(0, ge=0, le=64)
@@ -150,7 +150,7 @@ class Train(Section):
     ema: float = Field(0.0, ge=0, lt=1)
     # the validation figure that decides which checkpoint is best; null: the task's own
     best: Name | None = None
-    # and at the last step
+    # steps between validations; there is one at the last step, too
     validate_every: int = Field(500, ge=1, le=MANY)
     # steps between checkpoints
     save_every: int = Field(500, ge=1, le=MANY)

@@ -92,13 +92,13 @@ class Clean(Section):
     sentences: bool = True
     # what min_letters and min_letters_share count; any: of any script
     letters: Literal["hanzi", "latin", "any"] = "hanzi"
-    # of a sentence; was called min_hanzi
+    # that a sentence has at least; was called min_hanzi
     min_letters: int = Field(2, ge=0, le=1_000_000)
-    # of a sentence
+    # that a sentence has at most
     max_characters: int = Field(1000, ge=1, le=1 << 20)
-    # of a sentence's characters, white space aside; was min_hanzi_share
+    # that letters are of a sentence at least, white space aside; was min_hanzi_share
     min_letters_share: float = Field(0.3, ge=0, le=1)
-    # of one character in a row; 0: any number
+    # of one character in a row, at most; 0: any number
     max_repeats: int = Field(8, ge=0, le=1_000_000)
 
     @model_validator(mode="before")

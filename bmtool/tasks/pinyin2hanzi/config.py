@@ -66,7 +66,7 @@ class Tagger(Section):
     layers: int = Field(4, ge=1, le=200)
     # of attention
     heads: int = Field(4, ge=1, le=1024)
-    # width of the layer between
+    # width of the layers between
     feedforward: int = Field(1024, ge=8, le=65_536)
     # share of what is set to zero in training
     dropout: float = Field(0.0, ge=0, lt=1)
