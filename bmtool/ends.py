@@ -74,16 +74,12 @@ def _run(run: Callable[[], Any]) -> int:
     except UnicodeError as error:
         return _fails(DataError(_no_text(error)))
     except (MemoryError, RuntimeError) as error:
-        if not _is_of_memory(error):
+        from bmtool.base import memory
+
+        if not memory.is_short(error):
             raise
         return _fails(ResourceError("out of memory: make the model or its batches smaller"))
     return code if isinstance(code, int) else 0
-
-
-def _is_of_memory(error: Exception) -> bool:
-    """Whether Python's, or torch's of a CPU or a GPU, which says so in words."""
-    is_of_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-    return isinstance(error, MemoryError) or is_of_torch
 
 
 def _fails(error: BmtoolError) -> int:

@@ -31,12 +31,13 @@ LAYERS = {
         "base", "config", "data", "nn", "ngram", "chinese", "measure", "predict", "engine.task", "text", "images", "tables",
     },
     "runs": {"base", "config", "registry", "data", "measure", "predict", "engine"},
+    "tuning": {"base", "config"},
     "flags": {"base", "registry"},
     # They start each other (`bmtool serve`), and know the models by the same loading.
     "serve": {"base", "registry", "predict", "engine", "runs", "commands"},
     "commands": {
         "base", "config", "registry", "data", "measure", "predict", "engine", "engine.task", "text", "images", "tables", "chinese", "tasks",
-        "runs", "serve", "tracking",
+        "runs", "serve", "tracking", "tuning",
     },
     "api": {"base", "config", "predict", "engine", "runs", "commands"},
 }  # fmt: skip

@@ -54,17 +54,18 @@ class Terminal(RichConsole):
 
 
 class Console:
-    """Silent unless `speaks` (data-parallel: rank 0 only)."""
+    """Silent unless `speaks` (data-parallel: rank 0 only); one that is `quiet` speaks to its log alone."""
 
-    def __init__(self, log: Path | None = None, speaks: bool = True):
+    def __init__(self, log: Path | None = None, speaks: bool = True, *, quiet: bool = False):
         self._rich = Terminal(stderr=True, soft_wrap=True)
-        self._log, self._speaks = log, speaks
+        self._log, self._speaks, self._shows = log, speaks, speaks and not quiet
         self._progress: Progress | None = None
 
     def say(self, message: str, *, style: str = "") -> None:
         if self._speaks:
             message = visible(message)
             self._record(message)
+        if self._shows:
             self._rich.print(escape(message), style=style)
 
     def _record(self, message: str) -> None:
@@ -75,11 +76,11 @@ class Console:
         self.say(f"warning: {message}", style="yellow")
 
     def table(self, table: Table) -> None:
-        if self._speaks:
+        if self._shows:
             self._rich.print(table)
 
     def start_progress(self, done: int, total: int) -> None:
-        if self._speaks and sys.stderr.isatty():
+        if self._shows and sys.stderr.isatty():
             self._progress = Progress(
                 BarColumn(bar_width=20), TextColumn("{task.description}"), console=self._rich, transient=True
             )

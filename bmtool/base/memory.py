@@ -42,6 +42,12 @@ def _machine(root: Path) -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # no Linux
 
 
+def is_short(error: Exception) -> bool:
+    """Whether an error says that memory is short: Python's, or torch's of a CPU or a GPU, which says so in words."""
+    is_of_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or is_of_torch
+
+
 def resident() -> int:
     """Bytes that this process has taken at most so far."""
     for line in _read(Path("/proc/self/status")).splitlines():

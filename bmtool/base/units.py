@@ -1,5 +1,6 @@
 """Quantities and lists as people read them."""
 
+import re
 from collections.abc import Collection
 from itertools import islice
 
@@ -29,3 +30,12 @@ def age(seconds: float) -> str:
         if seconds >= size:
             return f"{int(seconds // size)} {unit}"
     return f"{max(0, int(seconds))} s"
+
+
+def seconds(text: str) -> float:
+    """`90s`, `30m`, `2h` or `1h30m` in seconds. ValueError for anything else, and for nothing."""
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip())
+    total = sum(int(part or 0) * size for part, size in zip(found.groups(), (3600, 60, 1))) if found else 0
+    if not total:
+        raise ValueError(f"expected a time such as 90s, 30m, 2h or 1h30m, got {text!r}")
+    return float(total)

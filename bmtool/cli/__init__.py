@@ -7,7 +7,7 @@ import typer
 
 import bmtool
 from bmtool import ends, flags
-from bmtool.cli import asking, completion, deploying, runs, selfcheck, starting, training
+from bmtool.cli import asking, completion, deploying, runs, selfcheck, starting, training, tuning
 
 app = typer.Typer(
     name="bmtool",
@@ -28,7 +28,9 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 # In the order of the help.
-for function in (starting.init, training.prepare_data, training.pretrain, training.finetune, asking.evaluate):
+for function in (
+    starting.init, training.prepare_data, training.pretrain, training.finetune, tuning.tune, asking.evaluate,
+):  # fmt: skip
     app.command()(function)
 app.command(cls=flags.command(lambda entry: (entry.takes, entry.gives) == ("text", "text")))(asking.translate)
 app.command(cls=flags.command(lambda entry: True))(asking.predict)

@@ -9,7 +9,7 @@ from bmtool.base import memory
 from bmtool.base.needs import Package, require
 from bmtool.base.units import short
 from bmtool.config.schema import BaseConfig, Section
-from bmtool.errors import ConfigError, DataError, ResourceError
+from bmtool.errors import ConfigError, DataError, ResourceError, Untrainable
 from bmtool.measure import gate
 
 SPLITS = ("valid", "test", "train")
@@ -38,10 +38,10 @@ def _sections(section: Section, leaving: tuple[Section, ...] = ()) -> Iterator[S
 
 
 def require_memory(config: BaseConfig) -> None:
-    """ResourceError for a model that cannot be trained in all the memory there is."""
+    """Untrainable for a model that cannot be trained in all the memory there is."""
     needed, there = BYTES_LEARNED * config.parameters, memory.available()
     if needed > there:
-        raise ResourceError(
+        raise Untrainable(
             f"model: about {short(config.parameters)} parameters take {short(needed)}B to train, and this machine has {short(there)}B: "
             "make it smaller"
         )

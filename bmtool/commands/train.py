@@ -25,6 +25,7 @@ from bmtool.engine import distributed, fitting, longer, precision
 from bmtool.engine.checkpoint import name_of, step_of
 from bmtool.engine.device import Device, choose
 from bmtool.engine.ending import end
+from bmtool.engine.observing import Observer
 from bmtool.engine.ranking import deciding
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.session import Session
@@ -63,31 +64,35 @@ def _said(run: Path) -> Path:
     return run
 
 
-def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False) -> Path:
-    kind: Any = _kind(config)
-    _require_sense(kind, config, parent, finetunes)
+def train(
+    config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False, observer: Observer | None = None
+) -> Path:
+    """Returns the run directory. Under an `observer` the training is quiet, and the data are taken as they are prepared."""
+    kind: Any = kind_of(config)
+    require_sense(kind, config, parent, finetunes)
     refusals.require_training(config)
     run, is_main = RunDir(config.run), distributed.rank() == 0
     device = choose(config.train)
     run.require_same(config)
     onward = longer.start(run, config, Console(speaks=is_main).warn)
-    make_current(config, run)
+    if observer is None:
+        make_current(config, run)
     with run.lock() if is_main else nullcontext():
-        console = Console(run.path / "log.txt" if is_main else None, speaks=is_main)
+        console = Console(run.path / "log.txt" if is_main else None, speaks=is_main, quiet=observer is not None)
         seed_everything(config.seed)
         torch.use_deterministic_algorithms(config.train.deterministic)
         with Trackers(config.tracking if is_main else [], console.warn) as trackers:
             if kind.fitted:
-                _fit(_Start(kind.fresh(config), run, device, trackers), console)
+                _fit(_Start(kind.fresh(config), run, device, trackers, observer=observer), console)
             else:
                 with distributed.process_group(device.device), _noted_signals() as stop:
-                    start = _Start(kind.fresh(config), run, device, trackers, parent, finetunes, onward)
+                    start = _Start(kind.fresh(config), run, device, trackers, parent, finetunes, onward, observer)
                     _inherit(start)
                     _learn(start, console, stop)
     return run.path
 
 
-def _kind(config: BaseConfig) -> type[Task]:
+def kind_of(config: BaseConfig) -> type[Task]:
     """The class of the task that a configuration is for."""
     return registry.find(config.task).load("task").of(config)
 
@@ -95,7 +100,7 @@ def _kind(config: BaseConfig) -> type[Task]:
 # --- before anything is done ---
 
 
-def _require_sense(kind: type[Task], config: BaseConfig, parent: RunDir | None, finetunes: bool) -> None:
+def require_sense(kind: type[Task], config: BaseConfig, parent: RunDir | None = None, finetunes: bool = False) -> None:
     """ConfigError for what this kind of task cannot do, has no use for, or lacks."""
     if issubclass(kind, Trained):
         _require_phases(kind, config)
@@ -118,7 +123,7 @@ def _require_weights(kind: type[Trained], config: BaseConfig, parent: RunDir | N
     """ConfigError when finetuning has nothing to start from."""
     if parent is None and not kind.is_pretrained(config):
         raise ConfigError("finetuning starts from a run: name it with --from (this model holds no weights of its own)")
-    if parent is not None and _kind(parent.config()).fitted:
+    if parent is not None and kind_of(parent.config()).fitted:
         raise ConfigError(f"{parent.path} was fitted: it holds no weights to start from, name another run with --from")
 
 
@@ -156,6 +161,7 @@ class _Start:
     parent: RunDir | None = None
     finetunes: bool = False
     onward: longer.Start | None = None
+    observer: Observer | None = None
 
 
 def _inherit(start: _Start) -> None:
@@ -200,7 +206,7 @@ def _fit(start: _Start, console: Console) -> None:
     _begin(start, console, None)
     console.say(f"{run.path}: {task.config.task}; {start.device.where}")
     with _ended_by_signals():
-        reached = fitting.fit(run, task, console, trackers=start.trackers, again=again)
+        reached = fitting.fit(run, task, console, trackers=start.trackers, again=again, observer=start.observer)
     if reached is not None:
         end(run, task, console, device=start.device, reached=reached, trackers=start.trackers)
 
@@ -222,7 +228,7 @@ def _learn(start: _Start, console: Console, stop: list[int]) -> None:
         freeze(task.modules, config.finetune)
     trainer = Trainer(task, config, start.device)
     _settle_precision(trainer, run, resumes is not None)
-    session = Session(run, trainer, console, best=best, trackers=start.trackers)
+    session = Session(run, trainer, console, best=best, trackers=start.trackers, observer=start.observer)
     _introduce(trainer, console)
     if resumes is not None:
         session.resume(resumes, rewinds=rewound is not None)

@@ -24,7 +24,7 @@ MAX_CHARACTERS = 1 << 16
 MAX_DIGITS = 30
 # Of the name of a file that is not there.
 MAX_NAME = 200
-SETTING = "--set"
+SETTING, VARIED = "--set", "--vary"
 _RESOLVED = {
     "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
@@ -66,8 +66,13 @@ class Document:
 
 def read(path: Path) -> Document:
     """The document in a file. ConfigError, with the line, for what cannot be read; keys given twice are among its problems."""
+    return parsed(text(path), path)
+
+
+def parsed(text: str, path: Path) -> Document:
+    """The document in a text, which errors call the file at `path`."""
     document = Document({}, {(): f"{path.name}:1"}, [])
-    data = _loaded(_text(path), str(path), lambda root: _places(root, (), path.name, document))
+    data = _loaded(text, str(path), lambda root: _places(root, (), path.name, document))
     data = {} if data is None else data
     if not isinstance(data, dict):
         raise ConfigError(f"{path}:1: expected `key: value` lines, got a {type(data).__name__}")
@@ -93,7 +98,8 @@ def inline(value: Any) -> str:
     return written.strip()[1:-1]
 
 
-def _text(path: Path) -> str:
+def text(path: Path) -> str:
+    """What a file of YAML holds. ConfigError when it cannot be read."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise ConfigError(f"{path} is no file: name a YAML file (`bmtool init` writes one)")
@@ -141,7 +147,7 @@ def _loaded(text: str, name: str, look: Callable[[yaml.Node], None]) -> Any:
 
 
 def _place(name: str, line: int) -> str:
-    return name if name.startswith(SETTING) else f"{name}:{line}"
+    return name if name.startswith((SETTING, VARIED)) else f"{name}:{line}"
 
 
 def _require_text_keys(node: yaml.Node) -> None:

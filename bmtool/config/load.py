@@ -1,7 +1,7 @@
 """YAML and `--set a.b=c` to a typed configuration. All problems are reported together, each with file:line."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -10,7 +10,8 @@ from pydantic import BaseModel, ValidationError
 from bmtool import registry
 from bmtool.base.suggest import suggest
 from bmtool.config import document as documents
-from bmtool.config.document import SETTING, Document, Path_
+from bmtool.config import editing
+from bmtool.config.document import SETTING, VARIED, Document, Path_
 from bmtool.config.schema import IGNORED, OF_A_RUN, BaseConfig
 from bmtool.errors import ConfigError
 
@@ -18,20 +19,39 @@ from bmtool.errors import ConfigError
 SHOWN, LONGEST, MOST = 60, 100, 30
 
 
-def load(path: str | Path, overrides: list[str] | None = None) -> BaseConfig:
-    """The configuration in `path` with each `a.b=c` of `overrides` applied.
+def load(path: str | Path, overrides: list[str] | None = None, varied: Mapping[str, Any] | None = None) -> BaseConfig:
+    """The configuration in `path` with each `a.b=c` of `overrides` applied, then what `--vary` puts at the keys of `varied`.
 
     Raises ConfigError listing every problem: unreadable file, unknown key, wrong type, cross-field rule.
     """
-    return validate(read(path, overrides))
+    return validate(read(path, overrides, varied))
 
 
-def read(path: str | Path, overrides: list[str] | None = None) -> Document:
-    """What `path` and `overrides` give, before defaults and checks; sections at the top called `x-...`, for anchors, are left out."""
-    document = documents.read(Path(path))
-    document.data = {key: value for key, value in document.data.items() if not re.match(IGNORED, key)}
+def read(path: str | Path, overrides: list[str] | None = None, varied: Mapping[str, Any] | None = None) -> Document:
+    """What these give, before defaults and checks; sections at the top called `x-...`, for anchors, are left out."""
+    document = _without_anchors(documents.read(Path(path)))
     for override in overrides or []:
-        _override(document, override)
+        document.put(*_setting(override), SETTING)
+    for key, value in (varied or {}).items():
+        document.put(tuple(key.split(".")), value, VARIED)
+    return document
+
+
+def written(path: str | Path, overrides: list[str], varied: Mapping[str, Any]) -> str:
+    """YAML that `load` accepts as it is, for what these give to `load`: the file with its comments, or the resolved configuration."""
+    wanted, text = load(path, overrides, varied), documents.text(Path(path))
+    settings = [_setting(override) for override in overrides] + [(tuple(k.split(".")), v) for k, v in varied.items()]
+    try:
+        for key, value in settings:
+            text = editing.with_value(text, key, value)
+        same = validate(_without_anchors(documents.parsed(text, Path(path)))) == wanted
+    except ConfigError:
+        same = False
+    return text if same else dump(wanted)
+
+
+def _without_anchors(document: Document) -> Document:
+    document.data = {key: value for key, value in document.data.items() if not re.match(IGNORED, key)}
     return document
 
 
@@ -50,12 +70,13 @@ def dump(config: BaseConfig) -> str:
     return documents.dump(config.model_dump())
 
 
-def _override(document: Document, override: str) -> None:
+def _setting(override: str) -> tuple[Path_, Any]:
+    """The key and the value of `a.b=c`."""
     key, equals, text = override.partition("=")
     path = tuple(key.strip().split("."))
     if not equals or "" in path:
         raise ConfigError(f"{SETTING} {override[:SHOWN]!r}: write it as key.sub=value")
-    document.put(path, documents.value(text, f"{SETTING} {key[:SHOWN]}"), SETTING)
+    return path, documents.value(text, f"{SETTING} {key[:SHOWN]}")
 
 
 def validate(document: Document, context: object = None) -> BaseConfig:

@@ -12,6 +12,7 @@ from bmtool.engine import tracked
 from bmtool.engine.checkpoint import name_of
 from bmtool.engine.ending import Reached
 from bmtool.engine.kept import BEST, LAST
+from bmtool.engine.observing import Observer
 from bmtool.engine.ranking import shown
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.task import Fitted
@@ -20,7 +21,9 @@ from bmtool.tracking.tracker import Trackers
 VALID = "valid/"
 
 
-def fit(run: RunDir, task: Fitted, console: Console, *, trackers: Trackers, again: bool) -> Reached | None:
+def fit(  # noqa: PLR0913
+    run: RunDir, task: Fitted, console: Console, *, trackers: Trackers, again: bool, observer: Observer | None = None
+) -> Reached | None:
     """Fit and save, unless it is done. Returns what the end is reached with, None when nothing is left to do.
 
     `again` says that a run was begun here before: without a checkpoint it was interrupted.
@@ -36,13 +39,15 @@ def fit(run: RunDir, task: Fitted, console: Console, *, trackers: Trackers, agai
     else:
         if again:
             console.say("the fit before this one was interrupted: it is done again from its start")
-        name, reached = _fit(run, task, console, trackers)
+        name, reached = _fit(run, task, console, trackers, observer)
     for pointer in (LAST, BEST):
         checkpoints.mark(pointer, name)
     return reached
 
 
-def _fit(run: RunDir, task: Fitted, console: Console, trackers: Trackers) -> tuple[str, Reached]:
+def _fit(
+    run: RunDir, task: Fitted, console: Console, trackers: Trackers, observer: Observer | None
+) -> tuple[str, Reached]:
     """The checkpoint, and the step that it is of."""
     run.go_on()
     run.forget_after(0, console.warn)
@@ -55,6 +60,8 @@ def _fit(run: RunDir, task: Fitted, console: Console, trackers: Trackers) -> tup
         trackers.log(step, figures)
         if step % task.every == 0:
             console.say(f"{task.unit} {step:,}  valid  {shown(_valid(figures), task.best)}")
+            if observer is not None:
+                observer(step, _valid(figures))
     elapsed_s = time.perf_counter() - began
     step, metrics = max(1, step), _valid(task.result or figures)
     run.checkpoints(console.warn).save(

@@ -15,6 +15,7 @@ from bmtool.engine.checkpoint import name_of, require_space
 from bmtool.engine.ending import Reached
 from bmtool.engine.kept import AVERAGED, BEST, LAST
 from bmtool.engine.longer import is_of_any_length
+from bmtool.engine.observing import Observer
 from bmtool.engine.optim import settled_steps
 from bmtool.engine.ranking import Ranking, shown
 from bmtool.engine.run_dir import RunDir
@@ -28,8 +29,11 @@ from bmtool.tracking.tracker import Trackers
 class Session:
     """Of several processes the first writes; what they decide is the same on all."""
 
-    def __init__(self, run: RunDir, trainer: Trainer, console: Console, *, best: Best, trackers: Trackers):
-        self.run, self.trainer, self.console, self.trackers = run, trainer, console, trackers
+    def __init__(  # noqa: PLR0913
+        self, run: RunDir, trainer: Trainer, console: Console, *, best: Best, trackers: Trackers, observer: Observer | None = None
+    ):  # fmt: skip
+        self.run, self.trainer, self.console = run, trainer, console
+        self.trackers, self.observer = trackers, observer
         self.is_main = distributed.rank() == 0
         self.settings, self.best = trainer.config.train, best
         self.checkpoints = run.checkpoints(console.warn)
@@ -112,6 +116,8 @@ class Session:
     def _step(self, until: int, stop: list[int]) -> None:
         for stepped in self.trainer.run(until):
             self._after(stepped, until)
+            if self.observer is not None and stepped.step == self.validated_step:
+                self.observer(stepped.step, self.metrics)
             if self._asked_to_stop(stop):
                 self._save()
                 raise Interrupted(
