@@ -206,7 +206,7 @@ def _fit(start: _Start, console: Console) -> None:
     _begin(start, console, None)
     console.say(f"{run.path}: {task.config.task}; {start.device.where}")
     with _ended_by_signals():
-        reached = fitting.fit(run, task, console, again=again, trackers=start.trackers, observer=start.observer)
+        reached = fitting.fit(run, task, console, trackers=start.trackers, again=again, observer=start.observer)
     if reached is not None:
         end(run, task, console, device=start.device, reached=reached, trackers=start.trackers)
 

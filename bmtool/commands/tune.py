@@ -16,9 +16,8 @@ from bmtool.base.suggest import suggest
 from bmtool.commands import findings, refusals, train
 from bmtool.commands.prepare_data import make_current
 from bmtool.commands.trials import Asked, Trials
+from bmtool.config import resuming
 from bmtool.config.load import dump, load, of_run
-from bmtool.config.resuming import LENGTH
-from bmtool.config.resuming import changed as changed_keys
 from bmtool.config.schema import BaseConfig
 from bmtool.data.prepared import described
 from bmtool.engine import distributed
@@ -153,12 +152,16 @@ def _deciding(config: BaseConfig, figure: str | None) -> Best:
     return task.best if figure is None else Best(figure, "min" if is_lower_better(figure) else "max")
 
 
+UNLIKE = ("train.steps:", "train.validate_every:")
+
+
 def _require_same(asked: Asked, about: About) -> None:
     """ConfigError that lists what differs when a study of something else is here."""
     again = f"delete {asked.folder} to begin anew"
     before = read_json(asked.folder / ABOUT, About, again)
-    refused, told = changed_keys(of_run(asked.folder / CONFIG), asked.config)
-    changed = [*refused, *(line for line in told if line.partition(":")[0] in LENGTH)]
+    compared = resuming.changed(of_run(asked.folder / CONFIG), asked.config)
+    # Trials that are longer, or validated at other steps, are not pruned and compared alike.
+    changed = compared.refused + [line for line in compared.told if line.startswith(UNLIKE)]
     changed += changes.differences(dict(before), dict(about)).values()
     if changed:
         listing = "\n".join(f"  {line}" for line in changed)

@@ -1,6 +1,5 @@
 """YAML with a key set to something else, its comments as they were."""
 
-import re
 from typing import Any
 
 import yaml
@@ -29,12 +28,13 @@ def _replaced(text: str, node: yaml.Node, value: Any) -> str:
     is_plain = isinstance(node, yaml.ScalarNode) and node.style not in ("|", ">")
     if not is_plain and not getattr(node, "flow_style", False):
         raise ConfigError("a value of several lines")
-    start, end, new = node.start_mark.index, node.end_mark.index, inline(value)
-    # A comment behind it stays in its column where there is room.
-    if gap := re.match(r" +(?=#)", text[end:]):
-        end += len(gap[0])
-        new = f"{new:<{end - start - 1}} "
-    return text[:start] + new + text[end:]
+    start, end = node.start_mark.index, node.end_mark.index
+    new, rest = inline(value), text[end:]
+    gap = len(rest) - len(rest.lstrip(" "))
+    # A comment behind it stays in its column, as long as there is room.
+    if rest[gap : gap + 1] == "#":
+        new, rest = new.ljust(end - start + gap - 1) + " ", rest[gap:]
+    return text[:start] + new + rest
 
 
 def _added(text: str, section: yaml.MappingNode, path: list[str | int], value: Any) -> str:

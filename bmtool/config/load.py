@@ -37,11 +37,6 @@ def read(path: str | Path, overrides: list[str] | None = None, varied: Mapping[s
     return document
 
 
-def _without_anchors(document: Document) -> Document:
-    document.data = {key: value for key, value in document.data.items() if not re.match(IGNORED, key)}
-    return document
-
-
 def written(path: str | Path, overrides: list[str], varied: Mapping[str, Any]) -> str:
     """YAML that `load` accepts as it is, for what these give to `load`: the file with its comments, or the resolved configuration."""
     wanted, text = load(path, overrides, varied), documents.text(Path(path))
@@ -53,6 +48,11 @@ def written(path: str | Path, overrides: list[str], varied: Mapping[str, Any]) -
     except ConfigError:
         same = False
     return text if same else dump(wanted)
+
+
+def _without_anchors(document: Document) -> Document:
+    document.data = {key: value for key, value in document.data.items() if not re.match(IGNORED, key)}
+    return document
 
 
 def of_run(path: str | Path) -> BaseConfig:

@@ -22,7 +22,7 @@ VALID = "valid/"
 
 
 def fit(  # noqa: PLR0913
-    run: RunDir, task: Fitted, console: Console, *, again: bool, trackers: Trackers, observer: Observer | None = None
+    run: RunDir, task: Fitted, console: Console, *, trackers: Trackers, again: bool, observer: Observer | None = None
 ) -> Reached | None:
     """Fit and save, unless it is done. Returns what the end is reached with, None when nothing is left to do.
 

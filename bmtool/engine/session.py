@@ -30,15 +30,8 @@ class Session:
     """Of several processes the first writes; what they decide is the same on all."""
 
     def __init__(  # noqa: PLR0913
-        self,
-        run: RunDir,
-        trainer: Trainer,
-        console: Console,
-        *,
-        best: Best,
-        trackers: Trackers,
-        observer: Observer | None = None,
-    ):
+        self, run: RunDir, trainer: Trainer, console: Console, *, best: Best, trackers: Trackers, observer: Observer | None = None
+    ):  # fmt: skip
         self.run, self.trainer, self.console = run, trainer, console
         self.trackers, self.observer = trackers, observer
         self.is_main = distributed.rank() == 0
