@@ -117,6 +117,10 @@ def require_training(config: BaseConfig) -> None:
 def require_measurable(split: str, data: str | None, unit: str | None) -> None:
     """ConfigError or DataError when the options of an evaluation name nothing that can be measured on."""
     if data is not None:
+        try:
+            hub.require_here(data)
+        except ValueError as error:
+            raise ConfigError(f"--data: {error}") from error
         if not parts.is_pattern(data):
             require_exists(data, "--data")
         return

@@ -61,6 +61,8 @@ def items(data: ImageData, tally: Tally) -> list[Item]:
 def parts_of(source: str, ignore: Ignore) -> list[Part]:
     """The tables and tars of a source, each with its split where the source brings splits; none where it is no such source."""
     path = Path(source)
+    if source in NAMED:
+        return []
     if parts.is_pattern(source):
         found = parts.matching(source, ignore)
         if strange := next((part.path for part in found if part.path.suffix.lower() not in _READ), None):
@@ -68,7 +70,7 @@ def parts_of(source: str, ignore: Ignore) -> list[Part]:
         return found
     if not path.is_dir():
         return [Part(path)] if path.suffix.lower() in _READ else []
-    if parts.kind_of(path) == tars.SUFFIX:
+    if parts.kind_of(path, {tars.SUFFIX}):
         return parts.by_name(path, sorted(path.rglob(f"*{tars.SUFFIX}")), ignore)
     return parts.parts(path, ignore) if parts.is_set(path) else []
 

@@ -8,6 +8,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bmtool.errors import DataError
 from bmtool.sources import columnar
 
 _ROWS = 32  # of a batch; two are held, so that threads which read about the same place do not send each other back
@@ -23,7 +24,7 @@ class Cell(NamedTuple):
 
     def read(self) -> bytes:
         """ValueError, in the words in which it is counted, when it holds none; DataError when the file cannot be read."""
-        value = _cursor(self.path, self.column, self.path.stat().st_mtime_ns).value(self.row)
+        value = _cursor(self.path, self.column, _changed(self.path)).value(self.row)
         held = value.get("bytes") if isinstance(value, dict) else value
         if isinstance(held, bytes):
             return held
@@ -31,6 +32,13 @@ class Cell(NamedTuple):
         raise ValueError(
             "a path in place of the image: the set was saved without its bytes" if has_path else "no image"
         )
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
 
 
 @lru_cache(maxsize=8)
@@ -63,7 +71,9 @@ class _Forward:
         group = bisect_right(self._starts, row) - 1
         if not self._next <= row or self._next < self._starts[group]:
             self._batches, self._next = self._read(group), self._starts[group]
-        batch = next(self._batches)
+        batch = next(self._batches, None)
+        if batch is None:
+            raise DataError(f"{self._path}: it has no row {row + 1}: it changed while it was read")
         self._held.append((self._next, batch.column(0)))
         self._next += batch.num_rows
 
@@ -76,7 +86,7 @@ class _Mapped:
     """One column of an Arrow file, which is mapped: nothing is held."""
 
     def __init__(self, path: Path, column: str):
-        self._lock = threading.Lock()
+        self._path, self._lock = path, threading.Lock()
         with columnar.opened(path) as file:
             self._batches = [batch.select([column]) for batch in file.stored()]
         self._starts = [0, *accumulate(batch.num_rows for batch in self._batches)]
@@ -86,6 +96,7 @@ class _Mapped:
         number = bisect_right(self._starts, row) - 1
         with self._lock:
             if number not in self._sound:
-                self._batches[number].validate(full=True)
+                with columnar.refusing(self._path, lambda: f"{self._path}:{self._starts[number] + 1}"):
+                    self._batches[number].validate(full=True)
                 self._sound.add(number)
         return self._batches[number].column(0)[row - self._starts[number]].as_py()

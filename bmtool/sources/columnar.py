@@ -5,7 +5,7 @@ that would unfold to far more than lies on the disk is refused.
 """
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,23 +83,28 @@ def _named(values: dict[str, Any] | None, named: list[Column]) -> tuple[dict[str
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """A `_Parquet` or `_Arrow`. ConfigError without pyarrow; DataError for whatever goes wrong while the file is read."""
+    held: list[Any] = []
+    with refusing(path, lambda: f"{path}:{held[0].read + 1}" if held else str(path)):
+        held.append((_Parquet if path.suffix.lower() == ".parquet" else _Arrow)(path))
+        try:
+            yield held[0]
+        finally:
+            held[0].close()
+
+
+@contextmanager
+def refusing(path: Path, place: Callable[[], str]) -> Iterator[None]:
+    """Around what pyarrow does with a file: what it raises becomes a DataError that names the place."""
     with needs("pyarrow", f"{path} takes pyarrow"):
         from pyarrow import ArrowException
-    is_parquet = path.suffix.lower() == ".parquet"
-    file = None
     try:
-        file = (_Parquet if is_parquet else _Arrow)(path)
-        yield file
+        yield
     except FileNotFoundError as error:
         raise DataError(f"cannot read {path}: {error.strerror or 'no such file'}") from error
     except (ArrowException, OSError, ValueError) as error:
         said = str(error).strip().splitlines()[0][:_SHOWN] if str(error).strip() else type(error).__name__
-        what = "Parquet file" if is_parquet else "Arrow file"
-        place = f"{path}:{file.read + 1}" if file is not None else str(path)
-        raise DataError(f"{place}: no {what}, or a damaged one: {said}") from error
-    finally:
-        if file is not None:
-            file.close()
+        what = "Parquet file" if path.suffix.lower() == ".parquet" else "Arrow file"
+        raise DataError(f"{place()}: no {what}, or a damaged one: {said}") from error
 
 
 class _Parquet:

@@ -11,13 +11,21 @@ from bmtool.sources.columnar import Column
 from bmtool.sources.rows import rows
 
 _SHOWN = 20
+# What has no columns: what it is, its suffixes, the line that reads it.
+_PLAIN = (
+    ("tars of WebDataset, for a task on images", {tars.SUFFIX}, "source: {}"),
+    ("files of images, for a task on images", {".jpg", ".jpeg"}, "source: {}"),
+    ("files of images, for a task on images", {".png"}, "source: {}"),
+    ("plain text, for a task on text", {".txt"}, "sources: [{}]"),
+)
 
 
 def config_lines(folder: Path) -> Iterator[str]:
     """YAML with comments: a `data` section for each kit that can read what lies there, and columns that are called otherwise than usual."""
-    if parts.kind_of(folder) == tars.SUFFIX:
-        yield from ("# tars of WebDataset, for a task on images", "data:", f"  source: {folder}")
-        return
+    for what, suffixes, source in _PLAIN:
+        if parts.kind_of(folder, suffixes):
+            yield from (f"# {what}", "data:", f"  {source.format(folder)}")
+            return
     try:
         found = parts.parts(folder, lambda kind, path: None)
         held = _columns(found[0].path)

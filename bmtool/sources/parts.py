@@ -2,6 +2,7 @@
 
 import glob
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -91,23 +92,30 @@ def _choices(text: str) -> Collection[str]:
 
 def is_set(folder: Path) -> bool:
     """Whether a folder holds a data set of tables: one that `datasets` saved, or rows in files of one kind, and what is about them."""
-    return _is_saved(folder) or kind_of(folder) in READERS
+    return _is_saved(folder) or kind_of(folder, READERS) is not None
 
 
-def kind_of(folder: Path) -> str | None:
-    """The suffix that all files of a folder have, those aside that are about them; None where there are several, or none."""
-    kinds = {path.suffix.lower() for path in _visible(folder) if path.name not in ABOUT} - ABOUT_KINDS
-    return kinds.pop() if len(kinds) == 1 else None
+def kind_of(folder: Path, among: Collection[str]) -> str | None:
+    """The suffix, among these, that all files of a folder have, but for those that are about them; None where it is not so."""
+    found = None
+    for path in _visible(folder):
+        suffix = path.suffix.lower()
+        if path.name in ABOUT or suffix in ABOUT_KINDS:
+            continue
+        if suffix not in among or found not in (None, suffix):
+            return None
+        found = suffix
+    return found
 
 
 def brings_splits(folder: Path) -> bool:
     """Whether it is a set that says which of its rows are for training, and which are not."""
-    if _is_saved(folder):
-        return True
+    if _is_saved(folder) or not is_set(folder):
+        return _is_saved(folder)
     splits = {split_of(path.relative_to(folder)) for path in _visible(folder) if path.suffix.lower() in READERS} - {
         None
     }
-    return "train" in splits and len(splits) > 1 and is_set(folder)
+    return "train" in splits and len(splits) > 1
 
 
 def _is_saved(folder: Path) -> bool:
@@ -175,16 +183,17 @@ def split_of(path: Path) -> str | None:
     return SPLIT_OF[words[-1]] if words else None
 
 
-def _visible(folder: Path) -> list[Path]:
-    """All files below it, sorted, hidden ones aside."""
-    every = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [path for path in every if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+def _visible(folder: Path) -> Iterator[Path]:
+    """All files below it, one after the other, hidden ones aside."""
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(root, name) for name in sorted(names) if not name.startswith("."))
 
 
 def _tables(folder: Path, ignore: Ignore) -> list[Path]:
     """Files of rows, all of one kind and of one subset."""
     found: dict[str, list[Path]] = {}
-    for path in _visible(folder):
+    for path in sorted(_visible(folder)):
         suffix = path.suffix.lower()
         if path.name in ABOUT or suffix not in READERS:
             ignore("file about the data" if path.name in ABOUT else suffix or "no suffix", str(path))

@@ -21,9 +21,13 @@ class Member(NamedTuple):
     size: int
 
     def read(self) -> bytes:
-        with self.path.open("rb") as stream:
-            stream.seek(self.offset)
-            return stream.read(self.size)
+        """DataError when the tar cannot be read any more."""
+        try:
+            with self.path.open("rb") as stream:
+                stream.seek(self.offset)
+                return stream.read(self.size)
+        except OSError as error:
+            raise DataError(f"cannot read {self.path}: {error.strerror}") from error
 
 
 class Sample(NamedTuple):
