@@ -134,6 +134,7 @@ transcripts: setup
 
 benchmark: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmark]'
+	$(BIN)/python benchmarks/first_success.py
 	$(BIN)/python benchmarks/prepare_data.py
 	$(BIN)/python benchmarks/training_speed.py
 	$(BIN)/python benchmarks/busy_machine.py

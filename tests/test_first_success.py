@@ -21,8 +21,6 @@ def first_success():
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name, trains", [("text", "pretrain"), ("photos", "finetune")])
 def test_no_command_is_a_dead_end(name, trains, tmp_path, first_success):
-    if name == "photos":
-        pytest.importorskip("efficientnet_lite_pytorch")
     steps = list(first_success.walk(first_success.KINDS[name], tmp_path, steps=20))
     commands = [step.command.split()[1] for step in steps]
     assert commands == ["init", "prepare-data", trains, "evaluate", "export-onnx", "predict", "serve"]
