@@ -159,6 +159,12 @@ def test_what_makes_no_sense_is_refused(arguments, words, empty, invoke):
     assert not list(empty.iterdir())
 
 
+def test_a_place_that_no_config_can_name_is_refused_before_anything_is_written(empty, invoke):
+    done = invoke("init", "gan", "--data", "$NOWHERE/x")
+    assert done.exit_code == 2 and "gan.yaml:8: data.source: $NOWHERE is not set" in done.stderr
+    assert not list(empty.iterdir())
+
+
 def test_what_is_missing_is_said(empty, invoke, monkeypatch):
     said = invoke("init", "image-classification").stderr
     assert "put your data at data/photos, as image-classification.yaml:8 says" in said
