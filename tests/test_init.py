@@ -29,9 +29,7 @@ def source(tmp_path_factory) -> Path:
     for name in ("pyproject.toml", "setup.py", "README.md"):
         shutil.copy(ROOT / name, place)
     for name in ("bmtool", "configs", "data"):
-        shutil.copytree(
-            ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__", "pinyin2hanzi.onnx", "model.onnx")
-        )
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__", "model.onnx"))
     return place
 
 
