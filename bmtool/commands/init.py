@@ -113,7 +113,7 @@ def _told(path: Path, *, is_sample: bool) -> list[str]:
             missing.append(source)
     if missing:
         return [*lines, f"put your data at {', '.join(missing)}, as {place} says; next: {prepare}"]
-    return [*lines, *_first(config), f"next: {prepare}"]
+    return [*lines, *(_first(config, prepare) or [f"next: {prepare}"])]
 
 
 def _lacking(config: BaseConfig) -> list[str]:
@@ -147,11 +147,14 @@ def _sampled(source: str) -> str:
     return f"{len(list(place.iterdir()))} files" if place.is_dir() else "a file"
 
 
-def _first(config: BaseConfig) -> list[str]:
-    """What has to be trained before, where a configuration starts from a run that is not there."""
+def _first(config: BaseConfig, then: str) -> list[str]:
+    """What has to be trained before, where a configuration starts from a run that is not there, and `then` only."""
     parent = getattr(config.data, "vocabulary", None)
     if parent is None or Path(parent).exists():
         return []
     made = [one for one in shipped.configs() if documents.read(one.path).data["run"] == parent]
-    how = "".join(f": {following.command('init', one.task, '--name', one.name)} writes its config" for one in made[:1])
-    return [f"it starts from the run {parent}, which is to be trained first{how}"]
+    how = [following.command("init", one.task, f"{Path(parent).name}.yaml", "--name", one.name) for one in made[:1]]
+    return [
+        f"it starts from the run {parent}, which is to be trained first; then {then}",
+        *(f"next: {one}" for one in how),
+    ]
