@@ -480,12 +480,12 @@ def test_evaluate_takes_sets_of_images(image_run, invoke, sets, tmp_path):
     held = {"image": [png(number) for number in range(8)], "label": [labels[number % 2] for number in range(8)]}
     parquet.write_table(pa.table(held), tmp_path / "a.parquet")
     figures = []
-    for source in (shards, tmp_path / "a.parquet"):
-        result = invoke("evaluate", image_run, "--data", source, "--output", tmp_path / source.suffix[1:])
+    for number, source in enumerate((shards, tmp_path / "a.parquet", tmp_path / "?.tar")):
+        result = invoke("evaluate", image_run, "--data", source, "--output", tmp_path / str(number))
         assert result.exit_code == 0, result.stderr
-        (report,) = (tmp_path / source.suffix[1:]).glob("*.json")
+        (report,) = (tmp_path / str(number)).glob("[a_]-*.json")
         figures.append(json.loads(report.read_text())["metrics"])
-    assert figures[0] == figures[1]
+    assert figures[0] == figures[1] == figures[2]
 
 
 def test_predict_and_evaluate_take_tables_by_columns(trained, invoke, tmp_path):

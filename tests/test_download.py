@@ -163,7 +163,7 @@ def test_a_set_becomes_a_plain_folder_and_says_how_it_is_read(hub, files, invoke
     assert result.stdout == (
         "# splits are those of the set: test 1 file, valid 1 file, train 1 file\n"
         "# columns: review (text), length (value), stars (class: neg, pos)\n"
-        f"# for a task on text\ndata:\n  sources: [{tmp_path / 'set'}]\n  columns: {{text: review, label: stars}}\n"
+        f"# for a task on text\ndata:\n  sources: [{tmp_path / 'set'}]\n  columns: {{text: review}}\n"
         f"# for a task on tables\ndata:\n  source: {tmp_path / 'set'}\n  target: stars\n"
     )
 

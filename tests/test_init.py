@@ -29,9 +29,7 @@ def source(tmp_path_factory) -> Path:
     for name in ("pyproject.toml", "setup.py", "README.md"):
         shutil.copy(ROOT / name, place)
     for name in ("bmtool", "configs", "data"):
-        shutil.copytree(
-            ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__", "pinyin2hanzi.onnx", "model.onnx")
-        )
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__", "model.onnx"))
     return place
 
 
@@ -156,6 +154,12 @@ def test_nothing_is_written_over(empty, invoke):
 def test_what_makes_no_sense_is_refused(arguments, words, empty, invoke):
     done = invoke(*arguments)
     assert done.exit_code == 2 and words in done.stderr
+    assert not list(empty.iterdir())
+
+
+def test_a_place_that_no_config_can_name_is_refused_before_anything_is_written(empty, invoke):
+    done = invoke("init", "gan", "--data", "$NOWHERE/x")
+    assert done.exit_code == 2 and "gan.yaml:8: data.source: $NOWHERE is not set" in done.stderr
     assert not list(empty.iterdir())
 
 

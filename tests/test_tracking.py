@@ -12,7 +12,9 @@ import pytest
 from conftest import DIGITS, ROOT, events
 from test_interrupted import killed_at
 
+from bmtool.base.files import write_text
 from bmtool.commands.train import pretrain
+from bmtool.engine import plots
 from bmtool.engine.session import Session
 from bmtool.errors import ConfigError, ResourceError
 from bmtool.tracking.tracker import Trackers
@@ -27,6 +29,7 @@ def settings(classifier):
 def mlflow(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+    monkeypatch.setattr(plots, "_curve", lambda figure, run, path: write_text(path, figure) or path)
     from bmtool.tracking import mlflow
 
     return mlflow

@@ -343,6 +343,27 @@ def test_a_study_that_was_ended_in_the_middle_of_a_trial_goes_on(name, code, end
     assert "resuming from step-0000000" in log, "a half trial is gone on with"
 
 
+def test_a_half_fit_is_done_again(tuned, tmp_path, monkeypatch):
+    plan, trained = Plan(["model.rate=0.01..0.5"], trials=3), train.train
+    whole = tuned(TREES, plan)
+    shutil.move(tmp_path / "run-tune", tmp_path / "whole")
+
+    def stopped(config, parent, *, observer):
+        def hear(step, figures):
+            observer(step, figures)
+            if config.run.endswith("002"):
+                raise Interrupted("stopped by a signal")
+
+        return trained(config, parent, observer=hear)
+
+    monkeypatch.setattr(train, "train", stopped)
+    with pytest.raises(Interrupted, match="1 of 3 trials have ended"):
+        tuned(TREES, plan)
+    monkeypatch.setattr(train, "train", trained)
+    assert values(tuned(TREES, plan)) == values(whole)
+    assert weights(tmp_path / "run-tune") == weights(tmp_path / "whole")
+
+
 def test_a_trial_that_is_killed_again_and_again_fails(tuned, tmp_path, monkeypatch):
     def interrupted(*arguments, **options):
         os.kill(os.getpid(), signal.SIGINT)

@@ -59,6 +59,8 @@ def init(task: str, file: str | None = None, *, name: str | None = None, data: s
     path = Path(file or f"{name or task}.yaml")
     refusals.require_new([path])
     text = _rewritten(chosen, path, data)
+    # What cannot be read is not written.
+    load.validate(documents.parsed(text, path))
     console = Console()
     write_text(path, text)
     write_bytes(path.parent / SCHEMA, (shipped.folder() / shipped.SCHEMA).read_bytes())

@@ -1,5 +1,6 @@
 """Reports of evaluations: of which weights and data one is, under what name it is kept, whether an export may carry its figures."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from bmtool.engine.run_dir import RunDir
 
 STEM, DIGITS = 80, 8  # letters of a name, and of a hash in it
+_PATTERN = re.compile(r"[*?\[\]{}]+")  # of --data that names several files; no shell should read it again
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def subject(loaded: Loaded, source: Source, weight: Sequence[float]) -> Subject:
         sizes = {name: counted["examples"] for name, counted in manifest["splits"].items()}
         facts |= {"source": str(place), "split": source.split, "splits": sizes}
     else:
-        digest, is_own, title = source.digest(), False, Path(source.data).resolve().stem[:STEM]
+        digest, is_own, title = source.digest(), False, _PATTERN.sub("_", Path(source.data).resolve().stem[:STEM])
         facts |= {"source": source.data, "split": None}
     name = title if is_own else f"{title}-{digest[:DIGITS]}"
     name += f"-mean-of-{len(models)}" if len(models) > 1 else ""

@@ -41,7 +41,7 @@ def config_lines(folder: Path) -> Iterator[str]:
         yield from _section("a task on images", f"source: {folder}", {"image": images[0], "label": _class(held)})
         return
     if texts:
-        yield from _section("a task on text", f"sources: [{folder}]", {"text": texts[0], "label": _class(held)})
+        yield from _section("a task on text", f"sources: [{folder}]", {"text": texts[0]})
     if others:
         yield from (
             "# for a task on tables",
