@@ -21,7 +21,7 @@ from bmtool.commands.prepare_data import fingerprint, make_current
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
 from bmtool.engine import distributed, fitting, precision
-from bmtool.engine.device import Device, choose
+from bmtool.engine.device import Device, choose, make_deterministic
 from bmtool.engine.ending import end
 from bmtool.engine.ranking import deciding
 from bmtool.engine.run_dir import RunDir
@@ -60,7 +60,7 @@ def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False)
     with run.lock() if is_main else nullcontext():
         console = Console(run.path / "log.txt" if is_main else None, speaks=is_main)
         seed_everything(config.seed)
-        torch.use_deterministic_algorithms(config.train.deterministic)
+        make_deterministic(config.train.deterministic)
         if kind.fitted:
             _fit(kind.fresh(config), run, console, device)
         else:

@@ -59,6 +59,14 @@ def choose(settings: Train) -> Device:
     return Device(device, precision, where, why)
 
 
+def make_deterministic(wanted: bool) -> None:
+    """Only algorithms that give the same bits every time, or any. On a GPU cuBLAS promises that with a workspace of fixed size alone,
+    which it is told by the environment before its first product."""
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(wanted)
+
+
 def _threads(asked: int) -> str:
     """Give PyTorch its threads; says how many, and what made them fewer than there are cores."""
     torch.set_num_threads(asked or threads())
