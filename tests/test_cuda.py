@@ -1,4 +1,4 @@
-"""What a GPU must not change, and what only a GPU has. Skipped without one; a minute with one."""
+"""What a GPU must not change, and what only a GPU has. Skipped without one; three minutes with one."""
 
 import subprocess
 import sys
@@ -32,9 +32,9 @@ def _in_float32(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
-@every_case
+@pytest.mark.parametrize("case", [case for case in TRAINED if case.task != "gan"], ids=lambda case: case.name)
 def test_a_step_is_that_of_the_cpu(case, prepared, settings):
-    """Accumulated over batches of different sizes."""
+    """Accumulated over batches of different sizes. (What a gan makes images of is drawn where they are made.)"""
     prepared(case)
     found = []
     for device in ("cpu", "cuda"):
@@ -88,6 +88,7 @@ def test_a_run_of_the_gpu_exports_and_answers_alike(case, prepared, settings, tm
         assert a.distance(b) < 1e-3
 
 
+@pytest.mark.slow
 def test_a_compiled_model_learns_what_it_learns_uncompiled(prepared, settings, tmp_path):
     """The weights keep their names."""
     prepared(TAGGER)

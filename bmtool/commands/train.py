@@ -8,8 +8,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
-
 from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.suggest import suggest

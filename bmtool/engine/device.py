@@ -47,7 +47,7 @@ def choose(settings: Train) -> Device:
         raise ConfigError(
             f"train.device: {name} was asked for, but PyTorch {torch.__version__} sees no CUDA device here"
         )
-    if name == "cuda" and "LOCAL_RANK" in os.environ:
+    if name == "cuda":
         name = f"cuda:{local_rank}"
     device = torch.device(name)
     if device.type == "cpu":
