@@ -41,7 +41,7 @@ def export_onnx(
         refusals.require_exists(samples, "--samples")
     if output is not None:
         refusals.require_file(output, "--output")
-    run, task, checkpoint = restore(run_path, console.warn)
+    run, task, checkpoint = restore(run_path, console.warn, device="cpu")
     if output is None:
         refusals.require_folder(run.exports, "export/ of the run, where --output names no other place")
     entry = registry.find(run.info()["task"])

@@ -109,7 +109,7 @@ def load_several(paths: Sequence[str | Path], warn: Callable[[str], None], weigh
     return first
 
 
-def restore(path: str | Path, warn: Callable[[str], None]) -> tuple["RunDir", "Task", str]:
+def restore(path: str | Path, warn: Callable[[str], None], *, device: str = "auto") -> tuple["RunDir", "Task", str]:
     """Run directory, task with its best weights, and the checkpoint's name. DataError when there are weights that are no numbers."""
     from bmtool.engine.device import choose
     from bmtool.engine.run_dir import RunDir
@@ -120,14 +120,14 @@ def restore(path: str | Path, warn: Callable[[str], None]) -> tuple["RunDir", "T
     task = registry.find(config.task).load("task").open(config, run.assets)
     checkpoints = run.checkpoints(warn)
     name = checkpoints.best()
-    device = choose(config.train.model_copy(update={"device": "auto", "precision": "fp32"})).device
+    where = choose(config.train.model_copy(update={"device": device, "precision": "fp32"})).device
     weights = checkpoints.weights(name)
     if not task.fitted and (broken := [key for key, tensor in weights.items() if tensor.isnan().any()]):
         raise DataError(
             f"checkpoint {name} of {run.path} holds what is no number (NaN in {few(broken, NAMED)}): its training went wrong; "
             f"train again with a lower rate: `bmtool pretrain {run.path}/config.yaml --set optim.lr={config.optim.lr / 10:g} --set run=DIR`"
         )
-    task.restore(weights, device)
+    task.restore(weights, where)
     return run, task, name
 
 

@@ -9,8 +9,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
-
 from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.suggest import suggest
@@ -23,7 +21,7 @@ from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
 from bmtool.engine import distributed, fitting, longer, precision
 from bmtool.engine.checkpoint import name_of, step_of
-from bmtool.engine.device import Device, choose
+from bmtool.engine.device import Device, choose, make_deterministic
 from bmtool.engine.ending import end
 from bmtool.engine.observing import Observer
 from bmtool.engine.ranking import deciding
@@ -80,7 +78,7 @@ def train(
     with run.lock() if is_main else nullcontext():
         console = Console(run.path / "log.txt" if is_main else None, speaks=is_main, quiet=observer is not None)
         seed_everything(config.seed)
-        torch.use_deterministic_algorithms(config.train.deterministic)
+        make_deterministic(config.train.deterministic)
         with Trackers(config.tracking if is_main else [], console.warn) as trackers:
             if kind.fitted:
                 _fit(_Start(kind.fresh(config), run, device, trackers, observer=observer), console)

@@ -56,7 +56,8 @@ class Trainer:
         for module in task.modules.values():
             module.to(device.device)
             if config.train.compile:
-                module.compile()
+                # Batches of tokens are all of different sizes: compiled for any, where the first would be compiled for itself alone.
+                module.compile(dynamic=task.unit == "tokens" or None)
         for helper in task.helpers.values():
             helper.to(device.device).eval().requires_grad_(False)
         self.named = {
