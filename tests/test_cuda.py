@@ -1,4 +1,4 @@
-"""What a GPU must not change, and what only a GPU has. Skipped without one; three minutes with one."""
+"""What a GPU must not change, and what only a GPU has. Skipped without one; two minutes with one."""
 
 import subprocess
 import sys
@@ -86,18 +86,6 @@ def test_a_run_of_the_gpu_exports_and_answers_alike(case, prepared, settings, tm
     ours, theirs = (Model(path)(case.asked) for path in (run, export_onnx(run)))
     for a, b in zip(ours, theirs, strict=True):
         assert a.distance(b) < 1e-3
-
-
-@pytest.mark.slow
-def test_a_compiled_model_learns_what_it_learns_uncompiled(prepared, settings, tmp_path):
-    """The weights keep their names."""
-    prepared(TAGGER)
-    more = [CUDA, *PLAIN, *TAGGER.deterministic]
-    runs = [
-        pretrain(config_path(TAGGER), settings(TAGGER, tmp_path / name, *more, f"train.compile={name}"))
-        for name in ("false", "true")
-    ]
-    assert_close(*(weights(run, 8) for run in runs), atol=1e-3, rtol=1e-2)
 
 
 def test_torchrun_with_one_process_is_a_plain_run(prepared, settings, tmp_path):
