@@ -256,6 +256,7 @@ def automated(empty, invoke) -> Path:
     return empty
 
 
+@pytest.mark.timeout(400)
 def test_the_workflow_s_steps_do_all_from_a_wheel_and_data_to_artefacts(automated, wheel):
     assert [name for name, _ in steps(ci.WORKFLOW)] == ["install", "prepare", "train", "gate", "export", "collect"]
     for name, command in steps(ci.WORKFLOW):

@@ -93,6 +93,7 @@ def _chain(name: str) -> list[list[str]]:
     ]
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     "name",
     [

@@ -141,6 +141,7 @@ pretrain(sys.argv[1], sys.argv[2:])
 """
 
 
+@pytest.mark.timeout(400)
 def test_mlflow_asks_nobody(mlflow, settings, tmp_path):
     """Not on a thread of its own either; tests are what it tells from other use, and does not report."""
     alone = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "CI", "MLFLOW"))} | {
