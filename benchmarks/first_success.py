@@ -1,7 +1,7 @@
 """How long a newcomer takes, in an empty folder, from data of one's own to a model that is served; installing excluded.
 
 python benchmarks/first_success.py                   200 sentences, then 90 photos; a table of seconds
-python benchmarks/first_success.py photos --steps 20 one of them, with a shorter training
+python benchmarks/first_success.py photos --steps 60 one of them, with a shorter training
 
 Only the first command is known. Each one after it is what the last line of the one before names; a line that names none ends the script.
 Photos take the network that `bmtool init image-classification` asks to install.
