@@ -518,6 +518,8 @@ def test_evaluate_writes_a_report_and_holds_the_gate(trained, exported, invoke, 
     predictions = (run / "eval" / "test.predictions.jsonl").read_text("utf-8").splitlines()
     assert len(predictions) == report["examples"]
     assert "| cer |" in (run / "eval" / "test.md").read_text("utf-8")
+    said = json.loads(invoke("evaluate", run, "--json", "--baseline", exported("tagger")).stdout)
+    assert said["title"] == f"{run} on test" and said["metrics"] == report["metrics"]
     fails(invoke("evaluate", run, "--require", "cer<=0.0001"), 3, "cer is", "required <= 0.0001")
     fails(invoke("evaluate", run, "--require", "ser<=0.1"), 2, "did you mean 'cer'")
     fails(invoke("evaluate", run, "--require", "cer=0.1"), 2, "METRIC<=NUMBER")

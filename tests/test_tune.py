@@ -23,6 +23,7 @@ from bmtool.config.load import load, written
 from bmtool.engine import plots
 from bmtool.engine.run_dir import RunDir
 from bmtool.errors import ConfigError, DataError, Interrupted, Untrainable
+from bmtool.runs import finding
 from bmtool.tuning import space as spaces
 from bmtool.tuning.study import Study
 
@@ -232,6 +233,8 @@ def test_trials_are_runs_like_any_other_and_a_pruned_one_has_its_checkpoint(tune
     assert "accuracy" in pruned["remark"]
     for row in (found["best"], pruned):
         evaluate([row["run"]], split="valid")
+    # The folder of the study is no run, those of its trials are.
+    assert {str(path) for path in finding.found([found["study"]])} == {row["run"] for row in found["trials"]}
     config = load(Path(pruned["run"]) / "config.yaml")
     assert config.run == pruned["run"] and config.train.best == "accuracy"
 

@@ -56,6 +56,7 @@ def evaluate(  # noqa: PLR0913
             help="Directory for the report; default: the run's eval/, or beside the .onnx file.", parser=flags.path
         ),
     ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object in place of the table.")] = False,
     no_verify: NoVerify = False,
 ) -> None:
     """Measure a model, with a quality gate.
@@ -66,7 +67,7 @@ def evaluate(  # noqa: PLR0913
 
     evaluate.evaluate(
         models, split=split, data=data, unit=unit, require=require, baseline=baseline, output=output, weight=weight,
-        show=evaluate.table,
+        show=evaluate.as_json if json else evaluate.table,
     )  # fmt: skip
 
 

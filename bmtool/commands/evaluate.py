@@ -1,5 +1,6 @@
 """`evaluate`: measure a run or an exported model, compare it with another, and hold it to bounds."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from bmtool.base.console import Console, Terminal
+from bmtool.base.console import Console, Terminal, answer
 from bmtool.base.files import filling, write_json, write_text
 from bmtool.commands import following, refusals, reports, seen
 from bmtool.commands.loading import Loaded, load_model, load_several
@@ -168,6 +169,11 @@ def _card(loaded: Loaded, console: Console) -> str:
 
     model = cards.Of(loaded.checkpoint, loaded.weights, loaded.predictor.facts())
     return f"; card {loaded.run.card}" if cards.refresh(loaded.run, model, console.warn) else ""
+
+
+def as_json(found: Evaluated) -> None:
+    """Print one JSON object on stdout: the figures with their intervals, as in the report."""
+    answer(json.dumps({"title": found.title} | found.as_dict(), ensure_ascii=False, allow_nan=False))
 
 
 def table(found: Evaluated) -> None:

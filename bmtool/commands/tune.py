@@ -25,13 +25,14 @@ from bmtool.engine.ranking import deciding
 from bmtool.engine.task import Best, Fitted, Task, Trained
 from bmtool.errors import BmtoolError, ConfigError, Interrupted
 from bmtool.measure.meter import is_lower_better
+from bmtool.runs.finding import STUDY
 from bmtool.tuning import space as spaces
 from bmtool.tuning.effect import require_effect
 from bmtool.tuning.study import FORESTS, OPTUNA, Row, Study
 
 # Of the run that a configuration names, to call the study beside it.
 SUFFIX = "-tune"
-JOURNAL, ABOUT, CONFIG = "journal.jsonl", "study.json", "config.yaml"
+JOURNAL, ABOUT, CONFIG = "journal.jsonl", STUDY, "config.yaml"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from bmtool.errors import DataError
 
 DEPTH = 5  # folders within each other that are looked into
 MOST = 20_000  # folders that are looked into, all together
+STUDY = "study.json"  # what `bmtool tune` says of its folder, which holds runs and is none
 TRAIN_ONE = "train one with `bmtool pretrain CONFIG`"
 
 
@@ -29,7 +30,7 @@ def is_run(path: Path) -> bool:
     """Whether a training began here, or tried to; one that has lost its run.json is still shown."""
     if (path / "run.json").is_file():
         return True
-    has_begun = (path / "log.txt").is_file()
+    has_begun = (path / "log.txt").is_file() and not (path / STUDY).is_file()
     return has_begun and ((path / ".lock").is_file() or (path / "checkpoints").is_dir())
 
 
