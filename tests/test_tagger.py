@@ -17,7 +17,7 @@ from bmtool.errors import DataError
 from bmtool.ngram import estimate
 from bmtool.ngram.model import pack
 from bmtool.tasks.pinyin2hanzi import decode, tagger, typed
-from bmtool.tasks.pinyin2hanzi.predict import Wishes, best_ways, translate
+from bmtool.tasks.pinyin2hanzi.predict import BATCH_TOKENS, SMALL, Wishes, batches, best_ways, translate
 from bmtool.tasks.pinyin2hanzi.proofread import proofread
 from bmtool.tasks.pinyin2hanzi.tagger import TaggerPredictor
 from bmtool.tasks.pinyin2hanzi.typed import lexicon
@@ -339,3 +339,12 @@ def test_lattices():
     straight = straighten([word, Arc(2, 3, 7)])
     assert [(a.number, a.word, a.cost) for a in straight.arcs] == [(5, "你", 3.0), (6, "好", 0.0), (7, "", 0.0)]
     assert straight.is_linear and not Lattice((word,), 2).is_linear
+
+
+@given(st.lists(st.integers(0, 130), max_size=80))
+def test_batches_hold_every_line_once_and_little_padding(lengths):
+    found = list(batches(lengths))
+    assert sorted(number for batch in found for number in batch) == [n for n, length in enumerate(lengths) if length]
+    for batch in found:
+        real = [lengths[number] for number in batch]
+        assert len(batch) == 1 or len(batch) * max(real) <= max(SMALL, min(BATCH_TOKENS, 2 * sum(real)))
