@@ -171,7 +171,7 @@ def test_a_set_becomes_a_plain_folder_and_says_how_it_is_read(hub, files, invoke
 def test_the_transcript_of_the_page(hub, invoke, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs" / "data-sources.md").read_text("utf-8")
-    (block,) = re.findall(r"```console\n\$ bmtool (.+?)\n(.+?)```", page, re.DOTALL)
+    (block,) = re.findall(r"```\nbmtool (init --data .+?)\n(.+?)```", page, re.DOTALL)
     assert invoke(*block[0].split()).stdout == block[1]
 
 
