@@ -19,9 +19,11 @@ from cases import ROOT, Case, find
 from typer.testing import CliRunner
 
 from bmtool import cli
+from bmtool.base.files import write_text
 from bmtool.commands.export_onnx import export_onnx
 from bmtool.commands.prepare_data import prepare_data
 from bmtool.commands.train import pretrain
+from bmtool.engine import plots
 
 CONFIGS = ROOT / "configs"
 SAMPLE = ROOT / "data" / "pinyin2hanzi"
@@ -41,6 +43,13 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
+
+
+def curves_as_text(patch: pytest.MonkeyPatch) -> None:
+    """Curves are written as what they show, without the seconds that drawing takes."""
+    patch.setattr(
+        plots, "_curve", lambda figure, run, path: write_text(path, repr((run.curves[figure], run.best))) or path
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -42,7 +42,9 @@ def test_a_card_of_every_task_is_one_for_the_hub(case, trained, tmp_path):
     card = hub.ModelCard.load(run / "card.md")
     report = json.loads((run / "eval" / "test.json").read_text("utf-8"))
     results = {result.metric_type: result for result in card.data.eval_results}
-    assert card.data.model_name == "model" and card.data.get("library_name") == "bmtool" and card.data.license == "unknown"
+    assert (
+        card.data.model_name == "model" and card.data.get("library_name") == "bmtool" and card.data.license == "unknown"
+    )
     assert case.task in card.data.tags and card.data.pipeline_tag
     finite = {name: found for name, found in report["metrics"].items() if found["value"] == found["value"]}
     assert results.keys() == finite.keys()

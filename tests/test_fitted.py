@@ -7,12 +7,11 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from class_means.task import Task
-from conftest import CONFIGS
+from conftest import CONFIGS, curves_as_text
 from PIL import Image
 from safetensors.numpy import load_file
 
 from bmtool import registry
-from bmtool.base.files import write_text
 from bmtool.commands.evaluate import evaluate
 from bmtool.commands.export_onnx import export_onnx
 from bmtool.commands.loading import load_model
@@ -107,9 +106,7 @@ PLACES = [
 @pytest.mark.parametrize("owner, name, call", PLACES, ids=str)
 def test_a_fit_that_was_killed_comes_to_its_end(owner, name, call, config, tmp_path, monkeypatch):
     """What is fitted is not fitted again; then the run is, file by file, the one that nothing killed."""
-    monkeypatch.setattr(
-        plots, "_curve", lambda figure, run, path: write_text(path, repr((run.curves[figure], run.best))) or path
-    )
+    curves_as_text(monkeypatch)
     whole, run, left = pretrain(config, [f"run={tmp_path / 'whole'}"]), tmp_path / "run", [call]
     real = getattr(owner, name)
 

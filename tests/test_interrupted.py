@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import DIGITS, GAN, events
+from conftest import DIGITS, GAN, curves_as_text, events
 
-from bmtool.base.files import write_text
 from bmtool.commands import train
 from bmtool.commands.selfcheck import differences
 from bmtool.commands.train import pretrain
@@ -30,9 +29,7 @@ def _undrawn_and_averaged():
     """Curves as text: what they show, without the seconds that drawing takes. The average is always better."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Ranking, "is_better_than_all", lambda self, value: True)
-        patch.setattr(
-            plots, "_curve", lambda figure, run, path: write_text(path, repr((run.curves[figure], run.best))) or path
-        )
+        curves_as_text(patch)
         yield
 
 

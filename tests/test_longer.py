@@ -8,17 +8,15 @@ from collections.abc import Iterator
 import pytest
 import torch
 from cases import CASES
-from conftest import DIGITS, events
+from conftest import DIGITS, curves_as_text, events
 from pydantic import BaseModel
 from test_interrupted import killed_at
 
-from bmtool.base.files import write_text
 from bmtool.commands.evaluate import evaluate
 from bmtool.commands.selfcheck import differences
 from bmtool.commands.train import finetune, pretrain
 from bmtool.config import resuming
 from bmtool.config.schema import BaseConfig, Schedule
-from bmtool.engine import plots
 from bmtool.engine.checkpoint import Checkpoints
 from bmtool.engine.optim import rate_factor, settled_steps
 from bmtool.engine.run_dir import RunDir
@@ -31,9 +29,7 @@ NAMES = ["constant", "linear", "cosine", "exponential", "step", "inverse_sqrt", 
 @pytest.fixture(scope="module", autouse=True)
 def _undrawn():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            plots, "_curve", lambda figure, run, path: write_text(path, repr((run.curves[figure], run.best))) or path
-        )
+        curves_as_text(patch)
         yield
 
 
