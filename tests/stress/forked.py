@@ -24,6 +24,10 @@ WARM = (
 )
 
 
+# What is not done after so many times its processor time waits for something.
+WAITS = 20
+
+
 @dataclass(frozen=True)
 class Told:
     """How a command ended; `code` is None when it did not."""
@@ -34,8 +38,8 @@ class Told:
 
 
 def told(arguments: list[str], folder: Path, *, seconds: int, memory: int = 0, at: Path = ROOT) -> Told:
-    """`bmtool ARGUMENTS` in the directory `at`, with its output in files of `folder`; ended after so many seconds, with so many bytes
-    beyond those of this process."""
+    """`bmtool ARGUMENTS` in the directory `at`, with its output in files of `folder`; ended after so many seconds of processor time, with so
+    many bytes beyond those of this process."""
     _warm()
     out, err = folder / "out", folder / "err"
     child = os.fork()
@@ -76,9 +80,10 @@ def _become(arguments: list[str], streams: tuple[Path, ...], at: Path) -> None:
 
 
 def _limit(seconds: int, memory: int) -> None:
-    """SIGALRM ends what does not end by itself."""
+    """SIGXCPU ends what works on and on, on a busy machine no sooner; SIGALRM what waits."""
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(seconds)
+    signal.alarm(WAITS * seconds)
     if memory:
         own = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (own + memory, own + memory))

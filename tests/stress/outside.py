@@ -31,7 +31,7 @@ from stress.hostile import (
     TAKEN_TEXTS,
 )  # fmt: skip
 
-SECONDS = 20  # that a command may take to refuse; drawn from a machine with other work on it
+SECONDS = 20  # of processor time, that a command may take to refuse
 
 
 @dataclass(frozen=True)

@@ -241,7 +241,7 @@ def _of_training(one: _Try, folder: Path) -> str:
         ended = told(arguments, Path(own), seconds=SECONDS, memory=MEMORY)
     last = (ended.err.strip().splitlines() or [""])[-1]
     if ended.code is None:
-        return f"no end after {SECONDS} s"
+        return f"no end after {SECONDS} s of processor time"
     if "Traceback" in ended.err or ended.code == 1:
         return f"traceback: {last}"
     if "the loss is" in last:
