@@ -38,8 +38,10 @@ class Told:
 
 
 def told(arguments: list[str], folder: Path, *, seconds: int, memory: int = 0, at: Path = ROOT) -> Told:
-    """`bmtool ARGUMENTS` in the directory `at`, with its output in files of `folder`; ended after so many seconds of processor time, with so
-    many bytes beyond those of this process."""
+    """`bmtool ARGUMENTS` in the directory `at`, with its output in files of `folder`.
+
+    It is ended after so many seconds of processor time, and has so many bytes beyond those of this process.
+    """
     _warm()
     out, err = folder / "out", folder / "err"
     child = os.fork()
