@@ -30,6 +30,12 @@ class Entry:
     takes: Takes
     gives: Gives
     own: Mapping[str, str] = field(default_factory=dict, hash=False)  # entries are keys of caches
+    # Its text goes on from what it is given, or fills it: `generate` and `predict` ask for it, and `translate` does not.
+    goes_on: bool = False
+
+    @property
+    def translates(self) -> bool:
+        return (self.takes, self.gives) == ("text", "text") and not self.goes_on
 
     def load(self, part: str) -> Any:
         """A part by its name in PARTS. LookupError where neither the task nor what it builds on has one."""
@@ -74,6 +80,14 @@ PARTS = {
 TASKS = {
     "pinyin2hanzi": Entry(
         "bmtool.tasks.pinyin2hanzi", "pinyin syllables to Chinese characters", kit="text", takes="text", gives="text"
+    ),
+    "language-model": Entry(
+        "bmtool.tasks.language_model",
+        "text that goes on, or what stands under a mask",
+        kit="text",
+        takes="text",
+        gives="text",
+        goes_on=True,
     ),
     "image-classification": Entry(
         "bmtool.tasks.image_classification", "images to classes", kit="images", takes="image", gives="labels"

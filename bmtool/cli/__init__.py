@@ -29,7 +29,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 # In the order of the help.
 for function in (training.prepare_data, training.pretrain, training.finetune, asking.evaluate):
     app.command()(function)
-app.command(cls=flags.command(lambda entry: (entry.takes, entry.gives) == ("text", "text")))(asking.translate)
+app.command(cls=flags.command(lambda entry: entry.translates))(asking.translate)
 app.command(cls=flags.command(lambda entry: True))(asking.predict)
 for function in (deploying.serve, asking.annotate, deploying.export_onnx):
     app.command()(function)

@@ -21,7 +21,7 @@ CHOICES = 9  # that interactive mode offers, a digit each
 def load(model: str | Path) -> Loaded:
     """A model that takes text and gives text. ConfigError for another."""
     loaded = load_model(model, warn)
-    if (loaded.entry.takes, loaded.entry.gives) != ("text", "text"):
+    if not loaded.entry.translates:
         raise ConfigError(
             f"{model} is a model of {loaded.task}, which does not translate text: ask it with `bmtool predict`"
         )

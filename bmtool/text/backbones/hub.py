@@ -152,16 +152,25 @@ def open_checkpoint(folder: Path, kind: str) -> Checkpoint:
     if not path.is_file():
         raise DataError(f"model.weights: {folder} has no config.json: name a directory in the Hugging Face format")
     given: Config = read_json(path, dict[str, Any], AGAIN)
+    found = _format(given, f"model.weights: {folder}")
+    if found.kind != kind:
+        name = given["model_type"]
+        raise DataError(f"model.weights: {folder} is of type {name}, which is a {found.kind}: set model.kind to that")
+    return Checkpoint(folder, found, found.shape(Settings(given, str(path))))
+
+
+def shape_of(given: Config, origin: str) -> Shape:
+    """The network that a config.json describes. DataError when it is none that is built here."""
+    return _format(given, origin).shape(Settings(given, origin))
+
+
+def _format(given: Config, origin: str) -> Format:
     name = given.get("model_type")
     if not isinstance(name, str) or name not in FORMATS:
         raise DataError(
-            f"model.weights: {folder} is a model of type {name!r}{suggest(str(name), list(FORMATS))}: "
-            f"{', '.join(FORMATS)} can be read"
+            f"{origin} is a model of type {name!r}{suggest(str(name), list(FORMATS))}: {', '.join(FORMATS)} can be read"
         )
-    found = FORMATS[name]
-    if found.kind != kind:
-        raise DataError(f"model.weights: {folder} is of type {name}, which is a {found.kind}: set model.kind to that")
-    return Checkpoint(folder, found, found.shape(Settings(given, str(path))))
+    return FORMATS[name]
 
 
 class _Files(Mapping[str, Tensor]):
