@@ -46,7 +46,7 @@ class _Masked(nn.Module):
 
     def forward(self, token: Tensor, keep: Tensor, at: Tensor) -> Tensor:
         x_RTD = self.backbone(token, keep[:, None, None, :])
-        x_RMD = torch.take_along_dim(x_RTD, at[:, :, None], dim=1)
+        x_RMD = x_RTD.gather(1, at[:, :, None].expand(-1, -1, x_RTD.shape[2]))
         return self.head(x_RMD, table(self.backbone))
 
 

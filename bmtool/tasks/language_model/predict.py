@@ -39,7 +39,7 @@ class About(exported.About):
 
 
 def cut(objective: str, context: int) -> Cut:
-    """How text is cut for a model that reads so many tokens: the first of a row is not asked for what comes next, so that rows share one."""
+    """How text is cut for a model that reads so many tokens: what comes next is asked but for the first, so that rows share one."""
     return Cut(context + 1, context) if objective == "causal" else Cut(context, context)
 
 
