@@ -30,8 +30,9 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 for function in (training.prepare_data, training.pretrain, training.finetune, asking.evaluate):
     app.command()(function)
 app.command(cls=flags.command(lambda entry: entry.translates))(asking.translate)
+app.command(cls=flags.command(lambda entry: entry.goes_on))(asking.generate)
 app.command(cls=flags.command(lambda entry: True))(asking.predict)
-for function in (deploying.serve, asking.annotate, deploying.export_onnx):
+for function in (deploying.serve, asking.annotate, deploying.export_onnx, deploying.export_hf):
     app.command()(function)
 app.add_typer(selfcheck.app, name="selfcheck")
 

@@ -105,6 +105,22 @@ class Tokenizer:
         config = json.dumps(self.config, ensure_ascii=False, indent=1, sort_keys=True)
         return {FILE: self.text.encode(), CONFIG: config.encode()}
 
+    def for_others(self, *, causal: bool) -> dict[str, bytes]:
+        """Files that put what begins a text, and for a masked model what ends it, around it by themselves."""
+        from tokenizers import Tokenizer as Library
+        from tokenizers import processors
+
+        held = Library.from_str(self.text)
+        around = [self.begin] if causal else [self.begin, self.end]
+        named = [(self.name(number), number) for number in dict.fromkeys(around)]
+        begin, end = named[0][0], named[-1][0]
+        held.post_processor = processors.TemplateProcessing(
+            single=f"{begin} $A" if causal else f"{begin} $A {end}",
+            pair=f"{begin} $A $B" if causal else f"{begin} $A {end} $B:1 {end}:1", special_tokens=named,
+        )  # fmt: skip
+        config = json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"} | self.config, ensure_ascii=False, indent=1)
+        return {FILE: held.to_str().encode(), CONFIG: config.encode()}
+
     def name(self, number: int) -> str:
         return self.library.id_to_token(number) or ""
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bmtool.base.files import read_json
+from bmtool.base.files import read_json, write_bytes, write_text
 from bmtool.data.packing import Rows
 from bmtool.engine.task import TRAIN_AGAIN, Allowed, Best, Graph, Identity, Loss, Trained
 from bmtool.errors import ConfigError, DataError
@@ -145,6 +145,16 @@ class Task(Trained):
     def assets(self) -> dict[str, str | bytes]:
         name, described = hub.described(self.shape)
         return {SHAPE: json.dumps({"model_type": name, **described}, indent=2)} | self.packed()
+
+    def write_checkpoint(self, folder: Path) -> None:
+        """As others load it: see `backbones.hub`."""
+        parts = {part: module.state_dict() for part, module in self.modules.items()}
+        numbers = hub.special_numbers(self.tokenizer.special, causal=self.is_causal)
+        hub.write_checkpoint(folder, self.shape, parts, numbers)
+        for name, contents in self.tokenizer.for_others(causal=self.is_causal).items():
+            write_bytes(folder / name, contents)
+        if self.is_causal:
+            write_text(folder / "generation_config.json", json.dumps(numbers, indent=2) + "\n")
 
 
 def _require_fit(config: Config, tokenizer: Tokenizer, shape: hub.Shape) -> None:

@@ -232,6 +232,14 @@ def write_checkpoint(folder: Path, shape: Shape, parts: Mapping[str, Mapping[str
     write_text(folder / "config.json", json.dumps(held, indent=2) + "\n")
 
 
+def special_numbers(special: Any, *, causal: bool) -> dict[str, int]:
+    """What config.json says of special tokens (`tokenizer.Special`)."""
+    found = {"pad_token_id": special.pad}
+    if causal:
+        found |= {"bos_token_id": special.begin, "eos_token_id": special.end}
+    return {name: number for name, number in found.items() if number is not None}
+
+
 def described(shape: Shape) -> tuple[str, Config]:
     """`model_type`, and what config.json says of a network."""
     if isinstance(shape, encoder.Shape):
