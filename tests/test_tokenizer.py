@@ -12,9 +12,7 @@ from bmtool.errors import DataError
 from bmtool.text.learning import KINDS, learn
 from bmtool.text.tokenizer import Tokenizer, Writer, from_files, open_tokenizer, plain
 
-TEXTS = [
-    line for path in sorted((SAMPLE / "sentences").glob("*.txt")) for line in path.read_text("utf-8").splitlines()
-]
+TEXTS = [line for path in sorted((SAMPLE / "sentences").glob("*.txt")) for line in path.read_text("utf-8").splitlines()]
 SIZES = {"char": 1200, "wordpiece": 2000, "bpe": 1200, "unigram": 3000}
 MADE: dict[str, Tokenizer] = {}
 EXACT = ("char", "bpe", "unigram")

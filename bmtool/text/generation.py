@@ -202,18 +202,16 @@ class Scored(NamedTuple):
 
 def score(steps: Steps, rows: Sequence[np.ndarray]) -> list[Scored]:
     """What the tokens of each row cost, given those before."""
-    width = max(map(len, rows))
+    shown = [row[:-1] for row in rows]
+    width = max(map(len, shown))
     nats, right = np.zeros((len(rows), width)), np.zeros((len(rows), width), bool)
     target = np.zeros((len(rows), width), np.int64)
     for number, row in enumerate(rows):
-        target[number, width - len(row) : width - 1] = row[1:]
-    for here, scores, _ in steps.parts(rows):
+        target[number, width - len(row) + 1 :] = row[1:]
+    for here, scores, _ in steps.parts(shown):
         wanted = target[:, here]
         highest = scores.max(axis=2, keepdims=True)
         sums = np.log(np.exp(scores - highest).sum(axis=2, dtype=np.float64))
         given = np.take_along_axis(scores - highest, wanted[:, :, None], axis=2)[:, :, 0]
         nats[:, here], right[:, here] = sums - given, scores.argmax(axis=2) == wanted
-    return [
-        Scored(nats[n, width - len(row) : width - 1], right[n, width - len(row) : width - 1])
-        for n, row in enumerate(rows)
-    ]
+    return [Scored(nats[n, width - len(row) :], right[n, width - len(row) :]) for n, row in enumerate(shown)]

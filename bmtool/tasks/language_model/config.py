@@ -33,6 +33,11 @@ class Options(options.Options):
     seed: int = Field(1, ge=0, lt=2**63, description="Another number, another text.")
     top: int = Field(5, ge=1, le=1000, description="So many of the likeliest words under a mask.")
 
+    @property
+    def asked(self) -> set[str]:
+        """Those that are not as they are left."""
+        return {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
+
 
 class Clean(text.Clean):
     """Lines stay whole, whatever they are written in."""

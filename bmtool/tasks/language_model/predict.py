@@ -196,7 +196,7 @@ class Causal(Model):
 
     def _how(self, options: Options) -> How:
         """ConfigError for options that have no effect."""
-        set_ = options.model_fields_set
+        set_ = options.asked
         if "top" in set_:
             raise ConfigError("--top is for masked models: --n-best of a text that goes on are --beams")
         idle = sorted({"temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed"} & set_)
@@ -257,7 +257,7 @@ class Masked(Model):
         return Prompt(raw, tokens)
 
     def predict(self, inputs: Sequence[Prompt], options: Options = Options()) -> list[Text]:
-        if idle := sorted(options.model_fields_set & set(CAUSAL_ONLY)):
+        if idle := sorted(options.asked & set(CAUSAL_ONLY)):
             raise ConfigError(f"--{idle[0].replace('_', '-')}: a masked model writes nothing on, it takes --top")
         order = sorted(range(len(inputs)), key=lambda n: len(inputs[n].tokens))
         out: dict[int, Text] = {}
