@@ -27,8 +27,9 @@ class Options(options.Options):
         1.0, gt=0, le=100, description="Scores of tokens that were there are divided by it."
     )
     beams: int = Field(
-        1, ge=1, le=64, json_schema_extra=options.times(4), description="Beam search of so many ways, without chance."
-    )
+        0, ge=0, le=64, json_schema_extra=options.times(8),
+        description="Beam search of so many ways, without chance; 0: none.",
+    )  # fmt: skip
     stop: tuple[str, ...] = Field((), description="Text that ends what is written. May be repeated.")
     seed: int = Field(1, ge=0, lt=2**63, description="Another number, another text.")
     top: int = Field(5, ge=1, le=1000, description="So many of the likeliest words under a mask.")

@@ -156,7 +156,7 @@ class Causal(Model):
 
     def predict(self, inputs: Sequence[Prompt], options: Options = Options()) -> list[Text]:
         how = self._how(options)
-        if options.beams > 1:
+        if options.beams:
             return [self._beams(prompt, how, options.beams) for prompt in inputs]
         order = sorted(range(len(inputs)), key=lambda n: len(inputs[n].tokens))
         out: dict[int, Text] = {}
@@ -169,7 +169,7 @@ class Causal(Model):
 
     def stream(self, prompt: Prompt, options: Options) -> Iterator[str]:
         """What is written as it comes, in pieces that never change again."""
-        if options.beams > 1:
+        if options.beams:
             yield self.predict([prompt], options)[0].text
             return
         told = 0
@@ -200,7 +200,7 @@ class Causal(Model):
         if "top" in set_:
             raise ConfigError("--top is for masked models: --n-best of a text that goes on are --beams")
         idle = sorted({"temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed"} & set_)
-        if options.beams > 1 and idle:
+        if options.beams and idle:
             raise ConfigError(f"--beams searches without chance: leave --{idle[0].replace('_', '-')} out")
         if "" in options.stop:
             raise ConfigError("--stop: an empty text stops everything")
