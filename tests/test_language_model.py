@@ -1,6 +1,8 @@
 """Language models: rows by arithmetic, masks by position, what is written and why it stops, checkpoints of others in and out, bad input."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -133,7 +135,8 @@ def prepared_stream(tmp_path, *more):
     settings = [f"data.prepared={tmp_path / 'data'}", f"run={tmp_path / 'run'}", *more]
     prepare_data(config_path(CAUSAL), settings)
     config = load(find(CAUSAL).path, settings)
-    return prepare.open_stream(config.data, config.data.prepared, "train")
+    at = (config.data, config.data.prepared, "train")
+    return prepare.open_stream(*at), [*prepare.domains(*at)]
 
 
 def test_a_document_is_a_line(tmp_path):
@@ -173,7 +176,7 @@ def test_words_are_marked(tmp_path):
     ]
     run = pretrain(config_path(MASKED), settings)
     config = load(run / "config.yaml")
-    stream, _ = prepare.open_stream(config.data, config.data.prepared, "train")
+    stream = prepare.open_stream(config.data, config.data.prepared, "train")
     begins = stream.words(np.array([0]), 12)[0]
     assert begins[0] and 0 < begins.sum() < 12
 
@@ -344,6 +347,20 @@ def test_generate_streams_one_prompt_and_scores_choices(trained, invoke):
     chosen = invoke("generate", run, "今天", "--choices", "天气,很好", "--json")
     assert {c["label"] for c in json.loads(chosen.stdout)["classes"]} == {"天气", "很好"}
     assert invoke("translate", "--model", run, "今天").exit_code == 2
+
+
+def test_an_export_writes_the_same_without_torch(trained, exported, invoke):
+    arguments = ["今天", "--max-tokens", "9", "--stop", "\u3002"]
+    code = (
+        "import sys\nfrom bmtool import cli\n"
+        "try:\n    cli.app(sys.argv[1:])\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & {'torch', 'onnx', 'transformers', 'pypinyin'}))"
+    )
+    command = [sys.executable, "-c", code, "generate", str(exported(CAUSAL)), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    written, imported = done.stdout.rstrip("\n").rsplit("\n", 1)
+    assert imported == "[]"
+    assert written + "\n" == invoke("generate", trained(CAUSAL), *arguments).stdout
 
 
 def test_a_masked_model_fills_every_mask(trained):

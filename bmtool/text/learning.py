@@ -4,7 +4,6 @@ WordPiece as BERT has it (Devlin et al. 2019); byte-level byte pairs (Sennrich e
 but WordPiece spell in bytes what they have no token for, so that nothing is unknown.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -12,6 +11,7 @@ from unicodedata import category
 
 import numpy as np
 
+from bmtool.base.files import parse_json
 from bmtool.chinese.hanzi import hanzi_mask
 from bmtool.text.tokenizer import NAMES, Tokenizer, plain
 
@@ -52,6 +52,13 @@ def _commonest(batches: Iterable[list[str]], most: int) -> list[str]:
     return [chr(code) for code in order.tolist() if counts[code]]
 
 
+def _vocabulary(learned: Any) -> Any:
+    """Of a tokenizer of the library: names with numbers, or with scores."""
+    return parse_json(learned.to_str(), dict[str, Any], origin="what was learned", again="learn again")["model"][
+        "vocab"
+    ]
+
+
 def _char(texts: Iterator[str], size: int) -> Any:
     """The commonest characters."""
     from tokenizers import Tokenizer as Library
@@ -82,7 +89,7 @@ def _wordpiece(texts: Iterator[str], size: int) -> Any:
         vocab_size=size, special_tokens=[*SPECIALS, *inside], initial_alphabet=letters, limit_alphabet=len(letters), show_progress=False,
     )  # fmt: skip
     learning.train_from_iterator(batches, trainer)
-    numbers = json.loads(learning.to_str())["model"]["vocab"]
+    numbers = _vocabulary(learning)
     held = Library(models.WordPiece(_numbered(sorted(numbers, key=numbers.get)), unk_token=NAMES["unknown"]))
     held.normalizer, held.pre_tokenizer, held.decoder = (
         learning.normalizer, learning.pre_tokenizer, decoders.WordPiece(),
@@ -122,10 +129,7 @@ def _unigram(texts: Iterator[str], size: int) -> Any:
     )  # fmt: skip
     learning.train_from_iterator(_batches(texts), trainer)
     aside = {*SPECIALS, *BYTES}
-    pieces = [
-        (name, NEVER if name in aside else round(score, DIGITS))
-        for name, score in json.loads(learning.to_str())["model"]["vocab"]
-    ]
+    pieces = [(name, NEVER if name in aside else round(score, DIGITS)) for name, score in _vocabulary(learning)]
     held = Library(models.Unigram(pieces, SPECIALS.index(NAMES["unknown"]), byte_fallback=True))
     held.pre_tokenizer = split
     held.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])

@@ -6,6 +6,7 @@ Shapes: B rows, T tokens, W tokens of a row as it is stored.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -78,18 +79,25 @@ def next_tokens(tokens_BW: np.ndarray, document_BW: np.ndarray) -> tuple[Read, n
 
 
 class Stream:
-    """All documents of a split, one after the other. `bounds` int64 [documents + 1] says where each begins, and the last ends."""
+    """All documents of a split, one after the other. They are the examples, or begin and end at the examples that `documents`, int64
+    [documents + 1], names; these are stored with line ends around them, where a document has what begins and ends it."""
 
-    def __init__(self, shards: Shards, bounds: np.ndarray, tokenizer: Tokenizer):
-        self._shards, self.bounds, self.tokenizer = shards, bounds, tokenizer
+    def __init__(self, shards: Shards, tokenizer: Tokenizer, documents: np.ndarray | None = None):
+        self._shards, self.tokenizer, self.tokens = shards, tokenizer, shards.tokens
+        self._within = None if documents is None else shards.bounds()[documents]
+
+    @cached_property
+    def bounds(self) -> np.ndarray:
+        """Where each document begins, and the last ends; int64 [documents + 1]."""
+        return self._shards.bounds() if self._within is None else self._within
 
     def span(self, start: int, stop: int) -> np.ndarray:
-        """Tokens int64. Documents of several lines are stored with line ends where they begin and end."""
+        """Tokens int64."""
         out = self._shards.span("tokens", start, stop).astype(np.int64)
-        first, last = np.searchsorted(self.bounds, [start, stop])
-        out[self.bounds[first:last] - start] = self.tokenizer.begin
-        first, last = np.searchsorted(self.bounds, [start + 1, stop + 1])
-        out[self.bounds[first:last] - start - 1] = self.tokenizer.end
+        if self._within is not None:
+            for ahead, token in ((0, self.tokenizer.begin), (1, self.tokenizer.end)):
+                first, last = np.searchsorted(self._within, [start + ahead, stop + ahead])
+                out[self._within[first:last] - start - ahead] = token
         return out
 
     def rows(self, starts: np.ndarray, width: int) -> np.ndarray:

@@ -70,7 +70,7 @@ class Tokenizer:
         self.library.encode_special_tokens = True
         self._numbers = self.library.get_vocab(with_added_tokens=True)
         self.size = max(self._numbers.values(), default=-1) + 1
-        self._style = _style(json.loads(self.library.to_str()))
+        self._style = _style(parse_json(text, dict[str, Any], origin=origin, again=AGAIN))
         self.special = Special(*(self._role(role) for role in _ROLES))
         if self.special.begin is None and self.special.end is None:
             raise DataError(

@@ -16,7 +16,7 @@ from bmtool.tasks.language_model.predict import Passage, cut
 
 def split(data: Data, prepared: Path, name: str, reads: Sequence[Predictor]) -> Iterator[Example]:
     """The documents of a split, those that are too long for the first model in parts."""
-    stream, domains = prepare.open_stream(data, prepared, name)
+    stream, domains = prepare.open_stream(data, prepared, name), [*prepare.domains(data, prepared, name)]
     tokenizer = stream.tokenizer
     windows = Windows(stream.bounds, cut(reads[0].objective, reads[0].context) if reads else cut("masked", 1 << 40))
     for number, (start, length) in enumerate(zip(windows.starts.tolist(), windows.lengths.tolist())):

@@ -6,17 +6,18 @@ is one. With `data.whole_words` a field `words` says which tokens begin a word. 
 
 import functools
 from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bmtool.base.console import Console
-from bmtool.base.files import write_bytes
-from bmtool.data.prepared import described
+from bmtool.base.files import read_json, write_bytes
+from bmtool.data.prepared import AGAIN, MANIFEST, described
 from bmtool.errors import ConfigError
 from bmtool.tasks.language_model.config import Config, Data
 from bmtool.text import learning, prepared
+from bmtool.text.assemble import Manifest
 from bmtool.text.packing import Stream
 from bmtool.text.prepare import changed as changed_text
 from bmtool.text.prepare import prepare as prepare_text
@@ -133,15 +134,24 @@ def data_hash(directory: str) -> str:
     return described(Path(directory))["data_hash"]
 
 
-def open_stream(data: Data, directory: str | Path, split: str) -> tuple[Stream, list[str]]:
-    """The documents of a split, and the domain of each. DataError that names the command to run when there are none."""
+def open_stream(data: Data, directory: str | Path, split: str) -> Stream:
+    """The documents of a split. DataError that names the command to run when there are none."""
     fields = ("tokens", "words") if data.whole_words else ("tokens",)
-    manifest, shards = prepared.open_split(directory, split, task=NAME, rules=RULES, fields=fields)
-    sources: list[dict[str, Any]] = list(manifest["sources"].values())
-    lines = [source["examples_of_split"].get(split, 0) for source in sources]
-    bounds = shards.bounds()
-    counts = lines
+    _, shards = prepared.open_split(directory, split, task=NAME, rules=RULES, fields=fields)
+    files = None
     if data.document == "file":
-        bounds, counts = bounds[np.unique(np.cumsum([0, *lines]))], [int(count > 0) for count in lines]
-    domains = [source["domain"] for source, count in zip(sources, counts) for _ in range(count)]
-    return Stream(shards, bounds, open_tokenizer(directory)), domains
+        files = np.unique(np.cumsum([0, *(count for _, count in _sources(directory, split))]))
+    return Stream(shards, open_tokenizer(directory), files)
+
+
+def domains(data: Data, directory: str | Path, split: str) -> Iterator[str]:
+    """Of each document, in their order."""
+    for domain, count in _sources(directory, split):
+        yield from repeat(domain, min(count, 1) if data.document == "file" else count)
+
+
+def _sources(directory: str | Path, split: str) -> Iterator[tuple[str, int]]:
+    """(domain, lines of the split) of each source, in their order."""
+    manifest = read_json(Path(directory) / MANIFEST, Manifest, AGAIN)
+    for source in manifest["sources"].values():
+        yield source["domain"], source["examples_of_split"].get(split, 0)

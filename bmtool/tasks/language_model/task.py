@@ -49,7 +49,7 @@ class Task(Trained):
 
     @classmethod
     def fresh(cls, config: Config) -> "Task":
-        stream, _ = prepare.open_stream(config.data, config.data.prepared, "train")
+        stream = prepare.open_stream(config.data, config.data.prepared, "train")
         given = hub.open_checkpoint(Path(config.model.weights), config.model.kind) if config.model.weights else None
         shape = given.shape if given else build.shape_of(config.model, stream.tokenizer.size)
         _require_fit(config, stream.tokenizer, shape)
@@ -73,12 +73,13 @@ class Task(Trained):
 
     def batches(self, split: str, seed: int | None) -> Any:
         config = self.config
-        stream, _ = prepare.open_stream(config.data, config.data.prepared, split)
+        stream = prepare.open_stream(config.data, config.data.prepared, split)
         how = cut(config.objective, config.model.context)
-        if seed is None:
+        # Whoever asks for the training split in a fixed order wants some of it: a list of its documents would grow with the text.
+        if seed is None and split != "train":
             return packing.whole_batches(stream, how, batch_tokens=config.train.batch_tokens, make=self._to_measure)
-        tokens = int(stream.bounds[-1])
-        rows = Rows(tokens, how, batch=config.train.batch_tokens // config.model.context, seed=seed)
+        seed = seed or 0
+        rows = Rows(stream.tokens, how, batch=config.train.batch_tokens // config.model.context, seed=seed)
 
         def make(tokens_BW: np.ndarray, position: int, starts: np.ndarray) -> Batch:
             return self._to_learn(stream, tokens_BW, (seed, position), starts)
