@@ -450,3 +450,18 @@ def test_tokens_of_another_model_and_too_much_context_are_refused(trained, prepa
         pretrain(config_path(MASKED), settings(MASKED, tmp_path / "run", weights))
     with pytest.raises(ConfigError, match="only language models"):
         export_hf(trained("tagger"), tmp_path / "other")
+
+
+def test_a_server_answers_at_predict_and_its_page_asks_there(exported):
+    from bmtool.serve.model import Served
+
+    served = Served.load(str(exported(CAUSAL)), print)
+    about = served.about()
+    assert (about["takes"], about["gives"], about["translates"], about["objective"]) == (
+        "text",
+        "text",
+        False,
+        "causal",
+    )
+    (answer,) = served.run(Options(max_tokens=4), ["今天"])
+    assert json.loads(answer)["input"] == "今天" and len(json.loads(answer)["tokens"]) <= 4
