@@ -375,6 +375,15 @@ def test_a_masked_model_fills_every_mask(trained):
 # --- figures ---
 
 
+def test_a_split_is_measured_by_domain(trained, prepared, tmp_path):
+    prepared(CAUSAL)
+    found = evaluate([trained(CAUSAL)], split="valid", output=str(tmp_path / "out"))
+    parts = found.slices["domain"]
+    assert {name.rpartition("/")[2].removesuffix(".txt") for name in parts} == {"daily", "news"}
+    low, high = sorted(values["bits_per_character"][0] for values in parts.values())
+    assert low <= found.figures["bits_per_character"].value <= high
+
+
 def test_lines_of_a_file_are_measured_and_models_of_other_tokens_compared(trained, prepared, settings, tmp_path):
     prepared(CAUSAL)
     other = [f"data.prepared={tmp_path / 'data'}", "data.tokenizer=bpe", "data.vocabulary_size=500"]
@@ -434,6 +443,48 @@ def test_a_run_goes_on_from_a_checkpoint_with_its_tokens(trained, settings, tmp_
     prompts = [one.read("今天")]
     greedy = Options(temperature=0, max_tokens=6)
     assert one.predict(prompts, greedy)[0].distance(two.predict(prompts, greedy)[0]) < 1e-3
+
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted(set("".join(LINES)))]
+SMALL = {
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64, "bos_token_id": 2, "eos_token_id": 3},
+    "bert": {
+        "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48, "max_position_embeddings": 64,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case, name", [(CAUSAL, "gpt2"), (MASKED, "bert")])
+def test_a_checkpoint_with_a_list_of_words_and_more_embeddings_goes_on(case, name, settings, tmp_path):
+    """As most Chinese ones are: GPT-2 and BERT with a vocab.txt."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.AutoConfig.for_model(name, vocab_size=len(WORDS) + 7, **SMALL[name])
+    kind = transformers.AutoModelForCausalLM if case == CAUSAL else transformers.AutoModelForMaskedLM
+    torch.manual_seed(0)
+    model, folder = kind.from_config(config).eval(), tmp_path / "theirs"
+    model.save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+    more = [
+        f"data.prepared={tmp_path / 'data'}",
+        f"data.tokenizer={folder}",
+        f"model.weights={folder}",
+        "optim.lr=1e-9",
+        "train.steps=1",
+    ]
+    run = pretrain(config_path(case), settings(case, tmp_path / "run", *more))
+    predictor = load_model(run, print).predictor
+    read = predictor.read("今天天气" if case == CAUSAL else "今天天[MASK]")
+    with torch.no_grad():
+        logits = model(torch.from_numpy(read.tokens)[None]).logits[0].numpy()
+    if case == CAUSAL:
+        scores = predictor.steps.begin([read.tokens])[0][0]
+        np.testing.assert_allclose(scores, logits[-1, : len(WORDS)], atol=1e-4)
+        assert len(predictor.predict([read], Options(max_tokens=5, temperature=5.0))[0].text) <= 5
+    else:
+        (scores,) = predictor._run([read.tokens], [np.array([4])])
+        np.testing.assert_allclose(scores[0], logits[4, : len(WORDS)], atol=1e-4)
+    again = kind.from_pretrained(export_hf(run, tmp_path / "again"))
+    assert again.config.vocab_size == len(WORDS) + 7
 
 
 def test_tokens_of_another_model_and_too_much_context_are_refused(trained, prepared, settings, tmp_path):

@@ -26,9 +26,9 @@ class State(NamedTuple):
 class Steps:
     """The graph `model` of a decoder: tokens [R, T], cache and `keep` to scores [R, T, V] and a longer cache."""
 
-    def __init__(self, backend: Backend, cache: Sequence[int], vocabulary: int):
-        """cache: layers, heads of keys and values, width of a head."""
-        self.backend, self._cache, self._vocabulary = backend, cache, vocabulary
+    def __init__(self, backend: Backend, cache: Sequence[int], tokens: int):
+        """cache: layers, heads of keys and values, width of a head. A network may have scores of more than the `tokens` there are."""
+        self.backend, self._cache, self._tokens = backend, cache, tokens
 
     def empty(self, rows: int) -> State:
         layers, heads, width = self._cache
@@ -38,7 +38,7 @@ class Steps:
         """Scores [R, T, V] after every token."""
         keep = np.concatenate([state.keep, keep_RT], axis=1)
         found = self.backend.run("model", {"token": tokens_RT, "past": state.past, "keep": keep})
-        return self.backend.numpy(found["scores"]), State(found["next_past"], keep)
+        return self.backend.numpy(found["scores"])[:, :, : self._tokens], State(found["next_past"], keep)
 
     def parts(self, rows: Sequence[np.ndarray]) -> Iterator[tuple[slice, np.ndarray, State]]:
         """Rows that are read bit by bit, with what they lack in front: (columns, scores [R, columns, V], state so far)."""
@@ -46,7 +46,7 @@ class Steps:
         tokens, keep = np.zeros((len(rows), width), np.int64), np.zeros((len(rows), width), bool)
         for number, row in enumerate(rows):
             tokens[number, width - len(row) :], keep[number, width - len(row) :] = row, True
-        step, state = max(1, SCORES // (len(rows) * self._vocabulary)), self.empty(len(rows))
+        step, state = max(1, SCORES // (len(rows) * self._tokens)), self.empty(len(rows))
         for start in range(0, width, step):
             here = slice(start, min(start + step, width))
             scores, state = self.read(tokens[:, here], keep[:, here], state)
@@ -128,7 +128,8 @@ def write(steps: Steps, tokenizer: Tokenizer, prompts: Sequence[np.ndarray], how
     scores, state = steps.begin(prompts)
     going = list(range(len(rows)))
     while going:
-        tokens = _next(scores, [rows[n] for n in going], how, np.array([chance[n].random() for n in going]))
+        even = np.array([chance[n].random() for n in going])
+        tokens = _next(_writable(scores, tokenizer), [rows[n] for n in going], how, even)
         log_p = sampling.log_softmax(scores)[np.arange(len(going)), tokens]
         for number, token, given in zip(going, tokens.tolist(), log_p.tolist()):
             rows[number].add(token, given, tokenizer.end)
@@ -152,6 +153,13 @@ def _next(scores: np.ndarray, rows: Sequence[Written], how: How, even: np.ndarra
     return sampling.drawn(scores, how.draw, even)
 
 
+def _writable(scores: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
+    """Of special tokens only the end may be written."""
+    out = scores.copy()
+    out[:, [number for number in tokenizer.special if number not in (None, tokenizer.end)]] = -np.inf
+    return out
+
+
 def _require_room(row: Written, how: How) -> None:
     if not row.ended and len(row.tokens) >= how.max_tokens:
         row.finish("length")
@@ -162,15 +170,15 @@ def _require_room(row: Written, how: How) -> None:
 class _Beams:
     """A prompt for `search.beam_search`."""
 
-    def __init__(self, steps: Steps, end: int):
-        self._steps, self.end = steps, end
+    def __init__(self, steps: Steps, tokenizer: Tokenizer):
+        self._steps, self._tokenizer, self.end = steps, tokenizer, tokenizer.end
 
     def step(self, tokens_R: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
         if isinstance(state, np.ndarray):
             scores, after = self._steps.begin([state])
         else:
             scores, after = self._steps.step(tokens_R, state)
-        return sampling.log_softmax(scores), after
+        return sampling.log_softmax(_writable(scores, self._tokenizer)), after
 
     def reorder(self, state: Any, rows_R: np.ndarray) -> Any:
         return self._steps.reorder(state, rows_R)
@@ -181,7 +189,7 @@ def likeliest(
 ) -> list[tuple[Written, float]]:
     """The ways that a beam search finds, each with its log-probability, likeliest first."""
     room = min(how.max_tokens, how.context - len(prompt))
-    (found,) = search.beam_search(_Beams(steps, tokenizer.end), prompt, batch=1, beam=beams, max_steps=room)
+    (found,) = search.beam_search(_Beams(steps, tokenizer), prompt, batch=1, beam=beams, max_steps=room)
     out = []
     for way in found:
         row = Written(prompt, Writer(tokenizer, int(prompt[-1])), how.stop)

@@ -32,8 +32,6 @@ class About(exported.About):
     context: int
     # of a decoder's cache: layers, heads of keys and values, width of a head
     cache: list[int]
-    # tokens that the network gives scores: a checkpoint may have more than its tokenizer
-    vocabulary: int
     # of a masked model: the share of the tokens that is hidden to measure it
     mask_share: float
 
@@ -143,11 +141,11 @@ class Causal(Model):
 
     def __init__(self, tokenizer: Tokenizer, backend: Backend, about: dict):
         super().__init__(tokenizer, backend, about)
-        self._cache, self._vocabulary = about["cache"], max(tokenizer.size, about["vocabulary"])
+        self._cache = about["cache"]
 
     @property
     def steps(self) -> Steps:
-        return Steps(self.backend, self._cache, self._vocabulary)
+        return Steps(self.backend, self._cache, self.tokenizer.size)
 
     def read(self, raw: Any) -> Prompt:
         tokens = self.tokenizer.encode([self._text(raw)])[0]
@@ -276,7 +274,7 @@ class Masked(Model):
         for number, (row, place) in enumerate(zip(rows, places)):
             token[number, : len(row)], keep[number, : len(row)], at[number, : len(place)] = row, True, place
         found = self.backend.numpy(self.backend.run("model", {"token": token, "keep": keep, "at": at})["scores"])
-        return (scores[: len(place)] for scores, place in zip(found, places))
+        return (scores[: len(place), : self.tokenizer.size] for scores, place in zip(found, places))
 
     def _value(self, prompt: Prompt, log_p_MV: np.ndarray, top: int) -> Text:
         order = np.argsort(-log_p_MV, axis=1, kind="stable")[:, :top]

@@ -129,8 +129,7 @@ class Task(Trained):
         shape, context = self.shape, min(self.config.model.context, self.shape.context)
         cache = [shape.layers, shape.key_value_heads, shape.head_width] if self.is_causal else []
         return {
-            "objective": self.config.objective, "context": context, "vocabulary": shape.vocabulary, "cache": cache,
-            "mask_share": self.config.mask_share,
+            "objective": self.config.objective, "context": context, "cache": cache, "mask_share": self.config.mask_share,
         }  # fmt: skip
 
     def graphs(self) -> Sequence[Graph]:
