@@ -19,6 +19,7 @@ from bmtool.commands.prepare_data import prepare_data
 from bmtool.commands.train import pretrain
 from bmtool.config.load import load
 from bmtool.data.packing import Cut, Rows, Windows
+from bmtool.data.shards import Shards, assemble, write_part
 from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.nn import sampling
 from bmtool.nn.sampling import Draw
@@ -516,3 +517,20 @@ def test_a_server_answers_at_predict_and_its_page_asks_there(exported):
     )
     (answer,) = served.run(Options(max_tokens=4), ["今天"])
     assert json.loads(answer)["input"] == "今天" and len(json.loads(answer)["tokens"]) <= 4
+
+
+def test_a_span_goes_over_the_ends_of_shards(tmp_path, monkeypatch, tokenizer):
+    monkeypatch.setattr("bmtool.data.shards.SHARD_TOKENS", 10)
+    values, lengths = np.arange(300, 330, dtype=np.uint16), np.array([4, 5, 6, 7, 8])
+    parts = []
+    for number, (end, length) in enumerate(zip(np.cumsum(lengths), lengths)):
+        parts.append(tmp_path / str(number))
+        parts[-1].mkdir()
+        write_part(parts[-1], "train", np.array([length]), {"tokens": values[end - length : end]})
+    assemble(tmp_path, "train", parts)
+    stream = packing.Stream(Shards(tmp_path, "train", ("tokens",)), tokenizer)
+    assert len(list(tmp_path.glob("*.offsets.npy"))) == 4 and stream.tokens == 30
+    assert stream.bounds.tolist() == [0, 4, 9, 15, 22, 30]
+    for start in range(30):
+        for stop in range(start + 1, 31):
+            assert stream.span(start, stop).tolist() == values[start:stop].tolist()
