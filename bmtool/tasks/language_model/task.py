@@ -16,11 +16,11 @@ from bmtool.errors import ConfigError, DataError
 from bmtool.predict.assets import Held
 from bmtool.tasks.language_model import prepare
 from bmtool.tasks.language_model.config import Config
-from bmtool.tasks.language_model.graphs import masked, steps
 from bmtool.tasks.language_model.metrics import TextMeter
 from bmtool.tasks.language_model.predict import Model, cut, predictor
 from bmtool.text import packing
 from bmtool.text.backbones import build, hub
+from bmtool.text.backbones.graphs import masked, steps
 from bmtool.text.masking import mask, mask_to_measure
 from bmtool.text.packing import Batch, PackedBatches, Read, Stream
 from bmtool.text.tokenizer import CONFIG, FILE, VOCABULARY, Tokenizer, open_tokenizer
