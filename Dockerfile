@@ -2,9 +2,11 @@
 # Two stages: pip and its caches stay in the first. What ships has onnxruntime, no PyTorch, and runs as a user without rights.
 FROM python:3.11-slim AS build
 WORKDIR /src
-COPY pyproject.toml README.md ./
+COPY pyproject.toml setup.py README.md LICENSE NOTICE ./
 COPY .ci/install-server .ci/install-server
 COPY bmtool bmtool
+COPY configs configs
+COPY data data
 RUN .ci/install-server /opt/bmtool
 
 FROM python:3.11-slim

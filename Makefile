@@ -2,7 +2,9 @@
 # make demo-images  the same for images: pretrain without labels, finetune, evaluate, export, predict
 # make demo-tabular  the same for rows of tables: a network, boosted trees, whether one is better, export, predict
 # make serve   set-up, then the model that comes with bmtool at http://127.0.0.1:8000/
-# make transcripts  runs every command of the READMEs and writes back what comes
+# make transcripts  runs every command that the READMEs and docs show, and writes back what comes
+# make install-server VENV=DIR  what translate, predict and serve need and nothing else, without PyTorch; then DIR/bin/bmtool serve
+# make release  the tests, then sdist and wheel in dist/, the wheel tried in a fresh environment, and what to tag; uploads nothing
 # make test    set-up, then the test suite (some 6 minutes on 2 cores)
 # make stress  set-up, then everything that tries to break bmtool, with a table at the end (hours; STRESS="kills --sample 50" does less)
 PYTHON ?= python3
@@ -15,7 +17,7 @@ LAST := zhejianshi zuotian shei ye mei xiangdao, jiuxiang tianshang diao xialai 
 QUESTION := nin hao, qing wen wo de ding dan shen me shi hou fa huo?
 
 # make pretrained TEXT=...   the model that comes with bmtool, from your text (hours)
-.PHONY: setup demo demo-images demo-tabular serve pretrained test test-all stress lint benchmark transcripts clean-demo
+.PHONY: setup demo demo-images demo-tabular serve install-server pretrained test test-all stress lint release benchmark transcripts clean-demo
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -102,6 +104,10 @@ demo-tabular: setup
 serve: setup
 	$(BIN)/bmtool serve
 
+install-server:
+	PYTHON="$(PYTHON)" .ci/install-server "$(VENV)"
+	@echo "$(VENV)/bin/bmtool answers: $(VENV)/bin/bmtool serve"
+
 clean-demo:
 	@rm -rf $(RUN) $(TUNED)
 
@@ -120,11 +126,15 @@ lint: setup
 	$(BIN)/mypy
 	@if test -x $(BIN)/hadolint; then echo "hadolint Dockerfile"; $(BIN)/hadolint Dockerfile; fi
 
+release: lint test-all
+	PYTHON="$(PYTHON)" .ci/release $(abspath $(BIN))/python
+
 transcripts: setup
 	$(BIN)/python tests/transcripts.py
 
 benchmark: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmark]'
+	$(BIN)/python benchmarks/first_success.py
 	$(BIN)/python benchmarks/prepare_data.py
 	$(BIN)/python benchmarks/training_speed.py
 	$(BIN)/python benchmarks/busy_machine.py

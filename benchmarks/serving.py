@@ -131,12 +131,12 @@ def main() -> None:
         )
         unwaited = load(lines, 1, 5)[0]
     print(f"batching gives {gathered / single:.2f} times the throughput")
-    from bmtool import Translator
+    from bmtool import Model
 
-    translator, inside = Translator(), []
+    translator, inside = Model(), []
     for line in (lines * 3)[:400]:
         began = time.perf_counter()
-        translator([line])
+        translator.predict([line])
         inside.append(1000 * (time.perf_counter() - began))
     inner = statistics.median(inside[50:])
     print(

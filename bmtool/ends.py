@@ -73,17 +73,17 @@ def _run(run: Callable[[], Any]) -> int:
         return 130
     except UnicodeError as error:
         return _fails(DataError(_no_text(error)))
+    except ModuleNotFoundError as error:
+        if f"{error.name}.".startswith("bmtool."):
+            raise
+        return _fails(ConfigError(_left_out(error)))
     except (MemoryError, RuntimeError) as error:
-        if not _is_of_memory(error):
+        from bmtool.base import memory
+
+        if not memory.is_short(error):
             raise
         return _fails(ResourceError("out of memory: make the model or its batches smaller"))
     return code if isinstance(code, int) else 0
-
-
-def _is_of_memory(error: Exception) -> bool:
-    """Whether Python's, or torch's of a CPU or a GPU, which says so in words."""
-    is_of_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-    return isinstance(error, MemoryError) or is_of_torch
 
 
 def _fails(error: BmtoolError) -> int:
@@ -101,6 +101,14 @@ def _misused(error: Any) -> int:
         return error.exit_code
     path = error.ctx.command_path if getattr(error, "ctx", None) is not None else "bmtool"
     return _fails(ConfigError(f"{error.format_message().rstrip('.')} (see `{path} --help`)"))
+
+
+def _left_out(error: ModuleNotFoundError) -> str:
+    """A package is not there that all of bmtool comes with: an installation that only answers, or a broken one."""
+    return (
+        f"this takes {error.name}, which is not installed: where bmtool was installed to answer only, translate, predict and serve work on "
+        "exported models; `pip install .` in its clone installs all of it, and `bmtool doctor` says what is missing"
+    )
 
 
 def _without_a_reader() -> int:

@@ -5,7 +5,8 @@ BmtoolError                 1   (never raised itself)
 ├── GateMissed              3   a metric named by --require missed its bound
 ├── DataError               4   data or a file that is not what it should be
 ├── ExportMismatch          5   an export disagrees with PyTorch
-├── ResourceError           6   disk, memory, a busy run directory, a non-finite loss
+├── ResourceError           6   disk, memory, a busy run directory
+│   └── Untrainable         6   more memory than there is, a non-finite loss: other settings may train
 └── Interrupted           130   stopped by SIGINT or SIGTERM, state saved
 """
 
@@ -34,6 +35,10 @@ class ExportMismatch(BmtoolError):
 
 class ResourceError(BmtoolError):
     exit_code = 6
+
+
+class Untrainable(ResourceError):
+    """What the settings ask for cannot be trained; others may be."""
 
 
 class Interrupted(BmtoolError):

@@ -29,6 +29,8 @@ class Entry:
     kit: str
     takes: Takes
     gives: Gives
+    # the shipped config with which one begins, by its name under configs/: what `bmtool init TASK` writes
+    first: str = ""
     own: Mapping[str, str] = field(default_factory=dict, hash=False)  # entries are keys of caches
     # Its text goes on from what it is given, or fills it: `generate` and `predict` ask for it, and `translate` does not.
     goes_on: bool = False
@@ -79,7 +81,12 @@ PARTS = {
 
 TASKS = {
     "pinyin2hanzi": Entry(
-        "bmtool.tasks.pinyin2hanzi", "pinyin syllables to Chinese characters", kit="text", takes="text", gives="text"
+        "bmtool.tasks.pinyin2hanzi",
+        "pinyin syllables to Chinese characters",
+        kit="text",
+        takes="text",
+        gives="text",
+        first="tiny",
     ),
     "language-model": Entry(
         "bmtool.tasks.language_model",
@@ -90,13 +97,28 @@ TASKS = {
         goes_on=True,
     ),
     "image-classification": Entry(
-        "bmtool.tasks.image_classification", "images to classes", kit="images", takes="image", gives="labels"
+        "bmtool.tasks.image_classification",
+        "images to classes",
+        kit="images",
+        takes="image",
+        gives="labels",
+        first="photos",
     ),
     "autoencoder": Entry(
-        "bmtool.tasks.autoencoder", "images to a short code and back", kit="images", takes="image", gives="vector"
+        "bmtool.tasks.autoencoder",
+        "images to a short code and back",
+        kit="images",
+        takes="image",
+        gives="vector",
+        first="digits",
     ),
     "gan": Entry(
-        "bmtool.tasks.gan", "noise to images like those it has seen", kit="images", takes="number", gives="image"
+        "bmtool.tasks.gan",
+        "noise to images like those it has seen",
+        kit="images",
+        takes="number",
+        gives="image",
+        first="digits",
     ),
     "tabular-classification": Entry(
         "bmtool.tasks.tabular",
@@ -104,6 +126,7 @@ TASKS = {
         kit="tables",
         takes="record",
         gives="labels",
+        first="parcels",
         own={"options": "config:ClassOptions", "evaluation": "metrics:Classes"},
     ),
     "tabular-regression": Entry(
@@ -112,6 +135,7 @@ TASKS = {
         kit="tables",
         takes="record",
         gives="number",
+        first="parcels-price",
         own={"options": "config:NumberOptions", "evaluation": "metrics:Numbers"},
     ),
 }

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from bmtool.engine import checkpoint
-from bmtool.engine.checkpoint import AVERAGED, BEST, LAST, Checkpoints, name_of, require_space
+from bmtool.engine.checkpoint import Checkpoints, name_of, require_space
+from bmtool.engine.kept import AVERAGED, BEST, LAST
 from bmtool.engine.run_dir import RunDir
 from bmtool.errors import DataError, ResourceError
 

@@ -313,7 +313,9 @@ def test_another_configuration_is_refused_with_the_keys_that_differ(trained, inv
 def test_a_finished_run_says_so(trained, invoke, settings):
     result = invoke("pretrain", config_path("tagger"), *sets(settings("tagger", trained("tagger"))))
     assert result.exit_code == 0
-    assert result.stderr.rstrip().endswith("steps are done"), "keys that are not set are not told"
+    *_, said, following = result.stderr.splitlines()
+    assert said.endswith("steps are done"), "keys that are not set are not told"
+    assert following.startswith("next: bmtool evaluate ")
 
 
 def test_a_run_of_another_task_is_refused(trained, invoke, settings, tmp_path):
@@ -516,6 +518,8 @@ def test_evaluate_writes_a_report_and_holds_the_gate(trained, exported, invoke, 
     predictions = (run / "eval" / "test.predictions.jsonl").read_text("utf-8").splitlines()
     assert len(predictions) == report["examples"]
     assert "| cer |" in (run / "eval" / "test.md").read_text("utf-8")
+    said = json.loads(invoke("evaluate", run, "--json", "--baseline", exported("tagger")).stdout)
+    assert said["title"] == f"{run} on test" and said["metrics"] == report["metrics"]
     fails(invoke("evaluate", run, "--require", "cer<=0.0001"), 3, "cer is", "required <= 0.0001")
     fails(invoke("evaluate", run, "--require", "ser<=0.1"), 2, "did you mean 'cer'")
     fails(invoke("evaluate", run, "--require", "cer=0.1"), 2, "METRIC<=NUMBER")

@@ -150,7 +150,7 @@ def test_when_the_images_have_gone_models_of_other_sizes_are_refused(learned, ph
 
 def test_several_models_are_averaged_by_name_and_weight(abc, backwards, photos, invoke, tmp_path):
     files = sorted((photos / "abc").glob("*/1.png"))
-    first, second = ([dict(value.classes) for value in Model(run)(files, top=3)] for run in (abc, backwards))
+    first, second = ([dict(value.classes) for value in Model(run).predict(files, top=3)] for run in (abc, backwards))
     mean = Ensemble([load_model(run, print).predictor for run in (abc, backwards)], [3, 1])
     for row, a, b in zip(mean.probabilities([mean.read(file) for file in files]), first, second):
         assert dict(zip(mean.labels, row)) == pytest.approx(

@@ -4,7 +4,8 @@ import pytest
 from conftest import CONFIGS
 
 from bmtool.config import document as documents
-from bmtool.config.load import differences, dump, load, of_run, parse
+from bmtool.config.load import dump, load, of_run, parse
+from bmtool.config.resuming import changed
 from bmtool.errors import ConfigError
 
 GOOD = """\
@@ -151,7 +152,7 @@ def test_a_phase_has_the_settings_of_all_but_those_it_gives(read):
     assert config.optim.of("another") == config.optim
     assert parse(config.model_dump()) == config
     other = read(GOOD, "optim.phases={model: {betas: [0.5, 0.8]}}", "optim.clip_norm=0.5")
-    assert differences(config, other) == ["optim.phases.model.betas: [0.5, 0.9] -> [0.5, 0.8]"]
+    assert changed(config, other).refused == ["optim.phases.model.betas: [0.5, 0.9] -> [0.5, 0.8]"]
 
 
 def test_a_source_is_a_path_or_a_section(read):
@@ -184,8 +185,7 @@ ALL = sorted(CONFIGS.rglob("*.yaml"))
 def test_every_shipped_config_is_valid_commented_and_says_how_to_run_it(path):
     config = load(path)
     first, *lines = path.read_text("utf-8").splitlines()
-    tunes = getattr(config.data, "vocabulary", None) or config.finetune != type(config.finetune)()
-    assert first.startswith(f"# bmtool {'finetune' if tunes else 'pretrain'} ")
+    assert first.startswith(f"# bmtool {'finetune' if config.starts_from_others else 'pretrain'} ")
     assert str(path.relative_to(CONFIGS.parent)) in first
     assert sum("#" in line for line in lines) >= 5
 
@@ -198,7 +198,7 @@ def test_what_is_saved_loads_as_it_is(path, read):
 
 def test_differences_name_what_makes_another_run(read):
     old = read(GOOD)
-    assert differences(old, read(GOOD, "train.stop_after=3", "train.workers=2", "run=elsewhere")) == []
-    assert differences(old, read(GOOD, "optim.lr=0.5", "model.width=128")) == [
-        "model.width: 256 -> 128", "optim.lr: 0.0001 -> 0.5",
-    ]  # fmt: skip
+    assert changed(old, read(GOOD, "train.stop_after=3", "train.workers=2", "run=elsewhere")) == ([], [])
+    assert changed(old, read(GOOD, "optim.lr=0.5", "model.width=128", "train.log_every=7")) == (
+        ["model.width: 256 -> 128", "optim.lr: 0.0001 -> 0.5"], [f"train.log_every: {old.train.log_every} -> 7"],
+    )  # fmt: skip

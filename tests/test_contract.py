@@ -247,7 +247,7 @@ def test_answers_do_not_depend_on_the_batch_or_padding(case, trained):
 
 @every_case
 def test_pytorch_and_onnx_give_the_same_answers(case, trained, exported):
-    ours, theirs = (Model(path)(case.asked) for path in (trained(case), exported(case)))
+    ours, theirs = (Model(path).predict(case.asked) for path in (trained(case), exported(case)))
     assert len(ours) == len(theirs) == len(case.asked)
     for a, b in zip(ours, theirs):
         assert a.distance(b) < 1e-3
@@ -354,7 +354,7 @@ def test_int8_is_kept_if_it_costs_little(case, prepared, settings, tmp_path):
     path = export_onnx(run, int8=True)
     report = json.loads((run / "export" / "parity-int8.json").read_text("utf-8"))
     assert report.get("loss", report.get("mean_difference")) <= report["allowed"]
-    assert len(Model(path)(case.asked)) == len(case.asked)
+    assert len(Model(path).predict(case.asked)) == len(case.asked)
 
 
 # --- figures ---

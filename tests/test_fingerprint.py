@@ -12,7 +12,9 @@ from bmtool.commands.evaluate import evaluate
 from bmtool.commands.export_onnx import export_onnx
 from bmtool.commands.prepare_data import prepare_data
 from bmtool.commands.train import pretrain
+from bmtool.config.load import load
 from bmtool.errors import ConfigError, DataError
+from bmtool.images.fingerprint import setting_changes
 
 CONFIG = """\
 task: image-classification
@@ -120,6 +122,13 @@ def test_of_several_processes_none_prepares(images, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(DataError, match=r"data\.size: 8 -> 12.*bmtool prepare-data CONFIG"):
         pretrain("config.yaml", ["data.size=12"])
+
+
+def test_images_prepared_with_what_is_refused_today_are_prepared_again(images):
+    """A version that took other values wrote the manifest."""
+    manifest, data = prepare_data("config.yaml"), load("config.yaml").data
+    found = setting_changes(manifest | {"settings": manifest["settings"] | {"size": -3}}, data)
+    assert found == ["data.size: prepared with a setting that this version does not take"]
 
 
 def test_text_of_other_settings_or_files_is_prepared_again(text, tmp_path, capsys):

@@ -107,7 +107,9 @@ PLACES = [
 @pytest.mark.parametrize("owner, name, call", PLACES, ids=str)
 def test_a_fit_that_was_killed_comes_to_its_end(owner, name, call, config, tmp_path, monkeypatch):
     """What is fitted is not fitted again; then the run is, file by file, the one that nothing killed."""
-    monkeypatch.setattr(plots, "_curve", lambda figure, parts, path: write_text(path, repr(parts)) or path)
+    monkeypatch.setattr(
+        plots, "_curve", lambda figure, run, path: write_text(path, repr((run.curves[figure], run.best))) or path
+    )
     whole, run, left = pretrain(config, [f"run={tmp_path / 'whole'}"]), tmp_path / "run", [call]
     real = getattr(owner, name)
 

@@ -547,6 +547,14 @@ def bright(seed: int, count: int = 6, size: int = 32) -> tuple[np.ndarray, list[
     return pixels, targets
 
 
+def test_what_is_drawn_for_an_image_leaves_the_gpus_generators_alone(monkeypatch):
+    """Else noise that is drawn there would be another where loader workers do the augmenting."""
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    Augmenter(Augment(erase=1.0), 32, 0).together(*bright(0), (0, 3))
+    assert seeded == []
+
+
 @settings(max_examples=60, deadline=None)
 @given(GEOMETRY, st.integers(0, 10_000))
 def test_targets_move_with_their_images(augment, seed):

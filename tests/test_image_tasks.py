@@ -305,21 +305,21 @@ def test_predict_answers_what_it_can(trained, exported, picture, invoke, tmp_pat
 
 def test_images_from_python(exported, picture):
     model, file = Model(exported(CNN)), Image.open(picture)
-    expected = model(picture)
+    expected = model.predict(picture)
     pixels = np.asarray(file.convert("L"))
     for image in (str(picture), picture.read_bytes(), file, pixels, pixels[..., None], np.stack([pixels] * 3, axis=2)):
-        assert model(image).distance(expected) < 1e-6
-        assert model([image])[0] == model(image)
+        assert model.predict(image).distance(expected) < 1e-6
+        assert model.predict([image])[0] == model.predict(image)
     assert file.getpixel((0, 0)) == pixels[0, 0]  # it is still open
     assert "file" in model.records(picture) and "file" not in model.records(pixels)
-    assert len(model([np.zeros((30, 40, 3), np.uint8)])) == 1
+    assert len(model.predict([np.zeros((30, 40, 3), np.uint8)])) == 1
     for wrong in (np.zeros((30, 40, 3)), np.zeros((2, 8, 8, 1), np.uint8), np.zeros((8, 8, 1)), {"a": 1}):
         with pytest.raises(BadInput, match=r"got (float64|uint8|dict)"):
-            model(wrong)
+            model.predict(wrong)
 
 
 def test_predict_answers_for_text_too(invoke):
-    assert Model()("ni hao").text == "你好"
+    assert Model().predict("ni hao").text == "你好"
     result = invoke("predict", "default", "ni hao", "--top", 2)
     assert result.exit_code == 0 and result.stdout.startswith("ni hao\t你好 "), result.stderr
 

@@ -30,7 +30,9 @@ def _undrawn_and_averaged():
     """Curves as text: what they show, without the seconds that drawing takes. The average is always better."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Ranking, "is_better_than_all", lambda self, value: True)
-        patch.setattr(plots, "_curve", lambda figure, parts, path: write_text(path, repr(parts)) or path)
+        patch.setattr(
+            plots, "_curve", lambda figure, run, path: write_text(path, repr((run.curves[figure], run.best))) or path
+        )
         yield
 
 

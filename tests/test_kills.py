@@ -14,6 +14,7 @@ from bmtool.base.files import filling, write_text
 SAMPLE = 12
 
 
+@pytest.mark.timeout(600)
 def test_what_was_killed_ends_as_what_was_not(capsys):
     tried = list(attempts(SAMPLE, seed=28))
     failed = [f"{attempt.name}: {attempt.problem}" for attempt in tried if attempt.problem]

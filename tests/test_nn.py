@@ -134,15 +134,17 @@ def vocabulary():
     return vocab.Vocabulary(counts)
 
 
+@pytest.mark.parametrize("way", ["_loss_by_syllable", "_loss_of_all"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_candidate_loss_is_a_softmax_over_the_syllables_own_candidates(vocabulary, smoothing):
+def test_candidate_loss_is_a_softmax_over_the_syllables_own_candidates(vocabulary, smoothing, way):
+    """Of a CPU, and of a GPU."""
     head = CandidateHead(vocabulary, D)
     random = np.random.default_rng(0)
     inputs = torch.tensor([vocab.INPUT_ID[random.choice(["shi", "de", "ma", "ni"])] for _ in range(40)])
     starts, ends = vocabulary.pair_start[inputs.numpy()], vocabulary.pair_start[inputs.numpy() + 1]
     pairs = torch.from_numpy(random.integers(starts, ends))
     h = torch.randn(40, D, requires_grad=True)
-    total, right = head.loss(h, inputs, pairs, smoothing)
+    total, right = getattr(head, way)(h, inputs, pairs, smoothing)
     everything = h @ head.weight.T + head.bias
     expected, correct = 0.0, 0
     for row, start, end, pair in zip(everything, starts, ends, pairs):
@@ -155,6 +157,18 @@ def test_candidate_loss_is_a_softmax_over_the_syllables_own_candidates(vocabular
     ours, theirs = (torch.autograd.grad(loss, [h, head.weight, head.bias]) for loss in (total, expected))
     for a, b in zip(ours, theirs):
         torch.testing.assert_close(a, b)
+
+
+def test_what_has_no_pair_does_not_count(vocabulary):
+    head, h = CandidateHead(vocabulary, D), torch.randn(4, D)
+    inputs = torch.tensor([vocab.INPUT_ID["shi"], vocab.INPUT_ID["ni"], 0, vocab.INPUT_ID["de"]])
+    pairs = torch.tensor([int(vocabulary.pair_start[inputs[0]]) + 1, -1, -1, int(vocabulary.pair_start[inputs[3]])])
+    scored = pairs >= 0
+    expected, right = head.loss(h[scored], inputs[scored], pairs[scored], 0.1)
+    for of in (head.loss, head._loss_of_all):
+        total, correct = of(h, inputs, pairs, 0.1)
+        torch.testing.assert_close(total, expected)
+        assert int(correct) == int(right)
 
 
 def test_no_target_at_all_is_a_loss_of_zero(vocabulary):

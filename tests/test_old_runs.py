@@ -20,8 +20,9 @@ from bmtool.commands.prepare_data import prepare_data
 from bmtool.commands.selfcheck import differences
 from bmtool.commands.train import finetune, pretrain
 from bmtool.engine import upgrades
-from bmtool.engine.checkpoint import Manifest
-from bmtool.engine.run_dir import Info, RunDir
+from bmtool.engine.kept import Manifest
+from bmtool.engine.record import Info
+from bmtool.engine.run_dir import RunDir
 
 OLD = ROOT / "tests" / "data" / "old_run"
 RUNS = ("tagger", "classes")
@@ -111,8 +112,8 @@ def test_a_run_of_format_2_goes_on_as_one_of_today(classifier, tmp_path):
         *classifier, "optim.lr=1e-6", "train.best=accuracy", "train.validate_every=1", "train.keep_best=3", "train.keep_last=2",
         "train.average_best=2",
     ]  # fmt: skip
-    whole = pretrain(DIGITS, [*settings, f"run={tmp_path / 'whole'}"])
-    old = pretrain(DIGITS, [*settings, f"run={tmp_path / 'old'}", "train.stop_after=5"])
+    whole = pretrain(DIGITS, [*settings, f"run={tmp_path / 'whole' / 'run'}"])
+    old = pretrain(DIGITS, [*settings, f"run={tmp_path / 'old' / 'run'}", "train.stop_after=5"])
     as_of_format_2(old)
     pretrain(DIGITS, [*settings, f"run={old}"])
     assert f"has run format 2: it goes on in format {upgrades.FORMAT}" in (old / "log.txt").read_text()

@@ -45,6 +45,22 @@ def test_every_recipe_names_its_precision_so_that_a_seed_is_one_run():
     assert [str(path) for path, config in trained.items() if config.train.precision == "auto"] == []
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of torch's compiler, about itself
+def test_a_compiled_model_learns_what_it_learns_uncompiled(prepared, settings, tmp_path):
+    """On the GPU where there is one, else on the CPU; tables with sparse rows included. The weights keep their names."""
+    prepared(CASE)
+    more = ["optim.name=sgd", "optim.lr=1.0", *CASE.deterministic]
+    runs = [
+        pretrain(config_path(CASE), settings(CASE, tmp_path / name, *more, f"train.compile={name}"))
+        for name in ("false", "true")
+    ]
+    ours, theirs = (weights(run, 8) for run in runs)
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        torch.testing.assert_close(value, theirs[name], atol=1e-3, rtol=1e-2)
+
+
 # --- the race ---
 
 

@@ -89,9 +89,11 @@ def _chain(name: str) -> list[list[str]]:
         ["export-onnx", case.config.run],
         ["predict", case.config.run, *asked],
         ["predict", f"{case.config.run}/export/model.onnx", *asked],
+        ["tune", config, "--vary", "optim.lr=1e-3..1e-2", "--trials", "1", *more],
     ]
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     "name",
     [
@@ -135,9 +137,7 @@ def _child(process: subprocess.Popen) -> int:
 
 
 def test_the_packages_that_we_run_have_not_begun_to(watched):
-    packages = (
-        "numpy torch torchvision.models onnx onnxruntime onnxscript matplotlib.pyplot sklearn lightgbm PIL pypinyin"
-    )
+    packages = "numpy torch torchvision.models onnx onnxruntime onnxscript matplotlib.pyplot sklearn lightgbm PIL pypinyin optuna"
     watched.run("-c", f"from bmtool import torchvision\nimport {', '.join(packages.split())}")
     assert watched.found() == []
 

@@ -13,6 +13,7 @@ from conftest import config_path, sets
 
 from bmtool import registry
 from bmtool.commands import evaluate, export_onnx, predict, refusals, translate
+from bmtool.config.load import load
 
 TAGGER, IMAGES, TREES = (config_path(name) for name in ("tagger", "image-classification", "lightgbm"))
 NEW = ("run={new}/run", "data.prepared={new}/data")
@@ -160,6 +161,31 @@ def test_prepared_data_that_cannot_be_written_to_are_trained_on(prepared, settin
     result = invoke("pretrain", config_path("autoencoder-mlp"), *sets(values))
     assert result.exit_code == 0, result.stderr
     assert _there(data.parent) == before
+
+
+def test_the_place_of_prepared_data_is_one_beside_which_can_be_written(monkeypatch, tmp_path):
+    """They are made there and then moved."""
+    (tmp_path / "data").mkdir()
+    config = load(config_path("autoencoder-mlp"), [f"data.prepared={tmp_path / 'data'}"])
+    ask = os.access
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path and ask(path, mode))
+    with pytest.raises(refusals.ResourceError, match=f"data.prepared: {tmp_path} cannot be written to"):
+        refusals.require_preparing(config)
+
+
+def test_a_model_that_the_environment_names(invoke, monkeypatch):
+    monkeypatch.setenv("BMTOOL_MODEL", "nope")
+    result = invoke("translate", "ni hao")
+    assert result.exit_code == 4 and result.stderr == "bmtool: no such run or model: nope (BMTOOL_MODEL names it)\n"
+
+
+def test_what_cannot_be_read_is_no_fault_of_the_report(trained, invoke, tmp_path, monkeypatch):
+    def gone(*arguments):
+        raise OSError(5, "Input/output error", "/far/away.txt")
+
+    monkeypatch.setattr(evaluate, "feed", gone)
+    result = invoke("evaluate", trained("tagger"), "--output", tmp_path / "report")
+    assert (result.exit_code, result.stderr) == (4, "bmtool: cannot read /far/away.txt: Input/output error\n")
 
 
 def test_every_package_of_a_configuration_is_named_with_its_command(monkeypatch):

@@ -480,8 +480,11 @@ def test_typing_in_a_browser(browser, server, client, invoke):
     page.click("#convert")
     page.wait_for_selector("#problem:not([hidden])")
     assert "2,000 characters" in page.inner_text("#problem")
+    page.click("#card-part summary")
+    assert page.locator("#card tr").count() > 20 and "license:" not in page.inner_text("#card")
+    _keep(page, "page-card")
     page.click("#language")
-    assert page.inner_text("#tab-type") == "边输边看"
+    assert page.inner_text("#tab-type") == "边输边看" and page.inner_text("#card-part summary") == "关于这个模型"
     assert [error for error in page.errors if "422" not in error] == []
     page.close()
 
@@ -503,6 +506,9 @@ def test_a_picture_in_a_browser(browser, exported, picture, tmp_path):  # noqa: 
         ).json()
         assert page.locator(".bar span").first.inner_text() == answer["label"]
         assert page.locator(".bar").count() == 5 or page.locator(".bar").count() == 8
+        page.click("#card-part summary")
+        expect(page.locator("#card h3").first).to_have_text(exported(CNN).parent.parent.name)
+        expect(page.locator("#card table")).to_have_count(0)  # it was exported before it was measured
         _keep(page, "page-image")
         (tmp_path / "bad.png").write_text("text")
         page.set_input_files("#file", str(tmp_path / "bad.png"))

@@ -8,6 +8,7 @@ import threading
 import time
 
 import httpx
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,9 @@ from test_serve import serving
 
 from bmtool import registry
 from bmtool.base.memory import available
+from bmtool.commands.loading import load_model
 from bmtool.errors import ConfigError, ResourceError
+from bmtool.predict.backends import OnnxBackend
 from bmtool.predict.contract import Options
 from bmtool.serve import costs, jsontext, memory, origins
 from bmtool.serve.batcher import Batcher, Ending, Limits
@@ -184,6 +187,24 @@ def test_runs_are_small_where_memory_is_little():
 
 
 # --- memory ---
+
+
+def test_what_runs_left_is_given_back_where_there_is_too_much(monkeypatch):
+    """The answers are the same; onnxruntime is told to keep nothing."""
+    loaded = load_model("default", lambda message: None)
+    asked = []
+    run = onnxruntime.InferenceSession.run
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", lambda *given: asked.append(given[3]) or run(*given))
+    options, answers = loaded.entry.load("options")(), []
+    for most in (None, 1 << 50, 1):
+        monkeypatch.setattr(OnnxBackend, "most", most)
+        answers.append(loaded.predictor.predict([loaded.predictor.read("ni hao")], options)[0].record())
+    assert answers[0] == answers[1] == answers[2]
+    third = len(asked) // 3
+    assert not any(asked[: 2 * third])
+    assert {found.get_run_config_entry("memory.enable_memory_arena_shrinkage") for found in asked[2 * third :]} == {
+        "cpu:0"
+    }
 
 
 @pytest.mark.parametrize("groups, files, expected", [

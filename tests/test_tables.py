@@ -82,7 +82,7 @@ def test_parquet(tmp_path):
     cells = [row.cells for row in rows(str(path))]
     assert cells == [{"a": "1", "b": "true", "c": "0.5"}, {"a": "", "b": "false", "c": "2.0"}]
     path.write_bytes(b"PAR1 nothing")
-    with pytest.raises(DataError, match="no Parquet file"):
+    with pytest.raises(DataError, match="is no Parquet file"):
         list(rows(str(path)))
 
 
@@ -223,7 +223,7 @@ def test_values_that_no_cell_can_hold_drop_the_row_and_say_why(made):
     bad = ['{"a": 1, "b": "\\ud800", "y": "n"}', '{"a": 1, "b": {"c": [1]}, "y": "n"}']
     manifest, place = made("\n".join([*good, *bad]), name="t.jsonl")
     assert manifest["kept"] == 20
-    assert manifest["dropped"] == {"half of a surrogate pair": 1, "no JSON object of names and plain values": 1}
+    assert manifest["dropped"] == {"half of a surrogate pair": 1, "column 'b' holds a list, an object or bytes": 1}
     with pytest.raises(BadInput, match="is a list or an object"):
         Table(place, "train").schema.encode({"a": 1, "b": {"c": [1]}})
 

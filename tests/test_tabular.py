@@ -239,7 +239,8 @@ def test_bad_rows_are_counted_by_reason(runs, invoke, tmp_path):
 
 
 @pytest.mark.parametrize("name, words", [
-    ("x.png", "holds no rows"), ("x.yaml", "holds no rows"), ("x.parquet", "to_csv"), ("x.csv", "not UTF-8"), ("none.jsonl", "cannot read"),
+    ("x.png", "holds no rows"), ("x.yaml", "holds no rows"), ("x.parquet", "no Parquet file"), ("x.csv", "not UTF-8"),
+    ("none.jsonl", "cannot read"),
 ])  # fmt: skip
 def test_what_holds_no_rows_is_refused(name, words, runs, invoke, tmp_path):
     if name != "none.jsonl":
@@ -251,8 +252,8 @@ def test_what_holds_no_rows_is_refused(name, words, runs, invoke, tmp_path):
 
 def test_a_row_from_python(runs):
     model = Model(runs("tiny"))
-    (listed,) = model([PARCELS])
-    assert model(PARCELS) == listed and model([]) == [] == model.records([])
+    (listed,) = model.predict([PARCELS])
+    assert model.predict(PARCELS) == listed and model.predict([]) == [] == model.records([])
     assert model.records(PARCELS)["record"] == json.dumps(PARCELS)
 
 
@@ -422,7 +423,7 @@ def test_a_run_decides_and_says_what_it_costs(runs, exports, invoke, tmp_path):
         assert predictor.decision == Decision(**held)
     measured = evaluate([run], split="valid")
     assert measured.figures["cost"].value <= measured.figures["cost_at_half"].value
-    assert measured.notes["threshold"] == held["threshold"] and len(table) == measured.examples
+    assert measured.measured.notes["threshold"] == held["threshold"] and len(table) == measured.examples
     predictor = load_model(run, print).predictor
     probes = predictor.probes(60)
     for p, value in zip(predictor.probabilities(probes)[:, predictor.positive], predictor.predict(probes)):

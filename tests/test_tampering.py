@@ -39,7 +39,10 @@ SMALL = "image-classification-mlp"
 SAMPLE = 12  # changes of each subject; `make stress` tries them all
 # What is no file of bmtool's own: the reason why these call json.loads.
 FROM_OUTSIDE = {
-    "tables/sources.py": "rows of a user's file", "text/records.py": "records of a user's file", "predict/inputs.py": "a row to predict",
+    "sources/rows.py": "rows of a user's file", "sources/columnar.py": "what others note of columns",
+    "sources/parts.py": "what others note of files",
+    "images/webdataset.py": "a member of a user's tar",
+    "text/records.py": "records of a user's file", "predict/inputs.py": "a row to predict",
     "serve/streams.py": "an answer that this process has made", "serve/jsontext.py": "a body of a request",
     "text/recipe.py": "a value made plain by writing and reading it",
 }  # fmt: skip

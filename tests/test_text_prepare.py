@@ -8,6 +8,7 @@ import shutil
 import pytest
 from text_toy import LEARNED, Corpus, encode, toy
 
+from bmtool.base.files import write_json
 from bmtool.data import jobs
 from bmtool.data.tally import Tally
 from bmtool.errors import DataError, ResourceError
@@ -105,6 +106,23 @@ def test_a_prepared_directory_of_another_kind_is_refused(corpus):
             open_split(corpus.target, "train", fields=("codes",), **more)
     with pytest.raises(DataError, match="not prepared yet: run `bmtool prepare-data CONFIG`"):
         open_split(corpus.folder, "train", task="toy", rules=1, fields=("codes",))
+
+
+def test_what_lies_in_the_place_of_text_is_known_before_it_is_made_again(corpus):
+    corpus.write("a.txt", *english(50))
+    corpus.prepare("a.txt", clean={"letters": "any"})
+    manifest = corpus.target / "manifest.json"
+    said = json.loads(manifest.read_text("utf-8"))
+    write_json(manifest, said | {"format": 1})
+    corpus.prepare("a.txt", clean={"letters": "any"})
+    assert f"{corpus.target} was prepared by another version: it is made again" in corpus.heard.said
+    manifest.write_text("{", encoding="utf-8")
+    corpus.prepare("a.txt", clean={"letters": "any"})
+    assert [line for line in corpus.heard.said if line.endswith("this is done now")]
+    write_json(manifest, {"kind": "images", "data_hash": "", "splits": {}})
+    with pytest.raises(DataError, match="holds prepared data that are no text: name another directory"):
+        corpus.prepare("a.txt", clean={"letters": "any"})
+    assert json.loads(manifest.read_text("utf-8"))["kind"] == "images"
 
 
 def test_the_report_needs_no_vocabulary(corpus, monkeypatch):

@@ -44,7 +44,7 @@ def test_the_model_in_the_box_needs_no_torch_and_answers_from_python():
     assert not imported_by("translate", "ni hao") & {"torch", "onnx", "pypinyin", "matplotlib", "yaml", "opencc"}
     assert bmtool.translate("ni hao shi jie") == "你好世界"
     assert bmtool.translate(["zaijian", "xiexie"], traditional=True) == ["再見", "謝謝"]
-    found = bmtool.Translator()(["jintian"], n_best=3)[0]
+    found = bmtool.load().predict(["jintian"], n_best=3)[0]
     assert found.text == "今天" and 0.5 < found.confidence <= 1
     with pytest.raises(AttributeError, match="nothing"):
         bmtool.nothing  # noqa: B018

@@ -1,29 +1,38 @@
 """The transcripts in the READMEs and docs: `make transcripts` runs every command of the console blocks and writes back what comes.
 
-A block is ```console with `$ COMMAND` lines, each with the output shown below it, if any; a line `...` stands for any others. What
-depends on the machine (times, rates, threads, hashes, p-values, which step was best) is masked; other numbers agree within
-ABSOLUTE + RELATIVE of what is shown, words exactly. Lines that agree are left as they are.
+A block is ```console with `$ COMMAND` lines, each with the output shown below it, if any; a line `...` stands for any others. The
+pages share one folder, and a command that several show is run once. `COMMAND &` serves until the last command has ended; its output is what
+it says up to its address. What depends on the machine (times, rates, threads, hashes, p-values, which step was best) is masked; other
+numbers agree within ABSOLUTE + RELATIVE of what is shown, words exactly. Lines that agree are left as they are.
 """
 
+import contextlib
 import lzma
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "README.zh-CN.md")
+READMES = ("README.md", "README.zh-CN.md")
+# In the order in which they are run; what a page shows may rest on what those before it have made.
+TASKS = tuple(
+    f"docs/tasks/{name}.md" for name in ("pinyin2hanzi", "image-classification", "autoencoder", "gan", "tabular")
+)
+PAGES = (*READMES, *TASKS, "docs/tune.md")
 ABSOLUTE, RELATIVE = 0.05, 0.15
 BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 ELLIPSIS = "..."
 _MASKS = (
     (re.compile(r"\b\d+:\d\d(?::\d\d)?\b"), "TIME"),
     (re.compile(r"\b[\d,.]+ (\w+/s)\b"), r"RATE \1"),
+    (re.compile(r"\b[\d.]+ (?:s|min)\b"), "TIME"),
     (re.compile(r"\b\d+ threads?\b(?: of \d+ cores \(OMP_NUM_THREADS\))?"), "THREADS"),
     (re.compile(r"\b(?=\w*[a-f])(?=\w*\d)[0-9a-f]{8,64}\b"), "HASH"),
     (re.compile(r"\bstep-\d{8}\b"), "CHECKPOINT"),
@@ -67,7 +76,7 @@ def transcripts(page: str) -> list[Shown]:
 
 def is_run(command: str) -> bool:
     """`make` targets are run by CI itself; set-up is what made this environment."""
-    return not command.startswith("make ")
+    return not command.startswith(("make ", "pip install "))
 
 
 def is_whole(command: str) -> bool:
@@ -75,20 +84,52 @@ def is_whole(command: str) -> bool:
     return "pretrain configs/pinyin2hanzi/base.yaml" not in command  # half an hour
 
 
-def run(commands: Sequence[str], folder: Path) -> Iterator[Ran]:
-    """Run commands in their order in a fresh copy of what they use."""
-    for part in ("configs", "data/pinyin2hanzi", "data/images", "data/tabular"):
-        shutil.copytree(ROOT / part, folder / part)
+def run(commands: Iterable[str], folder: Path) -> Iterator[Ran]:
+    """Run each of the commands once, in their order, in a fresh copy of what they use."""
+    furnish(folder)
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with contextlib.ExitStack() as servers:
+        for shown in dict.fromkeys(filter(is_run, commands)):
+            command = shown if is_whole(shown) else f"{shown} --set train.stop_after=3"
+            started = subprocess.Popen(
+                command.removesuffix("&"), shell=True, cwd=folder, env=environment, start_new_session=True,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
+            )  # fmt: skip
+            servers.enter_context(started)
+            servers.callback(_end, started)
+            yield _served(shown, started) if shown.endswith("&") else _done(shown, started)
+
+
+def furnish(folder: Path) -> None:
+    """Put into a folder what a clone has of configurations and data, but for the data that `init` brings, and text of one's own."""
+    for part in ("configs", "data/images", "data/tabular"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("parcels.csv"))
     (folder / "my/text").mkdir(parents=True)
     sample = b"".join(path.read_bytes() for path in sorted((ROOT / "data/pinyin2hanzi/sentences").glob("*.txt")))
     (folder / "my/text/sample.txt.xz").write_bytes(lzma.compress(sample))
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    for shown in filter(is_run, commands):
-        command = shown if is_whole(shown) else f"{shown} --set train.stop_after=3"
-        done = subprocess.run(
-            command, shell=True, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-        )  # fmt: skip
-        yield Ran(shown, done.returncode, done.stdout.decode("utf-8"))
+
+
+def _done(command: str, started: subprocess.Popen) -> Ran:
+    output, _ = started.communicate()
+    return Ran(command, started.returncode, output)
+
+
+def _served(command: str, started: subprocess.Popen) -> Ran:
+    """What a server says up to its address, which it says when it takes requests."""
+    assert started.stdout
+    lines: list[str] = []
+    while not any("http://" in line for line in lines[-1:]):
+        line = started.stdout.readline()
+        if not line:
+            return Ran(command, started.wait() or 1, "".join(lines))
+        lines.append(line)
+    return Ran(command, 0, "".join(lines))
+
+
+def _end(started: subprocess.Popen) -> None:
+    """Stop a server, and whatever it has started; one that has ended is left alone."""
+    if started.poll() is None:
+        os.killpg(started.pid, signal.SIGTERM)
 
 
 def agree(shown: str, came: str) -> bool:
@@ -121,7 +162,7 @@ def _kept(came: str, shown: list[str]) -> str:
     return shown[0] if shown and agree(shown[0], came) else came
 
 
-def differences(page: str, ran: Sequence[Ran]) -> Iterator[str]:
+def differences(page: str, ran: Mapping[str, Ran]) -> Iterator[str]:
     """What is shown and what came, for each transcript of a page that is no longer what comes."""
     for shown, new in zip(transcripts(page), _renewed(page, ran)):
         if new != shown.lines:
@@ -129,7 +170,7 @@ def differences(page: str, ran: Sequence[Ran]) -> Iterator[str]:
             yield "\n".join(parts)
 
 
-def rewritten(page: str, ran: Sequence[Ran]) -> str:
+def rewritten(page: str, ran: Mapping[str, Ran]) -> str:
     """A page with the transcripts that come now."""
     outputs = iter(_renewed(page, ran))
 
@@ -145,31 +186,33 @@ def rewritten(page: str, ran: Sequence[Ran]) -> str:
     return BLOCK.sub(block, page)
 
 
-def _renewed(page: str, ran: Sequence[Ran]) -> Iterator[list[str]]:
+def _renewed(page: str, ran: Mapping[str, Ran]) -> Iterator[list[str]]:
     """The lines to show of every command of a page: those of one that shows none, or is not run as it is shown, stay."""
-    shown, done = transcripts(page), iter(ran)
-    for one in shown:
-        if not is_run(one.command):
+    for one in transcripts(page):
+        if one.lines and is_run(one.command) and is_whole(one.command):
+            yield renewed(one.lines, _lines(ran[one.command]))
+        else:
             yield one.lines
-            continue
-        came = next(done)
-        assert came.command == one.command, "other commands were run than are shown"
-        yield renewed(one.lines, _lines(came)) if one.lines and is_whole(one.command) else one.lines
 
 
 def _lines(done: Ran) -> list[str]:
     return [line for line in done.output.splitlines() if line.strip()]
 
 
+def commands(pages: Sequence[str]) -> list[str]:
+    """Every command of pages, named by their paths, in the order of the pages."""
+    return [shown.command for name in pages for shown in transcripts((ROOT / name).read_text("utf-8"))]
+
+
 def main(say: Callable[[str], object] = print) -> None:
-    """Run the commands of the first page, which all share, and rewrite every page."""
-    texts = {name: (ROOT / name).read_text("utf-8") for name in PAGES}
+    """Run the commands of all pages, and rewrite the pages."""
+    ran = {}
     with tempfile.TemporaryDirectory() as folder:
-        ran = []
-        for done in run([one.command for one in transcripts(texts[PAGES[0]])], Path(folder)):
+        for done in run(commands(PAGES), Path(folder)):
             say(f"{done.code} {done.command}")
-            ran.append(done)
-    for name, text in texts.items():
+            ran[done.command] = done
+    for name in PAGES:
+        text = (ROOT / name).read_text("utf-8")
         (ROOT / name).write_text(rewritten(text, ran), encoding="utf-8")
 
 

@@ -39,45 +39,53 @@ def warn(message: object) -> None:
     print(f"bmtool: {visible(str(message))}", file=sys.stderr)
 
 
+def record(log: Path, message: str) -> None:
+    """A line of a log, with the time."""
+    with log.open("a", encoding="utf-8") as stream:
+        stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+
+
 class Terminal(RichConsole):
     """Rich, to which all text that is not its own comes visible; as wide as a terminal, or 120 where there is none."""
 
     def __init__(self, *, stderr: bool = False, **options: Any):
         stream = sys.stderr if stderr else sys.stdout
-        super().__init__(stderr=stderr, highlight=False, width=None if stream.isatty() else 120, **options)
+        # In a notebook, too, lines are lines.
+        plain = {"highlight": False, "force_jupyter": False, "width": None if stream.isatty() else 120}
+        super().__init__(stderr=stderr, **plain, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(visible(text), **options)
 
 
 class Console:
-    """Silent unless `speaks` (data-parallel: rank 0 only)."""
+    """Silent unless `speaks` (data-parallel: rank 0 only); one that is `quiet` speaks to its log alone."""
 
-    def __init__(self, log: Path | None = None, speaks: bool = True):
+    def __init__(self, log: Path | None = None, speaks: bool = True, *, quiet: bool = False):
         self._rich = Terminal(stderr=True, soft_wrap=True)
-        self._log, self._speaks = log, speaks
+        self._log, self._speaks, self._shows = log, speaks, speaks and not quiet
         self._progress: Progress | None = None
 
     def say(self, message: str, *, style: str = "") -> None:
         if self._speaks:
             message = visible(message)
             self._record(message)
+        if self._shows:
             self._rich.print(escape(message), style=style)
 
     def _record(self, message: str) -> None:
         if self._log is not None:
-            with self._log.open("a", encoding="utf-8") as stream:
-                stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+            record(self._log, message)
 
     def warn(self, message: str) -> None:
         self.say(f"warning: {message}", style="yellow")
 
     def table(self, table: Table) -> None:
-        if self._speaks:
+        if self._shows:
             self._rich.print(table)
 
     def start_progress(self, done: int, total: int) -> None:
-        if self._speaks and sys.stderr.isatty():
+        if self._shows and sys.stderr.isatty():
             self._progress = Progress(
                 BarColumn(bar_width=20), TextColumn("{task.description}"), console=self._rich, transient=True
             )

@@ -1,8 +1,9 @@
 """How much of the machine is ours, and how threads that wait for each other leave the rest of it alone."""
 
 import os
+from pathlib import Path
 
-from bmtool.base import environment
+from bmtool.base import cgroups, environment
 
 # What decides how a thread of OpenMP waits: the standard's variable, that of GNU's library and that of LLVM's and Intel's.
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
@@ -13,6 +14,16 @@ BRIEFLY = {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "1"}
 def cores() -> int:
     """Processor cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def granted(root: Path = Path("/")) -> float | None:
+    """Cores whose time the container or service that we are in has, where that is bounded; threads are not made fewer by it."""
+    shares = [text.split() for text in cgroups.settings(root, "cpu.max", controller="cpu", legacy="cpu.cfs_quota_us")]
+    # Of version 1, whose period stands in a file of its own.
+    periods = cgroups.settings(root, "cpu.max", controller="cpu", legacy="cpu.cfs_period_us")
+    pairs = [(share[0], (share + period.split())[1]) for share, period in zip(shares, periods)]
+    bounds = [int(quota) / int(period) for quota, period in pairs if quota.isdigit() and int(period) > 0]
+    return min(bounds, default=None)
 
 
 def threads() -> int:

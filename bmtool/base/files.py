@@ -11,6 +11,8 @@ import json
 import os
 import re
 import shutil
+import struct
+import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +29,8 @@ if TYPE_CHECKING:  # of no use to most commands, and takes time to import
 
 T = TypeVar("T")
 SUMS = "sums.json"
+# What to do about a file of a run that has changed.
+TRAIN_AGAIN = "restore it, or train the model again with another run directory (--set run=DIR)"
 LARGEST = 1 << 28  # bytes of a file of JSON
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.tmp")
 _BLOCK = 1 << 20
@@ -293,6 +297,29 @@ def lock(directory: Path, busy: str) -> Iterator[None]:
             yield
         finally:
             _held.discard(mine)
+
+
+def is_locked(directory: Path) -> bool:
+    """Whether a process holds a directory, asked without taking it for a moment."""
+    if (os.getpid(), directory.resolve()) in _held:
+        return True
+    try:
+        # Another open file of the same process would end its own hold, so this is never reached then.
+        with (directory / ".lock").open("rb") as stream:
+            answer = fcntl.fcntl(stream, fcntl.F_GETLK, struct.pack(_FLOCK, *_asked()))
+    except OSError:
+        return False
+    return struct.unpack(_FLOCK, answer)[_KIND] != fcntl.F_UNLCK
+
+
+# C's `struct flock` in this system's order: kind, whence, start, length, process; of Apple's the last two come first.
+_APPLE = sys.platform == "darwin"
+_FLOCK, _KIND = ("qqihh", 3) if _APPLE else ("hhqqi0q", 0)
+
+
+def _asked() -> tuple[int, ...]:
+    """The whole file, for writing."""
+    return (0, 0, 0, fcntl.F_WRLCK, os.SEEK_SET) if _APPLE else (fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
 def _take(stream: IO[str], busy: str) -> None:

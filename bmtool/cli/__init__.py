@@ -1,12 +1,13 @@
 """The command line: a signature, a sentence and a lazy call each. Nothing heavy is imported here."""
 
+import os
 from typing import Annotated
 
 import typer
 
 import bmtool
 from bmtool import ends, flags
-from bmtool.cli import asking, deploying, selfcheck, training
+from bmtool.cli import asking, completion, deploying, doctor, runs, selfcheck, starting, training, tuning
 
 app = typer.Typer(
     name="bmtool",
@@ -27,15 +28,21 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 # In the order of the help.
-for function in (training.prepare_data, training.pretrain, training.finetune, asking.evaluate):
+for function in (
+    starting.init, training.prepare_data, training.pretrain, training.finetune, tuning.tune, asking.evaluate,
+):  # fmt: skip
     app.command()(function)
 app.command(cls=flags.command(lambda entry: entry.translates))(asking.translate)
 app.command(cls=flags.command(lambda entry: entry.goes_on))(asking.generate)
 app.command(cls=flags.command(lambda entry: True))(asking.predict)
 for function in (deploying.serve, asking.annotate, deploying.export_onnx, deploying.export_hf):
     app.command()(function)
+app.add_typer(runs.app, name="runs")
+app.command()(doctor.doctor)
+app.add_typer(starting.config, name="config")
 app.add_typer(selfcheck.app, name="selfcheck")
 
 
 def main() -> None:
-    app()
+    completion.join_words(os.environ)
+    app(prog_name="bmtool")

@@ -5,17 +5,37 @@ from typing import Annotated
 import typer
 
 from bmtool import flags
+from bmtool.cli import completion
 
 Config = Annotated[
-    str, typer.Argument(help="A YAML file; those that ship are under configs/.", metavar="CONFIG", parser=flags.path)
+    str,
+    typer.Argument(
+        help="A YAML file; `bmtool init` writes one.",
+        metavar="CONFIG",
+        parser=flags.path,
+        autocompletion=completion.configs,
+    ),
 ]
-Run = Annotated[str, typer.Argument(help="A run directory.", metavar="RUN", parser=flags.path)]
+Run = Annotated[
+    str, typer.Argument(help="A run directory.", metavar="RUN", parser=flags.path, autocompletion=completion.runs)
+]
 Model = Annotated[
     str,
-    typer.Argument(help="A run directory or an exported .onnx file.", metavar="RUN|FILE.onnx", parser=flags.path),
+    typer.Argument(
+        help="A run directory or an exported .onnx file.",
+        metavar="RUN|FILE.onnx",
+        parser=flags.path,
+        autocompletion=completion.models,
+    ),
 ]
 Overrides = Annotated[
-    list[str], typer.Option("--set", help="Override a key of the config: --set train.steps=100.", metavar="KEY=VALUE")
+    list[str],
+    typer.Option(
+        "--set",
+        help="Override a key of the config: --set train.steps=100.",
+        metavar="KEY=VALUE",
+        autocompletion=completion.keys,
+    ),
 ]
 
 

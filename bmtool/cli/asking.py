@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from bmtool import flags
+from bmtool.cli import completion
 from bmtool.cli.arguments import Model, NoVerify
 from bmtool.errors import ConfigError
 
@@ -16,6 +17,7 @@ def evaluate(  # noqa: PLR0913
             help="A run directory or an exported .onnx file; several are averaged, or vote.",
             metavar="RUN|FILE.onnx",
             parser=flags.path,
+            autocompletion=completion.models,
         ),
     ],
     split: Annotated[str, typer.Option(help="valid or test: a split of the run's prepared data.")] = "test",
@@ -23,7 +25,7 @@ def evaluate(  # noqa: PLR0913
         str | None,
         typer.Option(
             help="What to evaluate on instead: a file of text or pairs (.tsv, .jsonl), class folders, "
-            "a table (.csv, .tsv, .jsonl, .parquet).",
+            "a table (.csv, .tsv, .jsonl, .json, .parquet, .arrow), a folder as `datasets` saves it, a tar of images.",
             metavar="PATH",
             parser=flags.path,
         ),
@@ -38,7 +40,12 @@ def evaluate(  # noqa: PLR0913
         list[str], typer.Option(help='A bound that must hold, else exit 3: --require "cer<=0.08".')
     ] = [],  # noqa: B006
     baseline: Annotated[
-        str | None, typer.Option(help="Another run or .onnx file: is the difference significant?", parser=flags.path)
+        str | None,
+        typer.Option(
+            help="Another run or .onnx file: is the difference significant?",
+            parser=flags.path,
+            autocompletion=completion.models,
+        ),
     ] = None,
     weight: Annotated[
         list[float], typer.Option(help="Of several models: how much each counts, in their order.", show_default=False)
@@ -49,6 +56,7 @@ def evaluate(  # noqa: PLR0913
             help="Directory for the report; default: the run's eval/, or beside the .onnx file.", parser=flags.path
         ),
     ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object in place of the table.")] = False,
     no_verify: NoVerify = False,
 ) -> None:
     """Measure a model, with a quality gate.
@@ -58,8 +66,9 @@ def evaluate(  # noqa: PLR0913
     from bmtool.commands import evaluate
 
     evaluate.evaluate(
-        models, split=split, data=data, unit=unit, require=require, baseline=baseline, output=output, weight=weight
-    )
+        models, split=split, data=data, unit=unit, require=require, baseline=baseline, output=output, weight=weight,
+        show=evaluate.as_json if json else evaluate.table,
+    )  # fmt: skip
 
 
 def translate(  # noqa: PLR0913
@@ -74,6 +83,7 @@ def translate(  # noqa: PLR0913
             envvar="BMTOOL_MODEL",
             show_default=False,
             parser=flags.path,
+            autocompletion=completion.models,
         ),
     ] = "default",
     input_: Annotated[
@@ -143,7 +153,8 @@ def predict(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="Image files or folders of them; lines of text, or files of lines; rows: JSON, .csv, .tsv, .jsonl; for a GAN, numbers. "
+            help="Image files, folders or tars of them; lines of text, or files of lines; rows: JSON, .csv, .tsv, .jsonl, .json; "
+            ".parquet, .arrow and folders of them for each; for a GAN, numbers. "
             "- is standard input: lines, rows as JSON, or numbers.",
             metavar="INPUT...",
         ),

@@ -5,13 +5,19 @@ from typing import Annotated
 import typer
 
 from bmtool import flags
+from bmtool.cli import completion
 from bmtool.cli.arguments import NoVerify, Run
 
 
 def serve(  # noqa: PLR0913
     model: Annotated[
         str,
-        typer.Argument(help="A run directory or an exported .onnx file.", metavar="[RUN|FILE.onnx]", parser=flags.path),
+        typer.Argument(
+            help="A run directory or an exported .onnx file.",
+            metavar="[RUN|FILE.onnx]",
+            parser=flags.path,
+            autocompletion=completion.models,
+        ),
     ] = "default",
     host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs a key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from bmtool import flags
+from bmtool.cli import completion
 from bmtool.cli.arguments import Config, Overrides
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Prove a promise of bmtool on your own config.")
@@ -14,7 +15,14 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Prove a pro
 def resume(
     config: Config,
     from_: Annotated[
-        str | None, typer.Option("--from", help="Check a finetuning from this run.", metavar="RUN", parser=flags.path)
+        str | None,
+        typer.Option(
+            "--from",
+            help="Check a finetuning from this run.",
+            metavar="RUN",
+            parser=flags.path,
+            autocompletion=completion.runs,
+        ),
     ] = None,
     set_: Overrides = [],  # noqa: B006
 ) -> None:

@@ -5,13 +5,21 @@ from typing import Annotated
 import typer
 
 from bmtool import flags
+from bmtool.cli import completion
 from bmtool.cli.arguments import Config, NoVerify, Overrides
 from bmtool.errors import ConfigError
 
 
 def prepare_data(
     config: Annotated[
-        str | None, typer.Argument(help="A YAML file.", metavar="CONFIG", show_default=False, parser=flags.path)
+        str | None,
+        typer.Argument(
+            help="A YAML file; `bmtool init` writes one.",
+            metavar="CONFIG",
+            show_default=False,
+            parser=flags.path,
+            autocompletion=completion.configs,
+        ),
     ] = None,
     set_: Overrides = [],  # noqa: B006
     dry_run: Annotated[
@@ -42,7 +50,7 @@ def prepare_data(
 def pretrain(config: Config, set_: Overrides = [], no_verify: NoVerify = False) -> None:  # noqa: B006
     """Train from scratch, or resume.
 
-    Resumes by itself when the run directory holds a checkpoint.
+    Resumes by itself when the run directory holds a checkpoint; a larger train.steps goes on with a run that has ended.
     """
     from bmtool.commands import train
 
@@ -58,6 +66,7 @@ def finetune(
             help="The run directory to start from; not needed where model.weights names some.",
             metavar="RUN",
             parser=flags.path,
+            autocompletion=completion.runs,
         ),
     ] = None,
     set_: Overrides = [],  # noqa: B006

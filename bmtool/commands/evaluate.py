@@ -1,22 +1,23 @@
 """`evaluate`: measure a run or an exported model, compare it with another, and hold it to bounds."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.table import Table
 
-from bmtool.base.console import Console, Terminal
+from bmtool.base.console import Console, Terminal, answer
 from bmtool.base.files import filling, write_json, write_text
-from bmtool.commands import refusals, reports, seen
+from bmtool.commands import following, refusals, reports, seen
 from bmtool.commands.loading import Loaded, load_model, load_several
 from bmtool.commands.measuring import Source, feed
 from bmtool.commands.refusals import require_known, require_measurable
 from bmtool.data.tally import passed_over
-from bmtool.errors import ResourceError
-from bmtool.measure import gate, report
-from bmtool.measure.bootstrap import Difference
+from bmtool.errors import DataError, ResourceError
+from bmtool.measure import gate, report, resamples
+from bmtool.measure.bootstrap import Difference, Figure
 from bmtool.measure.report import Measured
 
 
@@ -30,8 +31,9 @@ def evaluate(  # noqa: PLR0913
     baseline: str | Path | None = None,
     output: str | None = None,
     weight: Sequence[float] = (),
-) -> Measured:
-    """Measure a model on a split or a file, write JSON, Markdown, pictures and predictions, and print a table on stdout.
+    show: "Callable[[Evaluated], None] | None" = None,
+) -> "Evaluated":
+    """Measure a model on a split or a file, write JSON, Markdown, pictures and predictions, and `show` what was measured.
 
     Several models are one: what they say is averaged by the names of classes, or voted on; `weight` has one number for each.
     Raises GateMissed (after everything is written) when a bound of `require` does not hold, DataError when models cannot be compared.
@@ -48,27 +50,42 @@ def evaluate(  # noqa: PLR0913
     folder = _folder(loaded, models[0], output)
     source = Source([loaded, *others], split, data, unit)
     with _filling(folder) as working:
-        found = _compared(source, working / "predictions.jsonl", str(baseline))
+        found = _compared(f"{loaded.name} on {data or split}", source, working / "predictions.jsonl", str(baseline))
         subject = reports.subject(loaded, source, weight)
         _write(working, subject, found)
     _say_what_to_know(console, source, found)
-    _print(f"{loaded.name} on {data or split}", found)
+    if show is not None:
+        show(found)
     name = subject.name
     drawn = "".join(f", {name}.{picture}.png" for picture in found.measured.pictures)
-    console.say(f"report {folder / name}.md, {name}.json{drawn}; predictions {name}.predictions.jsonl")
+    card = _card(loaded, console) if output is None else ""
+    console.say(f"report {folder / name}.md, {name}.json{drawn}; predictions {name}.predictions.jsonl{card}")
     gate.check(bounds, found.measured.figures)
-    return found.measured
+    if len(models) == 1:
+        exports = following.command("export-onnx", models[0])
+        console.say(f"next: {exports if loaded.run is not None else following.using(models[0])}")
+    return found
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What was measured, and the baseline beside it; `unlike` are figures that cannot be compared, and why."""
+class Evaluated:
+    """What was measured of a model, and the baseline beside it; `unlike` are figures that cannot be compared, and why."""
 
+    title: str
     measured: Measured
     warnings: list[str]
     reference: Measured | None = None
     baseline: str = ""
     unlike: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def examples(self) -> int:
+        return self.measured.examples
+
+    @property
+    def figures(self) -> dict[str, Figure]:
+        """Each with its confidence interval."""
+        return self.measured.figures
 
     @property
     def differences(self) -> dict[str, Difference]:
@@ -82,17 +99,17 @@ class _Found:
         return self.measured.as_dict() | {"baseline": compared}
 
 
-def _compared(source: Source, predictions: Path, baseline: str) -> _Found:
+def _compared(title: str, source: Source, predictions: Path, baseline: str) -> Evaluated:
     """Measure every model of a source at once, on the same examples."""
     first, *others = source.evaluations
     unlike = first.unlike(others[0]) if others else {}
     feed(source, predictions)
     measured = first.measured()
     reference = others[0].measured().without(unlike) if others else None
-    return _Found(measured, [*first.warnings(measured)], reference, baseline, unlike)
+    return Evaluated(title, measured, [*first.warnings(measured)], reference, baseline, unlike)
 
 
-def _say_what_to_know(console: Console, source: Source, found: _Found) -> None:
+def _say_what_to_know(console: Console, source: Source, found: Evaluated) -> None:
     for reason, count in source.tally.dropped.items():
         console.warn(f"{source.data}: left out {count:,} x {reason} (e.g. {source.tally.examples[reason][0]})")
     if told := passed_over(source.tally.ignored, source.tally.examples):
@@ -117,17 +134,20 @@ def _folder(loaded: Loaded, model: str | Path, output: str | None) -> Path:
 
 @contextmanager
 def _filling(folder: Path) -> Iterator[Path]:
-    """As `files.filling`, the JSON last, which points to the others. ResourceError when they cannot be written."""
+    """As `files.filling`, the JSON last, which points to the others. ResourceError when they cannot be written, DataError for what is
+    measured on and cannot be read."""
     try:
         with filling(folder, "evaluation", last=lambda path: path.suffix == ".json") as working:
             yield working
     except OSError as error:
+        if error.filename is not None and not Path(error.filename).is_relative_to(folder):
+            raise DataError(f"cannot read {error.filename}: {error.strerror}") from error
         raise ResourceError(
             f"cannot write the report to {folder}: {error.strerror or error}; --output names another place"
         ) from error
 
 
-def _write(folder: Path, subject: reports.Subject, found: _Found) -> None:
+def _write(folder: Path, subject: reports.Subject, found: Evaluated) -> None:
     """The report and its pictures; the predictions that lie there get their name."""
     name, measured = subject.name, found.measured
     (folder / "predictions.jsonl").rename(folder / f"{name}.predictions.jsonl")
@@ -137,14 +157,31 @@ def _write(folder: Path, subject: reports.Subject, found: _Found) -> None:
     about = subject.lines() + ([f"Compared with {found.baseline}."] if found.reference is not None else [])
     title = f"{subject.facts['model']} on {name}"
     write_text(folder / f"{name}.md", report.markdown(title, measured, about, baseline=found.reference, pictures=files))
-    write_json(folder / f"{name}.json", subject.facts | found.as_dict())
+    kept = {"resamples": resamples.save(folder / f"{name}.resamples.safetensors", measured.resamples)}
+    write_json(folder / f"{name}.json", subject.facts | kept | found.as_dict())
 
 
-def _print(title: str, found: _Found) -> None:
+def _card(loaded: Loaded, console: Console) -> str:
+    """Write the model card of a run, beside which its report lies by now; what to say of it."""
+    if loaded.run is None or loaded.members:
+        return ""
+    from bmtool.commands import cards  # an exported model, which has no run, does without
+
+    model = cards.Of(loaded.checkpoint, loaded.weights, loaded.predictor.facts())
+    return f"; card {loaded.run.card}" if cards.refresh(loaded.run, model, console.warn) else ""
+
+
+def as_json(found: Evaluated) -> None:
+    """Print one JSON object on stdout: the figures with their intervals, as in the report."""
+    answer(json.dumps({"title": found.title} | found.as_dict(), ensure_ascii=False, allow_nan=False))
+
+
+def table(found: Evaluated) -> None:
+    """Print the figures on stdout."""
     headings, cells = report.rows(found.measured, found.differences)
-    table = Table(title=f"{title}: {found.measured.examples:,} examples", show_edge=False)
+    shown = Table(title=f"{found.title}: {found.examples:,} examples", show_edge=False)
     for index, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if index == 0 else "right")
+        shown.add_column(heading, justify="left" if index == 0 else "right")
     for row in cells:
-        table.add_row(*row)
-    Terminal().print(table)
+        shown.add_row(*row)
+    Terminal().print(shown)

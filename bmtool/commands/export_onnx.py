@@ -9,7 +9,7 @@ from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.files import write_json
 from bmtool.base.units import short
-from bmtool.commands import refusals, reports
+from bmtool.commands import cards, following, refusals, reports
 from bmtool.commands.checking import checked
 from bmtool.commands.loading import restore
 from bmtool.commands.measuring import measure
@@ -41,17 +41,19 @@ def export_onnx(
         refusals.require_exists(samples, "--samples")
     if output is not None:
         refusals.require_file(output, "--output")
-    run, task, checkpoint = restore(run_path, console.warn)
+    run, task, checkpoint = restore(run_path, console.warn, device="cpu")
     if output is None:
         refusals.require_folder(run.exports, "export/ of the run, where --output names no other place")
     entry = registry.find(run.info()["task"])
     path = Path(output) if output else run.exports / ("model-int8.onnx" if int8 else "model.onnx")
     examples = _samples(run, entry, task, samples, console) if int8 else None
     kind = entry.load("evaluation")
-    carried = reports.carried(run, checkpoint, run.checkpoints(console.warn).digest(checkpoint))
+    weights = run.checkpoints(console.warn).digest(checkpoint)
+    carried = reports.carried(run, checkpoint, weights)
+    card = cards.text(run, cards.Of(checkpoint, weights, task.predictor().facts(), is_rounded=int8), console.warn)
     report = export.write(
         task, path, lambda opened: entry.load("predictor")(opened.about, opened.backend, opened.assets),
-        metadata=_metadata(run, checkpoint, console) | {"metrics": carried.metrics},
+        metadata=_metadata(run, checkpoint, console) | {"metrics": carried.metrics, "card": card},
         samples=None if examples is None else _inputs(task.predictor(), entry, examples),
         judge=lambda predictor: _figures(kind, predictor, examples or []),
     )  # fmt: skip
@@ -60,6 +62,7 @@ def export_onnx(
     console.say(f"wrote {path} ({short(report['bytes'])}B); compared with PyTorch: {shown}")
     before = ", measured before rounding to int8" if int8 and carried.metrics else ""
     console.say(f"it carries {carried.said}{before}")
+    console.say(f"next: {following.using(path)}")
     return path
 
 

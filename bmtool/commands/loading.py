@@ -1,5 +1,6 @@
 """A predictor from a run directory or an exported model: the one way every command gets one."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -53,7 +54,9 @@ def load_model(path: str | Path, warn: Callable[[str], None], task: str | None =
     elif path.exists():
         loaded = _from_run(name, path, warn)
     else:
-        raise DataError(f"no such run or model: {path}")
+        told = "BMTOOL_MODEL names it" if os.environ.get("BMTOOL_MODEL") == name else ""
+        how = told or "`bmtool pretrain CONFIG` makes a run, `bmtool init` a config"
+        raise DataError(f"no such run or model: {path} ({how})")
     if task is not None and loaded.task != task:
         raise DataError(f"{path} is a model of {loaded.task}, this command needs one of {task}")
     return loaded
@@ -106,7 +109,7 @@ def load_several(paths: Sequence[str | Path], warn: Callable[[str], None], weigh
     return first
 
 
-def restore(path: str | Path, warn: Callable[[str], None]) -> tuple["RunDir", "Task", str]:
+def restore(path: str | Path, warn: Callable[[str], None], *, device: str = "auto") -> tuple["RunDir", "Task", str]:
     """Run directory, task with its best weights, and the checkpoint's name. DataError when there are weights that are no numbers."""
     from bmtool.engine.device import choose
     from bmtool.engine.run_dir import RunDir
@@ -117,14 +120,14 @@ def restore(path: str | Path, warn: Callable[[str], None]) -> tuple["RunDir", "T
     task = registry.find(config.task).load("task").open(config, run.assets)
     checkpoints = run.checkpoints(warn)
     name = checkpoints.best()
-    device = choose(config.train.model_copy(update={"device": "auto", "precision": "fp32"})).device
+    where = choose(config.train.model_copy(update={"device": device, "precision": "fp32"})).device
     weights = checkpoints.weights(name)
     if not task.fitted and (broken := [key for key, tensor in weights.items() if tensor.isnan().any()]):
         raise DataError(
             f"checkpoint {name} of {run.path} holds what is no number (NaN in {few(broken, NAMED)}): its training went wrong; "
             f"train again with a lower rate: `bmtool pretrain {run.path}/config.yaml --set optim.lr={config.optim.lr / 10:g} --set run=DIR`"
         )
-    task.restore(weights, device)
+    task.restore(weights, where)
     return run, task, name
 
 

@@ -85,7 +85,7 @@ def _fingerprint(value: Any) -> bytes:
             return bytes(32)
     if isinstance(value, np.ndarray):
         return hashlib.sha256(repr((value.shape, value.dtype.str)).encode() + value.tobytes()).digest()
-    return hashlib.sha256(repr(value).encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(value if isinstance(value, bytes) else repr(value).encode("utf-8", "surrogatepass")).digest()
 
 
 def feed(source: Source, predictions: Path) -> None:

@@ -88,6 +88,8 @@ def answers(
         good = []
         for one in chunk:
             try:
+                if isinstance(one.raw, BadInput):
+                    raise one.raw
                 good.append((one.name, loaded.predictor.read(one.raw)))
             except BadInput as error:
                 bad(one, str(error))

@@ -10,7 +10,7 @@ from typing import Any
 
 from bmtool import registry
 from bmtool.base.console import Console, answer
-from bmtool.commands import refusals
+from bmtool.commands import following, refusals
 from bmtool.commands.checking import checked
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
@@ -30,7 +30,10 @@ def _report(manifest: dict) -> ModuleType:
 
 def prepare_data(config: str | Path, overrides: list[str] | None = None) -> dict:
     """Prepare the data of `config`, print what was kept and dropped and why, and return the manifest."""
-    return prepare(load(config, overrides))
+    loaded = load(config, overrides)
+    manifest = prepare(loaded)
+    Console().say(f"next: {following.training(config, loaded, overrides or [])}")
+    return manifest
 
 
 def prepare(loaded: BaseConfig) -> dict:
@@ -125,6 +128,7 @@ def dry_run(config: str | Path, overrides: list[str] | None = None) -> None:
     answer(f"the first {DRY_LINES:,} {unit}; nothing was written to {loaded.data.prepared}")
     for line in _report(manifest).lines(manifest):
         answer(line)
+    Console().say(f"next: {following.preparing(config, overrides or [])}")
 
 
 def report_only(directory: str | Path) -> None:

@@ -1,16 +1,17 @@
 """What needs no data to be refused, so that it is before anything is read, prepared or loaded."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bmtool import registry
 from bmtool.base import memory
-from bmtool.base.needs import require
+from bmtool.base.needs import Package, require
 from bmtool.base.units import short
 from bmtool.config.schema import BaseConfig, Section
-from bmtool.errors import ConfigError, DataError, ResourceError
+from bmtool.errors import ConfigError, DataError, ResourceError, Untrainable
 from bmtool.measure import gate
+from bmtool.sources import hub, parts
 
 SPLITS = ("valid", "test", "train")
 
@@ -20,9 +21,14 @@ BYTES_LEARNED = 16
 
 def require_packages(config: BaseConfig, *, of_data: bool) -> None:
     """ConfigError for a package that the configuration needs and that is not installed; of preparing only with `of_data`."""
+    for package in packages(config, of_data=of_data):
+        require(package)
+
+
+def packages(config: BaseConfig, *, of_data: bool = True) -> Iterator[Package]:
+    """Those that the configuration needs, installed or not."""
     for section in _sections(config, leaving=() if of_data else (config.data,)):
-        for package in section.packages():
-            require(package)
+        yield from section.packages()
 
 
 def _sections(section: Section, leaving: tuple[Section, ...] = ()) -> Iterator[Section]:
@@ -33,10 +39,10 @@ def _sections(section: Section, leaving: tuple[Section, ...] = ()) -> Iterator[S
 
 
 def require_memory(config: BaseConfig) -> None:
-    """ResourceError for a model that cannot be trained in all the memory there is."""
+    """Untrainable for a model that cannot be trained in all the memory there is."""
     needed, there = BYTES_LEARNED * config.parameters, memory.available()
     if needed > there:
-        raise ResourceError(
+        raise Untrainable(
             f"model: about {short(config.parameters)} parameters take {short(needed)}B to train, and this machine has {short(there)}B: "
             "make it smaller"
         )
@@ -58,6 +64,17 @@ def require_file(path: str | Path, what: str) -> None:
     _require_writable(place.parent, what)
 
 
+def require_new(paths: Iterable[Path]) -> None:
+    """ConfigError for files that are there already, ResourceError where none can be written."""
+    paths = list(paths)
+    if there := [str(path) for path in paths if os.path.lexists(path)]:
+        raise ConfigError(
+            f"{', '.join(there)} is there already and stays as it is: name another file, or remove it first"
+        )
+    for path in paths:
+        require_file(path, str(path))
+
+
 def _require_writable(folder: Path, what: str) -> None:
     there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
     if not there.is_dir():
@@ -69,13 +86,20 @@ def _require_writable(folder: Path, what: str) -> None:
 def require_exists(path: str | Path, what: str) -> None:
     """DataError when there is nothing at `path`."""
     if not Path(path).exists():
-        raise DataError(f"{what}: no such file or folder: {path}")
+        raise DataError(f"{what}: no such file or folder: {path}{hub.hint(str(path))}")
 
 
 def require_preparing(config: BaseConfig) -> None:
     """What preparing cannot do without: packages, and a place to write to."""
     require_packages(config, of_data=True)
-    require_folder(config.data.prepared, "data.prepared")
+    _require_place(config)
+
+
+def _require_place(config: BaseConfig) -> None:
+    """Prepared data are made beside their place, and then moved there."""
+    place = Path(config.data.prepared)
+    require_folder(place, "data.prepared")
+    _require_writable(place.absolute().parent, "data.prepared")
 
 
 def require_training(config: BaseConfig) -> None:
@@ -85,7 +109,7 @@ def require_training(config: BaseConfig) -> None:
     require_memory(config)
     require_folder(config.run, "run")
     if not is_prepared:
-        require_folder(config.data.prepared, "data.prepared")
+        _require_place(config)
     if os.path.realpath(config.run) == os.path.realpath(config.data.prepared):
         raise ConfigError(f"run and data.prepared are the same folder, {config.run}: give each its own")
 
@@ -93,7 +117,12 @@ def require_training(config: BaseConfig) -> None:
 def require_measurable(split: str, data: str | None, unit: str | None) -> None:
     """ConfigError or DataError when the options of an evaluation name nothing that can be measured on."""
     if data is not None:
-        require_exists(data, "--data")
+        try:
+            hub.require_here(data)
+        except ValueError as error:
+            raise ConfigError(f"--data: {error}") from error
+        if not parts.is_pattern(data):
+            require_exists(data, "--data")
         return
     if split not in SPLITS:
         raise ConfigError(f"--split: expected valid or test, got {split!r}")

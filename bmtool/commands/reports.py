@@ -1,5 +1,6 @@
 """Reports of evaluations: of which weights and data one is, under what name it is kept, whether an export may carry its figures."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,13 @@ from bmtool.commands.loading import Loaded
 from bmtool.commands.measuring import Source
 from bmtool.data.prepared import described
 from bmtool.errors import DataError
-from bmtool.measure.report import Report
+from bmtool.measure.report import OWN, Report, unfit
 
 if TYPE_CHECKING:
     from bmtool.engine.run_dir import RunDir
 
-OWN = "test"  # the split whose figures an export carries
 STEM, DIGITS = 80, 8  # letters of a name, and of a hash in it
+_PATTERN = re.compile(r"[*?\[\]{}]+")  # of --data that names several files; no shell should read it again
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,18 @@ class Subject:
 def subject(loaded: Loaded, source: Source, weight: Sequence[float]) -> Subject:
     """Of an evaluation that has been fed."""
     models = [{"model": one.path, "checkpoint": one.checkpoint, "weights": one.weights} for one in loaded.all]
-    facts = {"model": loaded.name, "models": models, "weight": list(weight), "unit": source.unit}
+    facts: dict[str, Any] = {"model": loaded.name, "models": models, "weight": list(weight), "unit": source.unit}
+    facts["left_out"] = sum(source.tally.dropped.values())
     if source.data is None:
         assert loaded.run is not None  # a model file has no splits, which a source refuses
         place = loaded.run.prepared()
-        digest = described(place)["data_hash"]
+        manifest = described(place)
+        digest = manifest["data_hash"]
         is_own, title = digest == loaded.info["data_hash"], source.split
-        facts |= {"source": str(place), "split": source.split}
+        sizes = {name: counted["examples"] for name, counted in manifest["splits"].items()}
+        facts |= {"source": str(place), "split": source.split, "splits": sizes}
     else:
-        digest, is_own, title = source.digest(), False, Path(source.data).resolve().stem[:STEM]
+        digest, is_own, title = source.digest(), False, _PATTERN.sub("_", Path(source.data).resolve().stem[:STEM])
         facts |= {"source": source.data, "split": None}
     name = title if is_own else f"{title}-{digest[:DIGITS]}"
     name += f"-mean-of-{len(models)}" if len(models) > 1 else ""
@@ -60,10 +64,11 @@ def subject(loaded: Loaded, source: Source, weight: Sequence[float]) -> Subject:
 
 
 class Carried(NamedTuple):
-    """The figures that an export carries, and what they are of, or why there are none."""
+    """The figures that an export carries, and what they are of, or why there are none; the report that they stand in."""
 
     metrics: dict[str, Any]
     said: str
+    report: Report | None = None
 
 
 def carried(run: "RunDir", checkpoint: str, weights: str) -> Carried:
@@ -74,21 +79,10 @@ def carried(run: "RunDir", checkpoint: str, weights: str) -> Carried:
         return Carried({}, f"no figures of a test: there is no {path}; {again}")
     try:
         report = read_json(path, Report, again)
-        why = _unfit(report, run.info()["data_hash"], weights)
+        why = unfit(report, run.info()["data_hash"], weights)
         if not why:
             count = f"{report['examples']:,} examples of the {OWN} split, data {report['data_hash'][:12]}"
-            return Carried(report["metrics"], f"the figures of {path}: {checkpoint} on {count}")
+            return Carried(report["metrics"], f"the figures of {path}: {checkpoint} on {count}", report)
     except DataError as error:
         return Carried({}, f"no figures of a test: {error}")
     return Carried({}, f"no figures of a test: {path} {why}; {again}")
-
-
-def _unfit(report: Report, data_hash: str | None, weights: str) -> str:
-    """Why a report is not of these data and weights; "" when it is."""
-    if "models" not in report:
-        return "does not say which weights it is of, as those of earlier versions"
-    if report["split"] != OWN or report["data_hash"] != data_hash:
-        return "is of other data than the run's"
-    if [one["weights"] for one in report["models"]] != [weights]:
-        return "is of another checkpoint"
-    return ""

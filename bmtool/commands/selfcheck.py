@@ -13,7 +13,8 @@ from bmtool.base.console import Console
 from bmtool.base.files import read_json, sha256
 from bmtool.base.units import few
 from bmtool.config.load import load
-from bmtool.engine.checkpoint import LAST, MANIFEST, WEIGHTS, name_of
+from bmtool.engine.checkpoint import name_of
+from bmtool.engine.kept import LAST, MANIFEST, WEIGHTS
 from bmtool.engine.run_dir import RunDir
 from bmtool.errors import BmtoolError, ConfigError
 
@@ -39,7 +40,8 @@ def resume(config: str, *, parent: str | None = None, overrides: list[str] | Non
         RunDir.open(parent)
     console = Console()
     with tempfile.TemporaryDirectory(prefix="bmtool-selfcheck-") as folder:
-        whole, killed = Path(folder) / "whole", Path(folder) / "killed"
+        # Of one name, which their pictures bear.
+        whole, killed = (Path(folder) / part / "run" for part in ("whole", "killed"))
         start = ["finetune", config, "--from", parent] if parent else ["pretrain", config]
         console.say(f"1/3  {steps} steps without a stop")
         _run(_command(start, whole, overrides, workers=0))

@@ -19,6 +19,7 @@ from bmtool.errors import ConfigError, Interrupted, ResourceError
 if TYPE_CHECKING:
     import uvicorn
 
+    from bmtool.serve.guard import Guard
     from bmtool.serve.process import ModelProcess
     from bmtool.serve.settings import Settings
 
@@ -54,12 +55,12 @@ def serve(  # noqa: PLR0913
     require_origins(cors)
     limit = budget.size(memory) if memory else int(budget.SHARE * available())
     settings = Settings(
-        api_key=api_key or None, host_names=(host, *host_names), cors=tuple(cors), batch=batch, wait_ms=wait_ms, queue=queue
+        api_key=api_key or None, host_names=(host, *host_names), cors=tuple(cors), memory=limit, batch=batch, wait_ms=wait_ms, queue=queue
     )  # fmt: skip
-    _log_to_stderr()
+    log_to_stderr(logging.INFO)
     with (
-        closing(_bound(host, port)) as taken,
-        closing(ModelProcess(str(model), settings.run_seconds).load()) as process,
+        closing(bound(host, port)) as taken,
+        closing(ModelProcess(str(model), memory=limit, run_seconds=settings.run_seconds).load()) as process,
     ):
         room = budget.room(limit, resident() + process.bytes)
         settings = replace(settings, room=room // 2, run_bytes=room // 2)
@@ -68,27 +69,33 @@ def serve(  # noqa: PLR0913
 
 def _run(model: str, process: "ModelProcess", settings: "Settings", taken: socket.socket) -> None:
     """Serve at an address that is taken until a signal comes."""
-    import uvicorn
-
     from bmtool.serve.app import create
-    from bmtool.serve.connections import Connection
     from bmtool.serve.service import Service
 
     service = Service(model, process, settings, warn)
+    listen(create(service), taken, f"{model} ({process.task})", lambda: service.end(FINISH_SECONDS))
+
+
+def listen(app: "Guard", taken: socket.socket, what: str, end: Callable[[], None]) -> None:
+    """Answer at an address that is taken until a signal comes, then `end`. Interrupted when a second one comes before that is done."""
+    import uvicorn
+
+    from bmtool.serve.connections import Connection
+
     config = uvicorn.Config(
-        create(service), log_config=None, access_log=False, server_header=False, lifespan="on",
-        http=Connection, timeout_graceful_shutdown=CLOSE_SECONDS, timeout_keep_alive=30, limit_concurrency=settings.connections,
+        app, log_config=None, access_log=False, server_header=False, lifespan="on",
+        http=Connection, timeout_graceful_shutdown=CLOSE_SECONDS, timeout_keep_alive=30, limit_concurrency=app.settings.connections,
         h11_max_incomplete_event_size=65_536, ws="none",
     )  # fmt: skip
     host, port = taken.getsockname()[:2]
-    print(f"{model} ({process.task}) at http://{host}:{port}/", file=sys.stderr, flush=True)
-    server = _server(config, lambda: service.end(FINISH_SECONDS))
+    print(f"{what} at http://{host}:{port}/", file=sys.stderr, flush=True)
+    server = _server(config, end)
     server.run(sockets=[taken])
     if server.force_exit:
         raise Interrupted("a second signal came: what ran was not finished")
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int) -> socket.socket:
     """An address of ours, at which nobody is heard before the model is loaded. ResourceError when another program has it."""
     taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
@@ -136,10 +143,11 @@ class _Line(logging.Formatter):
         )
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr(level: int) -> None:
+    """What the server says from this level on; what serves it, from warnings on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Line())
-    for name, level in (("bmtool.serve", logging.INFO), ("uvicorn.error", logging.WARNING)):
+    for name, least in (("bmtool.serve", level), ("uvicorn.error", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(level)
+        logger.setLevel(least)

@@ -1,6 +1,7 @@
 """`pretrain` and `finetune`: one function. Checks, prepares data, describes the run, and starts a sitting."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -8,27 +9,28 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
-
 from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.suggest import suggest
 from bmtool.base.units import short
-from bmtool.commands import refusals
+from bmtool.commands import following, refusals
 from bmtool.commands.initialise import freeze, initialise, require_same_vocabulary
 from bmtool.commands.loading import DEFAULT
 from bmtool.commands.prepare_data import fingerprint, make_current
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
-from bmtool.engine import distributed, fitting, precision
-from bmtool.engine.device import Device, choose
+from bmtool.engine import distributed, fitting, longer, precision
+from bmtool.engine.checkpoint import name_of, step_of
+from bmtool.engine.device import Device, choose, make_deterministic
 from bmtool.engine.ending import end
+from bmtool.engine.observing import Observer
 from bmtool.engine.ranking import deciding
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.session import Session
-from bmtool.engine.task import Best, Fitted, Task, Trained, require_examples
+from bmtool.engine.task import Best, Task, Trained, require_examples
 from bmtool.engine.trainer import Trainer, seed_everything
 from bmtool.errors import ConfigError, Interrupted
+from bmtool.tracking.tracker import Trackers
 
 # Of the sections of a gradient-trained model, what a fit heeds too.
 OF_A_FIT = {"train.threads"}
@@ -36,42 +38,59 @@ OF_A_FIT = {"train.threads"}
 
 def pretrain(config: str | Path, overrides: list[str] | None = None) -> Path:
     """Train `config` from scratch, or go on where its run directory stopped. Returns the run directory."""
-    return train(load(config, overrides), parent=None)
+    return _said(train(load(config, overrides), parent=None))
 
 
 def finetune(config: str | Path, parent: str | Path | None = None, overrides: list[str] | None = None) -> Path:
     """Train `config` from the best weights of the run `parent`, or from those its model names. Returns the run directory."""
-    if str(parent) == DEFAULT:
+    return _said(train(load(config, overrides), parent_of(parent), finetunes=True))
+
+
+def parent_of(named: str | Path | None) -> RunDir | None:
+    """The run that a finetuning starts from, if one is named. ConfigError for the model that comes with bmtool."""
+    if str(named) == DEFAULT:
         raise ConfigError(
             "the model that comes with bmtool holds 8-bit weights, which cannot be trained on: train its recipe on your text\n"
             "  make pretrained TEXT=...\nor name a run of your own with --from"
         )
-    return train(load(config, overrides), parent=RunDir.open(parent) if parent is not None else None, finetunes=True)
+    return RunDir.open(named) if named is not None else None
 
 
-def train(config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False) -> Path:
-    kind: Any = _kind(config)
-    _require_sense(kind, config, parent, finetunes)
+def _said(run: Path) -> Path:
+    """The run itself; what comes next is said."""
+    Console(speaks=distributed.rank() == 0).say(f"next: {following.command('evaluate', run)}")
+    return run
+
+
+def train(
+    config: BaseConfig, parent: RunDir | None, *, finetunes: bool = False, observer: Observer | None = None
+) -> Path:
+    """Returns the run directory. Under an `observer` the training is quiet, and the data are taken as they are prepared."""
+    kind: Any = kind_of(config)
+    require_sense(kind, config, parent, finetunes)
     refusals.require_training(config)
     run, is_main = RunDir(config.run), distributed.rank() == 0
     device = choose(config.train)
     run.require_same(config)
-    make_current(config, run)
+    onward = longer.start(run, config, Console(speaks=is_main).warn)
+    if observer is None:
+        make_current(config, run)
     with run.lock() if is_main else nullcontext():
-        console = Console(run.path / "log.txt" if is_main else None, speaks=is_main)
+        console = Console(run.path / "log.txt" if is_main else None, speaks=is_main, quiet=observer is not None)
         seed_everything(config.seed)
-        torch.use_deterministic_algorithms(config.train.deterministic)
-        if kind.fitted:
-            _fit(kind.fresh(config), run, console, device)
-        else:
-            with distributed.process_group(device.device), _noted_signals() as stop:
-                start = _Start(kind.fresh(config), run, device, parent, finetunes)
-                _inherit(start)
-                _learn(start, console, stop)
+        make_deterministic(config.train.deterministic)
+        with Trackers(config.tracking if is_main else [], console.warn) as trackers:
+            if kind.fitted:
+                _fit(_Start(kind.fresh(config), run, device, trackers, observer=observer), console)
+            else:
+                with distributed.process_group(device.device), _noted_signals() as stop:
+                    start = _Start(kind.fresh(config), run, device, trackers, parent, finetunes, onward, observer)
+                    _inherit(start)
+                    _learn(start, console, stop)
     return run.path
 
 
-def _kind(config: BaseConfig) -> type[Task]:
+def kind_of(config: BaseConfig) -> type[Task]:
     """The class of the task that a configuration is for."""
     return registry.find(config.task).load("task").of(config)
 
@@ -79,7 +98,7 @@ def _kind(config: BaseConfig) -> type[Task]:
 # --- before anything is done ---
 
 
-def _require_sense(kind: type[Task], config: BaseConfig, parent: RunDir | None, finetunes: bool) -> None:
+def require_sense(kind: type[Task], config: BaseConfig, parent: RunDir | None = None, finetunes: bool = False) -> None:
     """ConfigError for what this kind of task cannot do, has no use for, or lacks."""
     if issubclass(kind, Trained):
         _require_phases(kind, config)
@@ -102,7 +121,7 @@ def _require_weights(kind: type[Trained], config: BaseConfig, parent: RunDir | N
     """ConfigError when finetuning has nothing to start from."""
     if parent is None and not kind.is_pretrained(config):
         raise ConfigError("finetuning starts from a run: name it with --from (this model holds no weights of its own)")
-    if parent is not None and _kind(parent.config()).fitted:
+    if parent is not None and kind_of(parent.config()).fitted:
         raise ConfigError(f"{parent.path} was fitted: it holds no weights to start from, name another run with --from")
 
 
@@ -133,11 +152,14 @@ def _idle(config: BaseConfig) -> set[str]:
 class _Start:
     """What a training begins with."""
 
-    task: Trained
+    task: Any  # Trained, or Fitted
     run: RunDir
     device: Device
-    parent: RunDir | None
-    finetunes: bool
+    trackers: Trackers
+    parent: RunDir | None = None
+    finetunes: bool = False
+    onward: longer.Start | None = None
+    observer: Observer | None = None
 
 
 def _inherit(start: _Start) -> None:
@@ -160,20 +182,31 @@ def _facts(task: Task, device: Device, parent: RunDir | None, best: Best | None)
     }  # fmt: skip
 
 
-def _begin(task: Task, run: RunDir, facts: dict[str, Any], console: Console) -> None:
+def _begin(start: _Start, console: Console, best: Best | None) -> None:
+    """Describe the run; of one that goes on say what is changed."""
+    run, task = start.run, start.task
+    facts = _facts(task, start.device, start.parent, best)
+    run.require_same(task.config, facts)
     if upgrade := run.upgrade():
         console.say(upgrade)
+    newest = run.checkpoints(console.warn).names()[-1:]
+    resumed = start.onward.name if start.onward else next(iter(newest), name_of(0))
+    rewinds = start.onward is not None and [resumed] != newest
+    for line in run.change(task.config, step_of(resumed), resume_from=resumed if rewinds else None):
+        console.say(line)
+    if start.onward:
+        console.say(start.onward.said)
     run.begin(task.config, facts, task.assets)
 
 
-def _fit(task: Fitted, run: RunDir, console: Console, device: Device) -> None:
-    again = run.exists
-    _begin(task, run, _facts(task, device, None, None), console)
-    console.say(f"{run.path}: {task.config.task}; {device.where}")
+def _fit(start: _Start, console: Console) -> None:
+    task, run, again = start.task, start.run, start.run.exists
+    _begin(start, console, None)
+    console.say(f"{run.path}: {task.config.task}; {start.device.where}")
     with _ended_by_signals():
-        reached = fitting.fit(run, task, console, again=again)
+        reached = fitting.fit(run, task, console, trackers=start.trackers, again=again, observer=start.observer)
     if reached is not None:
-        end(run, task, console, device=device, reached=reached)
+        end(run, task, console, device=start.device, reached=reached, trackers=start.trackers)
 
 
 def _learn(start: _Start, console: Console, stop: list[int]) -> None:
@@ -183,22 +216,23 @@ def _learn(start: _Start, console: Console, stop: list[int]) -> None:
         require_examples(split, task.batches(split, None).examples)
     best = deciding(task, config.train.best)
     if is_main:
-        _begin(task, run, _facts(task, start.device, start.parent, best), console)
+        _begin(start, console, best)
     distributed.barrier()
-    resumes = run.checkpoints(console.warn).newest()
+    rewound = run.info().get("resume_from")
+    resumes = rewound or run.checkpoints(console.warn).newest()
     if start.parent is not None:
         initialise(task, config, start.parent, console, announce=resumes is None)
     elif start.finetunes:
         freeze(task.modules, config.finetune)
     trainer = Trainer(task, config, start.device)
     _settle_precision(trainer, run, resumes is not None)
-    session = Session(run, trainer, console, best)
+    session = Session(run, trainer, console, best=best, trackers=start.trackers, observer=start.observer)
     _introduce(trainer, console)
     if resumes is not None:
-        session.resume(resumes)
+        session.resume(resumes, rewinds=rewound is not None)
     reached = session.train(stop)
     if is_main and reached is not None:
-        end(run, task, console, device=start.device, reached=reached)
+        end(run, task, console, device=start.device, reached=reached, trackers=start.trackers)
 
 
 def _settle_precision(trainer: Trainer, run: RunDir, resumes: bool) -> None:
@@ -258,6 +292,10 @@ def _ended_by_signals() -> Iterator[None]:
 
 @contextmanager
 def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Only the main thread of a program hears of signals; another one is not stopped by them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

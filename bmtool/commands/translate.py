@@ -21,11 +21,16 @@ CHOICES = 9  # that interactive mode offers, a digit each
 def load(model: str | Path) -> Loaded:
     """A model that takes text and gives text. ConfigError for another."""
     loaded = load_model(model, warn)
+    require_translator(loaded)
+    return loaded
+
+
+def require_translator(loaded: Loaded) -> None:
+    """ConfigError for a model that does not translate."""
     if not loaded.entry.translates:
         raise ConfigError(
-            f"{model} is a model of {loaded.task}, which does not translate text: ask it with `bmtool predict`"
+            f"{loaded.name} is a model of {loaded.task}, which does not translate text: ask it with `bmtool predict`"
         )
-    return loaded
 
 
 def translate(  # noqa: PLR0913

@@ -24,7 +24,7 @@ MAX_CHARACTERS = 1 << 16
 MAX_DIGITS = 30
 # Of the name of a file that is not there.
 MAX_NAME = 200
-SETTING = "--set"
+SETTING, VARIED = "--set", "--vary"
 _RESOLVED = {
     "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
@@ -49,6 +49,15 @@ class Document:
     # place, key, message of each
     problems: list[tuple[str, str, str]]
 
+    def put(self, path: Path_, value: Any, place: str) -> None:
+        """Give the key at `path` another value, which comes from `place`."""
+        target = self.data
+        for part in path[:-1]:
+            child = target.get(part)
+            target[part] = target = dict(child) if isinstance(child, dict) else {}
+        target[path[-1]] = value
+        self.places = {at: where for at, where in self.places.items() if at[: len(path)] != path} | {path: place}
+
     def place(self, path: Path_) -> str:
         while path and path not in self.places:
             path = path[:-1]
@@ -57,8 +66,13 @@ class Document:
 
 def read(path: Path) -> Document:
     """The document in a file. ConfigError, with the line, for what cannot be read; keys given twice are among its problems."""
+    return parsed(text(path), path)
+
+
+def parsed(text: str, path: Path) -> Document:
+    """The document in a text, which errors call the file at `path`."""
     document = Document({}, {(): f"{path.name}:1"}, [])
-    data = _loaded(_text(path), str(path), lambda root: _places(root, (), path.name, document))
+    data = _loaded(text, str(path), lambda root: _places(root, (), path.name, document))
     data = {} if data is None else data
     if not isinstance(data, dict):
         raise ConfigError(f"{path}:1: expected `key: value` lines, got a {type(data).__name__}")
@@ -76,17 +90,24 @@ def dump(data: dict) -> str:
     return yaml.dump(data, Dumper=_Dumper, allow_unicode=True, sort_keys=False)
 
 
-def _text(path: Path) -> str:
+def inline(value: Any) -> str:
+    """A value on one line, as it stands behind a key."""
+    written: str = yaml.dump(
+        [value], Dumper=_Dumper, allow_unicode=True, sort_keys=False, default_flow_style=True, width=1 << 20
+    )
+    return written.strip()[1:-1]
+
+
+def text(path: Path) -> str:
+    """What a file of YAML holds. ConfigError when it cannot be read."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise ConfigError(f"{path} is no file: name a YAML file (those that ship are under configs/)")
+            raise ConfigError(f"{path} is no file: name a YAML file (`bmtool init` writes one)")
         with path.open("rb") as stream:
             contents = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise ConfigError(
-            f"cannot read {str(path)[:MAX_NAME]}: {why} (the configs that ship are under configs/)"
-        ) from error
+        raise ConfigError(f"cannot read {str(path)[:MAX_NAME]}: {why} (`bmtool init` writes one)") from error
     if len(contents) > MAX_BYTES:
         raise ConfigError(f"{path} is larger than {MAX_BYTES >> 20} MiB: no configuration is")
     return _decoded(contents, str(path))
@@ -126,7 +147,7 @@ def _loaded(text: str, name: str, look: Callable[[yaml.Node], None]) -> Any:
 
 
 def _place(name: str, line: int) -> str:
-    return name if name.startswith(SETTING) else f"{name}:{line}"
+    return name if name.startswith((SETTING, VARIED)) else f"{name}:{line}"
 
 
 def _require_text_keys(node: yaml.Node) -> None:
@@ -150,10 +171,22 @@ def _places(node: yaml.Node, at: Path_, name: str, document: Document) -> None:
                 )
             document.places[path] = place
             _places(held, path, name, document)
+        for key, held in node.value:
+            if key.tag.endswith(":merge"):
+                _merge(held, at, name, document)
     elif isinstance(node, yaml.SequenceNode):
         for index, held in enumerate(node.value):
             document.places[(*at, index)] = f"{name}:{held.start_mark.line + 1}"
             _places(held, (*at, index), name, document)
+
+
+def _merge(held: yaml.Node, at: Path_, name: str, document: Document) -> None:
+    """The places of keys that come by `<<`; those that the section at `at` gives itself, or that came before, hide them."""
+    for mapping in held.value if isinstance(held, yaml.SequenceNode) else [held]:
+        merged = Document({}, {}, [])
+        _places(mapping, at, name, merged)
+        given = {path[len(at)] for path in document.places if path[: len(at)] == at and len(path) > len(at)}
+        document.places |= {path: place for path, place in merged.places.items() if path[len(at)] not in given}
 
 
 class _Refused(yaml.MarkedYAMLError):

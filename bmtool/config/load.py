@@ -1,43 +1,68 @@
 """YAML and `--set a.b=c` to a typed configuration. All problems are reported together, each with file:line."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from bmtool import registry
-from bmtool.base import changes
 from bmtool.base.suggest import suggest
 from bmtool.config import document as documents
-from bmtool.config.document import SETTING, Document, Path_
-from bmtool.config.schema import OF_A_RUN, RESUMABLE, BaseConfig
+from bmtool.config import editing
+from bmtool.config.document import SETTING, VARIED, Document, Path_
+from bmtool.config.schema import IGNORED, OF_A_RUN, BaseConfig
 from bmtool.errors import ConfigError
 
 # Characters of a wrong value, and of a key; problems.
 SHOWN, LONGEST, MOST = 60, 100, 30
 
 
-def load(path: str | Path, overrides: list[str] | None = None) -> BaseConfig:
-    """The configuration in `path` with each `a.b=c` of `overrides` applied.
+def load(path: str | Path, overrides: list[str] | None = None, varied: Mapping[str, Any] | None = None) -> BaseConfig:
+    """The configuration in `path` with each `a.b=c` of `overrides` applied, then what `--vary` puts at the keys of `varied`.
 
     Raises ConfigError listing every problem: unreadable file, unknown key, wrong type, cross-field rule.
     """
-    document = documents.read(Path(path))
+    return validate(read(path, overrides, varied))
+
+
+def read(path: str | Path, overrides: list[str] | None = None, varied: Mapping[str, Any] | None = None) -> Document:
+    """What these give, before defaults and checks; sections at the top called `x-...`, for anchors, are left out."""
+    document = _without_anchors(documents.read(Path(path)))
     for override in overrides or []:
-        _override(document, override)
-    return _validate(document)
+        document.put(*_setting(override), SETTING)
+    for key, value in (varied or {}).items():
+        document.put(tuple(key.split(".")), value, VARIED)
+    return document
+
+
+def written(path: str | Path, overrides: list[str], varied: Mapping[str, Any]) -> str:
+    """YAML that `load` accepts as it is, for what these give to `load`: the file with its comments, or the resolved configuration."""
+    wanted, text = load(path, overrides, varied), documents.text(Path(path))
+    settings = [_setting(override) for override in overrides] + [(tuple(k.split(".")), v) for k, v in varied.items()]
+    try:
+        for key, value in settings:
+            text = editing.with_value(text, key, value)
+        same = validate(_without_anchors(documents.parsed(text, Path(path)))) == wanted
+    except ConfigError:
+        same = False
+    return text if same else dump(wanted)
+
+
+def _without_anchors(document: Document) -> Document:
+    document.data = {key: value for key, value in document.data.items() if not re.match(IGNORED, key)}
+    return document
 
 
 def of_run(path: str | Path) -> BaseConfig:
     """A run's own resolved `config.yaml`: what was trained with it is trained, sensibly or not."""
-    return _validate(documents.read(Path(path)), OF_A_RUN)
+    return validate(documents.read(Path(path)), OF_A_RUN)
 
 
 def parse(data: dict, origin: str = "config") -> BaseConfig:
     """The configuration held by plain data, for instance a run's own resolved `config.yaml`."""
-    return _validate(Document(data, {(): origin}, []))
+    return validate(Document(data, {(): origin}, []))
 
 
 def dump(config: BaseConfig) -> str:
@@ -45,27 +70,17 @@ def dump(config: BaseConfig) -> str:
     return documents.dump(config.model_dump())
 
 
-def differences(old: BaseConfig, new: BaseConfig) -> list[str]:
-    """`key: old -> new` for every key whose change would make a resumed run another run."""
-    found = changes.differences(old.model_dump(), new.model_dump())
-    return [line for key, line in found.items() if key not in RESUMABLE]
-
-
-def _override(document: Document, override: str) -> None:
+def _setting(override: str) -> tuple[Path_, Any]:
+    """The key and the value of `a.b=c`."""
     key, equals, text = override.partition("=")
     path = tuple(key.strip().split("."))
     if not equals or "" in path:
         raise ConfigError(f"{SETTING} {override[:SHOWN]!r}: write it as key.sub=value")
-    value = documents.value(text, f"{SETTING} {key[:SHOWN]}")
-    target = document.data
-    for part in path[:-1]:
-        child = target.get(part)
-        target[part] = target = dict(child) if isinstance(child, dict) else {}
-    target[path[-1]] = value
-    document.places = {at: place for at, place in document.places.items() if at[: len(path)] != path} | {path: SETTING}
+    return path, documents.value(text, f"{SETTING} {key[:SHOWN]}")
 
 
-def _validate(document: Document, context: object = None) -> BaseConfig:
+def validate(document: Document, context: object = None) -> BaseConfig:
+    """The configuration in a document. ConfigError listing every problem."""
     if "task" not in document.data:
         raise ConfigError(f"{document.place(())}: task: missing key (one of: {', '.join(registry.TASKS)})")
     try:

@@ -6,17 +6,32 @@ Units are in the names: `*_steps` are optimizer steps, `*_tokens` are real (unpa
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)  # fmt: skip
+from pydantic_core import CoreSchema
 
 from bmtool.base.needs import Package
 from bmtool.base.paths import expand
+from bmtool.sources.hub import require_here
 
 # Of steps, rows, images: what is counted.
 MANY = 10**9
 # The context of a validation that is about a run which is there: rules that only say what makes no sense do not hold.
 OF_A_RUN = object()
+# Keys at the top that hold anchors and mean nothing themselves.
+IGNORED = "^x-."
 
 FilePath = Annotated[str, AfterValidator(expand)]
+# Of data to read, which lie here: a name of the hub or a URL is refused, with the command that downloads it.
+DataPath = Annotated[FilePath, AfterValidator(require_here)]
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -29,10 +44,26 @@ class Section(BaseModel):
         """Those that the settings of this section need, those within it aside."""
         yield from ()
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """With the comment above each key as its description."""
+        from bmtool.config.json_schema import described
+
+        found = handler(core)
+        described(cls, handler.resolve_ref_schema(found))
+        return found
+
+
+def of_sources(*sources: str) -> Iterator[Package]:
+    """What reading these takes, by their names."""
+    if any(source.lower().endswith((".parquet", ".arrow")) for source in sources):
+        yield Package("pyarrow", "pyarrow", "reading .parquet and .arrow takes pyarrow")
+
 
 class OptimSettings(Section):
     # muon: hidden matrices; adamw for the rest
     name: Literal["adamw", "adam", "sgd", "adagrad", "rmsprop", "muon"] = "adamw"
+    # the learning rate at its highest
     lr: float = Field(1e-3, gt=0, le=100)
     # adam, adamw and what muon leaves to it
     betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field([0.9, 0.98], min_length=2, max_length=2)
@@ -51,6 +82,7 @@ class OptimSettings(Section):
 class Optim(OptimSettings):
     """A phase of training (a GAN has two) may have settings of its own; those it does not give are those of all."""
 
+    # phase -> what it has of its own; a GAN has generator and discriminator
     phases: dict[str, OptimSettings] = {}
 
     def of(self, phase: str) -> OptimSettings:
@@ -71,7 +103,9 @@ class Optim(OptimSettings):
 
 
 class Schedule(Section):
+    # how the learning rate goes from its highest to its last
     name: Literal["constant", "linear", "cosine", "exponential", "step", "inverse_sqrt", "plateau", "wsd"] = "cosine"
+    # the rate rises over so many steps first
     warmup_steps: int = Field(0, ge=0, le=MANY)
     # linear, cosine, exponential, wsd: the last rate as a share of lr
     final: float = Field(0.01, ge=0, le=1)
@@ -103,31 +137,39 @@ class Schedule(Section):
 
 
 class Train(Section):
+    # optimizer steps
     steps: int = Field(1000, ge=1, le=MANY)
     # stop at this step (several sittings); the schedule counts to `steps`
     stop_after: int | None = Field(None, ge=1, le=MANY)
-    # micro-batches a step
+    # micro-batches that make a step
     accumulate: int = Field(1, ge=1, le=10_000)
     # auto: bf16 on a GPU that has it; on a CPU the faster of the two, raced when a run begins and kept
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    # auto: a GPU where there is one; cpu, cuda, or cuda:N
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")
-    # 0: all cores
+    # of torch; 0: all cores
     threads: int = Field(0, ge=0, le=1024)
     # processes that build batches; any number gives the same weights
     workers: int = Field(0, ge=0, le=64)
+    # only kernels that give the same bits again, and an error where there is none
     deterministic: bool = False
+    # torch.compile the model
     compile: bool = False
     # decay of the moving average of the weights; 0 switches it off
     ema: float = Field(0.0, ge=0, lt=1)
     # the validation figure that decides which checkpoint is best; null: the task's own
     best: Name | None = None
-    # and at the last step
+    # steps between validations; there is one at the last step, too
     validate_every: int = Field(500, ge=1, le=MANY)
+    # steps between checkpoints
     save_every: int = Field(500, ge=1, le=MANY)
+    # steps between lines of progress
     log_every: int = Field(50, ge=1, le=MANY)
     # early stopping after so many validations without a better figure; 0: never
     patience: int = Field(0, ge=0, le=MANY)
+    # newest checkpoints that are kept
     keep_last: int = Field(2, ge=1, le=1000)
+    # best checkpoints that are kept
     keep_best: int = Field(1, ge=1, le=1000)
     # average this many of the best checkpoints at the end, keep it if it is better
     average_best: int = Field(0, ge=0, le=1000)
@@ -160,24 +202,73 @@ class Finetune(Section):
         return self
 
 
+class Card(Section):
+    """What only its maker can say of a model: it stands in the run's model card, and decides nothing that is computed."""
+
+    # SPDX, such as Apache-2.0 or CC-BY-4.0; null: not stated
+    licence: Name | None = None
+    # of the data, in ISO 639: [zh, en]
+    language: list[Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]] = Field([], max_length=1000)
+    # what the model is, and is for
+    description: Name | None = None
+    # what it is not for, and where it fails; a sentence each
+    limits: list[Name] = Field([], max_length=100)
+
+
+# What the values of `tracking` take.
+TRACKING = {
+    "tensorboard": [Package("tensorboard", "tensorboard", "tracking: tensorboard takes a package of that name")],
+    "mlflow": [
+        Package(module, "mlflow-skinny sqlalchemy alembic", "tracking: mlflow takes MLflow and what its database needs")
+        for module in ("mlflow", "sqlalchemy", "alembic")
+    ],
+}
+
+
 class BaseConfig(Section):
     if TYPE_CHECKING:  # sections that every task has its own of; `data.prepared` is where its prepared data lie
         data: Any
         model: Any
 
+    # what is learned
     task: str
     # the run directory
     run: FilePath
+    # of the weights and of all that is drawn at random
     seed: int = Field(1, ge=0, lt=2**63)
+    # how long, on what, and what is kept
     train: Train = Train()
+    # how weights are changed
     optim: Optim = Optim()
+    # the learning rate over time
     schedule: Schedule = Schedule()
+    # what is learned when other weights are started from
     finetune: Finetune = Finetune()
+    # what the model card says that nothing can measure
+    card: Card = Card()
+    # who is told of the training besides the run directory
+    tracking: list[Literal["tensorboard", "mlflow"]] = Field([], max_length=2)
+
+    def packages(self) -> Iterator[Package]:
+        for name in self.tracking:
+            yield from TRACKING[name]
+
+    @property
+    def starts_from_others(self) -> bool:
+        """Whether it is meant for `finetune`: it says how, or takes a vocabulary, classes or columns from a run."""
+        taken = ("vocabulary", "labels", "columns_of")
+        return self.finetune != Finetune() or any(getattr(self.data, key, None) for key in taken)
 
     @property
     def parameters(self) -> int:
         """About so many numbers the model learns, those that depend on the data aside; 0 where that is bounded otherwise."""
         return 0
+
+    @model_validator(mode="after")
+    def _tracked_once(self):
+        if len(set(self.tracking)) < len(self.tracking):
+            raise ValueError(f"tracking: {self.tracking[0]} is named twice")
+        return self
 
     @model_validator(mode="after")
     def _schedule_fits(self, info: ValidationInfo):
@@ -190,11 +281,3 @@ class BaseConfig(Section):
                 "nothing would be unfrozen"
             )
         return self
-
-
-# Keys that may change when a run is resumed: they decide when to stop, watch and keep, not what is computed.
-RESUMABLE = frozenset(
-    f"train.{key}" for key in
-    ("stop_after", "workers", "log_every", "save_every", "patience", "keep_last", "keep_best",
-     "average_best")
-) | {"run"}  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from bmtool.base.needs import Package
-from bmtool.config.schema import FilePath, Name, Section, Train
+from bmtool.config.schema import DataPath, FilePath, Name, Section, Train, of_sources
 
 # as `valid` or `test`: the training rows themselves
 TRAIN = "train"
@@ -20,8 +20,11 @@ Names = Annotated[list[Name], Field(max_length=10_000)]
 class Columns(Section):
     """What columns hold. Those that are named nowhere are guessed from the training rows, and the guess is said."""
 
+    # that hold numbers
     numeric: Names = Field([])
+    # that hold names, whatever they look like
     categorical: Names = Field([])
+    # that are not looked at
     ignore: Names = Field([])
 
     @model_validator(mode="after")
@@ -33,11 +36,14 @@ class Columns(Section):
 
 
 class TableData(Section):
-    # .csv, .tsv, .jsonl or .parquet; or breast-cancer or diabetes out of scikit-learn
-    source: FilePath
+    # .csv, .tsv, .jsonl, .json, .parquet or .arrow; a folder of them as `datasets` or the hub has it, with its splits; several by * or
+    # {00..03}; or breast-cancer or diabetes out of scikit-learn
+    source: DataPath
+    # directory that prepare-data writes and training reads
     prepared: FilePath
     # the column to be learned
     target: Name
+    # what they hold, where a guess is not enough
     columns: Columns = Columns()
     # take columns, categories and classes from this run or prepared directory, which finetuning needs
     columns_of: FilePath | None = None
@@ -47,16 +53,17 @@ class TableData(Section):
     positive: Name | None = None
     # of the rows of `source`, by a hash of their columns but the target, so that copies stay together
     valid_share: float = Field(0.1, ge=0, lt=1)
+    # as valid_share
     test_share: float = Field(0.1, ge=0, lt=1)
     # files of their own, or `train` for the training rows themselves: figures then show what was learned by heart
-    valid: FilePath | None = None
-    test: FilePath | None = None
+    valid: DataPath | None = None
+    # as valid
+    test: DataPath | None = None
 
     def packages(self) -> Iterator[Package]:
         if self.source in EXAMPLES:
             yield Package("sklearn", "scikit-learn", f"data.source: {self.source} comes with scikit-learn")
-        if any((path or "").lower().endswith(".parquet") for path in (self.source, self.valid, self.test)):
-            yield Package("pyarrow", "pyarrow", "reading parquet takes pyarrow")
+        yield from of_sources(*(path for path in (self.source, self.valid, self.test) if path))
 
     @model_validator(mode="after")
     def _consistent(self):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from bmtool.base.needs import Package
-from bmtool.config.schema import MANY, FilePath, Name, Section, Train
+from bmtool.config.schema import MANY, DataPath, FilePath, Name, Section, Train, of_sources
 
 
 def _renamed(section: Any, names: dict[str, str]) -> Any:
@@ -20,15 +20,15 @@ def _renamed(section: Any, names: dict[str, str]) -> Any:
 
 
 class SourceSpec(Section):
-    # a file, a directory or a glob; "-" is standard input
-    path: FilePath
+    # a file, a directory or a pattern (*, {000..003}); a folder as `datasets` or the hub has it brings its splits; "-" is standard input
+    path: DataPath
     # what the report groups by; empty: the file's name
     domain: str = ""
     # how often each training sentence is written; 0.5 keeps every second one
     weight: float = Field(1.0, gt=0, le=100)
     # sentences at most from each file: a fixed random choice
     cap: int | None = Field(None, ge=1, le=MANY)
-    # of csv, tsv, jsonl, parquet; empty: the task's own columns, else "text"
+    # of csv, tsv, jsonl, json, parquet, arrow; empty: those of data.columns, else the task's own, else "text"
     columns: list[Name] = Field([], max_length=100)
     # of the columns, those that are kept as they are; empty: those that the task calls so
     target: list[Name] = Field([], max_length=100)
@@ -68,7 +68,7 @@ def _as_source(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
 
 
-Source = Annotated[SourceSpec, BeforeValidator(_as_source)]
+Source = Annotated[SourceSpec, BeforeValidator(_as_source, json_schema_input_type=str | SourceSpec)]
 
 
 class Clean(Section):
@@ -92,13 +92,13 @@ class Clean(Section):
     sentences: bool = True
     # what min_letters and min_letters_share count; any: of any script
     letters: Literal["hanzi", "latin", "any"] = "hanzi"
-    # of a sentence; was called min_hanzi
+    # that a sentence has at least; was called min_hanzi
     min_letters: int = Field(2, ge=0, le=1_000_000)
-    # of a sentence
+    # that a sentence has at most
     max_characters: int = Field(1000, ge=1, le=1 << 20)
-    # of a sentence's characters, white space aside; was min_hanzi_share
+    # that letters are of a sentence at least, white space aside; was min_hanzi_share
     min_letters_share: float = Field(0.3, ge=0, le=1)
-    # of one character in a row; 0: any number
+    # of one character in a row, at most; 0: any number
     max_repeats: int = Field(8, ge=0, le=1_000_000)
 
     @model_validator(mode="before")
@@ -120,11 +120,13 @@ class Clean(Section):
 
 
 class Duplicates(Section):
+    # sentences of the same letters
     exact: bool = True
     # MinHash over n-grams of hanzi or words (Broder 1997); needs `pip install rensa`
     near: bool = False
     # near: Jaccard similarity of the two sets of n-grams
     threshold: float = Field(0.8, gt=0, le=1)
+    # near: hanzi or words in a row that are compared
     ngram: int = Field(3, ge=1, le=10)
     # near: hanzi or words; shorter sentences are left to `exact`; was called min_hanzi
     min_units: int = Field(10, ge=1, le=1_000_000)
@@ -145,16 +147,23 @@ class TextTrain(Train):
 
 
 class TextData(Section):
+    # the text: files, directories or globs, or sections with a path and more
     sources: list[Source] = Field(min_length=1, max_length=1000)
+    # of all sources that name no columns, what is called otherwise than the task calls it: {text: review, label: stars}
+    columns: dict[Name, Name] = Field({}, max_length=100)
     # directory that prepare-data writes and training reads
     prepared: FilePath
     # evaluation files: nothing that shares 20 hanzi or 10 words in a row with them is kept
     protected: list[FilePath] = Field([], max_length=1000)
+    # what is taken out of text and which sentences are kept
     clean: Clean = Clean()
+    # which sentences count as the same
     duplicates: Duplicates = Duplicates()
     # what stays together; chosen by a hash of it
     split_by: Literal["sentence", "line", "file"] = "sentence"
+    # of the sentences, chosen by a hash of what stays together
     valid_share: float = Field(0.05, ge=0, lt=0.5)
+    # as valid_share
     test_share: float = Field(0.05, ge=0, lt=0.5)
     # processes; 0: one a core. Any number gives the same bytes
     workers: int = Field(0, ge=0, le=256)
@@ -166,6 +175,7 @@ class TextData(Section):
     def packages(self) -> Iterator[Package]:
         if self.engine == "ray":
             yield Package("ray", "'ray[data]'", "data.engine: ray takes Ray Data")
+        yield from of_sources(*(source.path for source in self.sources))
 
 
 class TokenisedData(TextData):

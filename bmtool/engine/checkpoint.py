@@ -6,48 +6,35 @@
 functions of configuration and data, byte for byte; what tells the time stands in the manifest.
 """
 
-import re
 import shutil
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from typing_extensions import NotRequired, TypedDict
 
-from bmtool.base.files import fsync, read_json, sha256, temporary, write_json, write_text
+from bmtool.base.files import fsync, sha256, temporary, write_json, write_text
 from bmtool.engine import upgrades
+from bmtool.engine.kept import AVERAGED, BEST, LAST, MANIFEST, STATE, WEIGHTS, Kept
 from bmtool.errors import DataError, ResourceError
 
-WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
-BEST, LAST = "best", "last"  # pointers
-AVERAGED = "averaged"  # the checkpoint that is the mean of the best
-_STEP = re.compile(r"step-([0-9]{8}|[1-9][0-9]{8,})")
-Warn = Callable[[str], None]
+__all__ = ["AVERAGED", "BEST", "LAST", "MANIFEST", "STATE", "WEIGHTS", "Checkpoints", "name_of", "require_space"]
 
 
 def name_of(step: int) -> str:
     return f"step-{step:08d}"
 
 
-class Manifest(TypedDict):
-    """What a checkpoint says of itself: its validation figures, and the sha256 of its files."""
-
-    format: int
-    step: int
-    metrics: dict[str, float]
-    sha256: dict[str, str]
-    elapsed_s: NotRequired[dict[str, float]]
+def step_of(name: str) -> int:
+    """Of a checkpoint of a step."""
+    return int(name.removeprefix("step-"))
 
 
-class Checkpoints:
-    """The checkpoints of one run directory; `renamed` are figures that have another name now (`RunDir.checkpoints` knows)."""
-
-    def __init__(self, run: Path, warn: Warn, renamed: upgrades.Names | None = None):
-        self.directory, self.warn, self.renamed = run / "checkpoints", warn, renamed or {}
+class Checkpoints(Kept):
+    """The checkpoints of one run directory, written and used."""
 
     def save(
         self, name: str, weights: dict[str, Tensor], state: dict, *, metrics: dict[str, float], elapsed_s: dict[str, float]
@@ -97,25 +84,6 @@ class Checkpoints:
         else:
             write_text(self.directory / pointer, name + "\n")
 
-    def names(self) -> list[str]:
-        """Every finished checkpoint of a step, newest last."""
-        found = {
-            int(match[1]): path.name
-            for path in self.directory.glob("step-*")
-            if (match := _STEP.fullmatch(path.name)) and path.is_dir()
-        }
-        return [found[step] for step in sorted(found)]
-
-    def manifest(self, name: str) -> dict:
-        """Its step, its validation figures by the names of today, and the sha256 of its files."""
-        return upgrades.manifest(
-            read_json(self.directory / name / MANIFEST, Manifest, "delete the checkpoint"), self.renamed
-        )
-
-    def digest(self, name: str) -> str:
-        """The sha256 of its weights."""
-        return self.manifest(name)["sha256"][WEIGHTS]
-
     def problem(self, name: str) -> str | None:
         """Why a checkpoint cannot be used; None if it is whole."""
         path = self.directory / name
@@ -143,21 +111,10 @@ class Checkpoints:
 
     def best(self) -> str:
         """The checkpoint that `best` names, or else the newest whole one; DataError when there is none."""
-        pointed = [name for pointer in (BEST, LAST) if (name := self._pointer(pointer))]
-        found = self._first_whole(list(dict.fromkeys([*pointed, *self.names()[::-1]])))
+        found = self._first_whole(self.candidates())
         if found is None:
             raise DataError(f"{self.directory.parent} holds no checkpoint yet: train it first")
         return found
-
-    def _pointer(self, pointer: str) -> str | None:
-        """What a pointer names; None when there is none, and, with a warning, when it is no name of a checkpoint."""
-        path = self.directory / pointer
-        if not path.exists():
-            return None
-        if (name := _first_line(path)) == AVERAGED or _STEP.fullmatch(name):
-            return name
-        self.warn(f"{path} is damaged: it names no checkpoint of this run, and is passed over")
-        return None
 
     def _first_whole(self, names: list[str]) -> str | None:
         for name in names:
@@ -181,15 +138,6 @@ class Checkpoints:
         for name in [*self.names(), AVERAGED]:
             if name not in keep:
                 shutil.rmtree(self._set_aside(name), ignore_errors=True)
-
-
-def _first_line(path: Path) -> str:
-    """Of a small file; "" when it cannot be read."""
-    try:
-        with path.open("rb") as stream:
-            return stream.read(100).decode("ascii", "replace").strip()
-    except OSError:
-        return ""
 
 
 def _anew(value: Any) -> Any:

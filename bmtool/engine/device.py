@@ -47,7 +47,7 @@ def choose(settings: Train) -> Device:
         raise ConfigError(
             f"train.device: {name} was asked for, but PyTorch {torch.__version__} sees no CUDA device here"
         )
-    if name == "cuda" and "LOCAL_RANK" in os.environ:
+    if name == "cuda":
         name = f"cuda:{local_rank}"
     device = torch.device(name)
     if device.type == "cpu":
@@ -57,6 +57,14 @@ def choose(settings: Train) -> Device:
         where = torch.cuda.get_device_name(device)
     precision, why = _precision(settings.precision, device)
     return Device(device, precision, where, why)
+
+
+def make_deterministic(wanted: bool) -> None:
+    """Only algorithms that give the same bits every time, or any. On a GPU cuBLAS promises that with a workspace of fixed size alone,
+    which it is told by the environment before its first product."""
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(wanted)
 
 
 def _threads(asked: int) -> str:

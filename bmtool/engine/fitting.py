@@ -8,16 +8,22 @@ import torch
 
 from bmtool.base.console import Console
 from bmtool.base.units import duration
-from bmtool.engine.checkpoint import BEST, LAST, name_of
+from bmtool.engine import tracked
+from bmtool.engine.checkpoint import name_of
 from bmtool.engine.ending import Reached
+from bmtool.engine.kept import BEST, LAST
+from bmtool.engine.observing import Observer
 from bmtool.engine.ranking import shown
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.task import Fitted
+from bmtool.tracking.tracker import Trackers
 
 VALID = "valid/"
 
 
-def fit(run: RunDir, task: Fitted, console: Console, *, again: bool) -> Reached | None:
+def fit(  # noqa: PLR0913
+    run: RunDir, task: Fitted, console: Console, *, trackers: Trackers, again: bool, observer: Observer | None = None
+) -> Reached | None:
     """Fit and save, unless it is done. Returns what the end is reached with, None when nothing is left to do.
 
     `again` says that a run was begun here before: without a checkpoint it was interrupted.
@@ -33,23 +39,29 @@ def fit(run: RunDir, task: Fitted, console: Console, *, again: bool) -> Reached 
     else:
         if again:
             console.say("the fit before this one was interrupted: it is done again from its start")
-        name, reached = _fit(run, task, console)
+        name, reached = _fit(run, task, console, trackers, observer)
     for pointer in (LAST, BEST):
         checkpoints.mark(pointer, name)
     return reached
 
 
-def _fit(run: RunDir, task: Fitted, console: Console) -> tuple[str, Reached]:
+def _fit(
+    run: RunDir, task: Fitted, console: Console, trackers: Trackers, observer: Observer | None
+) -> tuple[str, Reached]:
     """The checkpoint, and the step that it is of."""
     run.go_on()
     run.forget_after(0, console.warn)
+    tracked.begin(trackers, run, task.config, 0)
     began = time.perf_counter()
     task.draw(run.plots)
     step, figures = 0, dict[str, float]()
     for step, figures in enumerate(task.fit(console.say), 1):
         run.event(step=step, elapsed_s=round(time.perf_counter() - began, 2), **figures)
+        trackers.log(step, figures)
         if step % task.every == 0:
             console.say(f"{task.unit} {step:,}  valid  {shown(_valid(figures), task.best)}")
+            if observer is not None:
+                observer(step, _valid(figures))
     elapsed_s = time.perf_counter() - began
     step, metrics = max(1, step), _valid(task.result or figures)
     run.checkpoints(console.warn).save(

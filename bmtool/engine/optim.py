@@ -169,6 +169,17 @@ def rate_factor(step: int, steps: int, schedule: Schedule) -> float:
             return 1.0
 
 
+def settled_steps(steps: int, schedule: Schedule) -> int:
+    """So many first steps of a training of `steps` have the rate that they have in any longer one; 0 where it falls over all of them."""
+    match schedule.name:
+        case "wsd":
+            return steps - schedule.decay_steps + 1
+        case "linear" | "cosine" | "exponential":
+            return 0
+        case _:
+            return steps
+
+
 class Plateau:
     """Multiply the rate by `factor` after `patience` validations without a better figure."""
 

@@ -1,7 +1,4 @@
-"""A run directory: everything one training made, in a layout that stays readable.
-
-run.json  config.yaml  assets/  metrics.jsonl  log.txt  checkpoints/  plots/  eval/  export/
-"""
+"""A run directory: everything one training made, in a layout that stays readable (see `record`)."""
 
 import hashlib
 import json
@@ -10,22 +7,18 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
-from typing_extensions import NotRequired, TypedDict
+from typing import Any
 
 import bmtool
+from bmtool.base import console
 from bmtool.base.files import (
-    damaged,
+    TRAIN_AGAIN,
     lock,
     noted,
-    parse_json,
     read_bytes,
-    read_json,
     sha256,
     sweep,
     write_bytes,
@@ -33,79 +26,16 @@ from bmtool.base.files import (
     write_sums,
     write_text,
 )  # fmt: skip
-from bmtool.config import load
+from bmtool.config import load, resuming
 from bmtool.config.schema import BaseConfig
-from bmtool.data.prepared import described
 from bmtool.engine import upgrades
 from bmtool.engine.checkpoint import Checkpoints
-from bmtool.engine.task import TRAIN_AGAIN
-from bmtool.errors import ConfigError, DataError
-
-EVENT_AGAIN = "delete the line"
+from bmtool.engine.record import FAILED, Record, data_hash
+from bmtool.errors import ConfigError, Interrupted
 
 
-class Versioned(TypedDict):
-    """What run.json says in any version."""
-
-    format: int
-
-
-class Info(Versioned):
-    """What run.json says; `config` are the sha256 that config.yaml may have."""
-
-    task: str
-    data_hash: str
-    vocabulary: str
-    parent: str | None
-    versions: dict[str, str]
-    prepared: NotRequired[str | None]
-    fingerprint: NotRequired[str | None]
-    best: NotRequired[dict[str, str] | None]
-    config: NotRequired[list[str]]
-    precision: NotRequired[Literal["fp32", "bf16"]]
-    ended: NotRequired[dict[str, int] | None]
-
-
-class Event(TypedDict):
-    """A line of metrics.jsonl: a step, and figures by their names."""
-
-    step: Annotated[int, Field(ge=0, le=1 << 62)]
-
-
-class RunDir:
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
-        self.assets, self.plots = self.path / "assets", self.path / "plots"
-        self.evaluations, self.exports = self.path / "eval", self.path / "export"
-        self.metrics = self.path / "metrics.jsonl"
-
-    @classmethod
-    def open(cls, path: str | Path) -> "RunDir":
-        """An existing run; DataError when there is none at `path`."""
-        run = cls(path)
-        if not run.exists:
-            raise DataError(f"{path} is not a run directory (no run.json): train one with `bmtool pretrain CONFIG`")
-        if (found := read_json(run.path / "run.json", Versioned, TRAIN_AGAIN)["format"]) not in upgrades.READS:
-            known = " and ".join(map(str, upgrades.READS))
-            raise DataError(
-                f"{path} has run format {found}, this bmtool reads {known}: install the version that made it"
-            )
-        return run
-
-    @property
-    def exists(self) -> bool:
-        """Whether a training has begun here; what a killed one left before that is written again."""
-        return (self.path / "run.json").is_file()
-
-    def info(self) -> dict:
-        return upgrades.info(read_json(self.path / "run.json", Info, TRAIN_AGAIN))
-
-    def config(self) -> BaseConfig:
-        path = self.path / "config.yaml"
-        sums = self.info().get("config")
-        if sums is not None and hashlib.sha256(read_bytes(path, TRAIN_AGAIN)).hexdigest() not in sums:
-            raise damaged(str(path), "it is not what run.json says", TRAIN_AGAIN)
-        return load.of_run(path)
+class RunDir(Record):
+    """A run directory that is written, and whose weights are used."""
 
     def require_assets(self) -> None:
         """DataError when a file in the assets is not what the training put there."""
@@ -115,36 +45,10 @@ class RunDir:
     def checkpoints(self, warn: Callable[[str], None]) -> Checkpoints:
         return Checkpoints(self.path, warn, self._renamed())
 
-    def _renamed(self) -> upgrades.Names:
-        return upgrades.renamed(self.config().model_dump()) if self.exists else {}
-
-    def prepared(self) -> Path:
-        """Where the run's prepared data lie: as its config says, from here or from where it was trained. DataError when they are gone."""
-        asked = Path(self.config().data.prepared)
-        places = list(dict.fromkeys([asked, Path(self.info()["prepared"] or asked)]))
-        found = [place for place in places if (place / "manifest.json").is_file()]
-        if not found:
-            looked = ", ".join(map(str, places))
-            command = f"`bmtool prepare-data {(self.path / 'config.yaml').resolve()}`"
-            raise DataError(
-                f"the prepared data of {self.path} are gone (looked for {looked}): {command} makes them again"
-                f"{_from_where(places[-1], asked)}"
-            )
-        return next((place for place in found if _data_hash(place) == self.info().get("data_hash")), found[0])
-
-    def changed_data(self) -> str:
-        """What to say when the prepared data are not those that the run was trained on; "" when they are."""
-        place = self.prepared()
-        return (
-            ""
-            if _data_hash(place) == self.info().get("data_hash")
-            else f"{place} has changed since {self.path} was trained"
-        )
-
     def began_with(self, prepared: str | Path) -> bool:
         """Whether a run is here that was begun with these prepared data, as they are."""
         is_prepared = (Path(prepared) / "manifest.json").is_file()
-        return is_prepared and self.exists and self.info()["data_hash"] == _data_hash(Path(prepared))
+        return is_prepared and self.exists and self.info()["data_hash"] == data_hash(Path(prepared))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -154,7 +58,21 @@ class RunDir:
             checkpoints = self.path / "checkpoints"
             for folder in (self.path, checkpoints, self.assets, self.plots, self.evaluations, self.exports):
                 sweep(folder)
+            with self._failures_noted():
+                yield
+
+    @contextmanager
+    def _failures_noted(self) -> Iterator[None]:
+        """What ends a sitting stands last in its log: not a refusal, which does nothing, nor a signal, after which it goes on."""
+        try:
             yield
+        except (ConfigError, Interrupted):
+            raise
+        except Exception as error:
+            why = str(error).partition("\n")[0] or type(error).__name__
+            with suppress(OSError):
+                console.record(self.log, FAILED + console.visible(why))
+            raise
 
     def begin(self, config: BaseConfig, facts: dict, assets: Callable[[], dict[str, str | bytes]]) -> None:
         """Describe a new run, or check that an existing one is the same; ConfigError lists the keys that differ.
@@ -180,6 +98,18 @@ class RunDir:
             write_json(self.path / "run.json", described | {"config": [now, before]})
         write_text(path, text)
         write_json(self.path / "run.json", described)
+
+    def change(self, config: BaseConfig, step: int, resume_from: str | None = None) -> list[str]:
+        """Write down what a run goes on with from a step on, before `begin` does; the lines `key: old -> new`."""
+        told = resuming.changed(self.config(), config).told if self.exists else []
+        if told:
+            before, change = self.info().get("changes") or [], {"step": step, "changed": told}
+            # A kill may have come between this and `begin`.
+            self.note(changes=[*before, *([change] if before[-1:] != [change] else [])])
+        if resume_from is not None:
+            # What trackers were told of later steps is not what comes now.
+            self.note(resume_from=resume_from, tracking={})
+        return told
 
     def upgrade(self) -> str:
         """What to say before an older run goes on, from when on it is one of today; "" when there is none."""
@@ -221,7 +151,7 @@ class RunDir:
             raise ConfigError(
                 f"{self.path} is a run of task {info['task']!r}, not {config.task!r}: choose another with --set run=DIR"
             )
-        changed = load.differences(self.config(), config)
+        changed = resuming.changed(self.config(), config).refused
         if facts is not None:
             if info["data_hash"] != facts["data_hash"]:
                 changed.append(f"data_hash: {info['data_hash']!r} -> {facts['data_hash']!r}")
@@ -238,24 +168,6 @@ class RunDir:
         with self.metrics.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(values) + "\n")
 
-    def events(self, warn: Callable[[str], None] | None = None) -> list[dict]:
-        """The lines of metrics.jsonl, figures by the names of today; a torn last line is passed over.
-
-        DataError for a line that is something else, which is passed over where `warn` hears of it.
-        """
-        *lines, _torn = self.metrics.read_bytes().split(b"\n") if self.metrics.is_file() else [b""]
-        out, names = [], self._renamed()
-        for number, line in enumerate(lines, start=1):
-            try:
-                event = parse_json(line, Event, origin=f"{self.metrics}:{number}", again=EVENT_AGAIN)
-            except DataError as error:
-                if warn is None:
-                    raise
-                warn(f"{error}; it is passed over")
-                continue
-            out.append(upgrades.figures(event, names))
-        return out
-
     def forget_after(self, step: int, warn: Callable[[str], None]) -> None:
         """Drop events of steps that will be computed again, so that a resumed run's metrics read like one run's."""
         kept = [event for event in self.events(warn) if event["step"] <= step]
@@ -265,16 +177,6 @@ class RunDir:
 def _same_place(one: str | None, other: str | None) -> bool:
     """Whether two names, each of a directory or none, name the same: a path may be written in full or from here."""
     return one == other or (one is not None and other is not None and os.path.realpath(one) == os.path.realpath(other))
-
-
-def _from_where(lay: Path, asked: Path) -> str:
-    """Where paths of a configuration start that says `asked` for what lay at `lay`."""
-    started = Path(str(lay).removesuffix(str(asked)))
-    return f", in {started}" if lay.is_absolute() and not asked.is_absolute() and started != lay else ""
-
-
-def _data_hash(prepared: Path) -> str:
-    return described(prepared)["data_hash"]
 
 
 def environment() -> dict:

@@ -3,7 +3,6 @@
 import math
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,42 +10,52 @@ import torch
 from bmtool.base.console import Console
 from bmtool.base.files import fsync
 from bmtool.base.units import duration
-from bmtool.engine import distributed
-from bmtool.engine.checkpoint import AVERAGED, BEST, LAST, name_of, require_space
+from bmtool.engine import distributed, tracked
+from bmtool.engine.checkpoint import name_of, require_space
 from bmtool.engine.ending import Reached
+from bmtool.engine.kept import AVERAGED, BEST, LAST
+from bmtool.engine.longer import is_of_any_length
+from bmtool.engine.observing import Observer
+from bmtool.engine.optim import settled_steps
 from bmtool.engine.ranking import Ranking, shown
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.task import Best
 from bmtool.engine.trainer import Stepped, Trainer
 from bmtool.engine.window import Window
 from bmtool.errors import Interrupted
+from bmtool.tracking.tracker import Trackers
 
 
 class Session:
     """Of several processes the first writes; what they decide is the same on all."""
 
-    def __init__(self, run: RunDir, trainer: Trainer, console: Console, best: Best):
+    def __init__(  # noqa: PLR0913
+        self, run: RunDir, trainer: Trainer, console: Console, *, best: Best, trackers: Trackers, observer: Observer | None = None
+    ):  # fmt: skip
         self.run, self.trainer, self.console = run, trainer, console
+        self.trackers, self.observer = trackers, observer
         self.is_main = distributed.rank() == 0
         self.settings, self.best = trainer.config.train, best
         self.checkpoints = run.checkpoints(console.warn)
         self.ranking = Ranking(best, self.settings.keep_best)
         self.recent: list[str] = []  # checkpoints that were due, the newest last
+        self.onward: list[str] = []  # what a longer training needs to go on: a checkpoint, and the best ones of then
+        self.rewinds = False  # whether there are newer checkpoints than the one it goes on from
         self.window, self.metrics = Window(), dict[str, float]()
         self.began, self.elapsed_before = time.perf_counter(), 0.0
         self.saved_step = self.validated_step = -1
         self.warned = False  # that the figure that decides is not a number
-        self.tensorboard: Any = None
 
     # -- start and resume ---------------------------------------------------------------------------------------------
 
-    def resume(self, name: str) -> None:
+    def resume(self, name: str, *, rewinds: bool = False) -> None:
         """Go on from a checkpoint: all that is decided later is decided by its state, whatever else lies beside it."""
+        self.rewinds = rewinds
         state = self.checkpoints.state(name)
         self.trainer.load(self.checkpoints.weights(name), state["trainer"])
         self.elapsed_before, self.metrics = state["elapsed_s"]["training"], state["metrics"]
         self.window = Window(**state["window"] or {}, elapsed_s=state["elapsed_s"]["window"])
-        self.saved_step = self.trainer.step
+        self.saved_step, self.onward = self.trainer.step, state["onward"]
         self._rank(name, state)
         self.console.say(f"resuming from {name}; {self.trainer.step:,} of {self.settings.steps:,} steps are done")
 
@@ -107,6 +116,8 @@ class Session:
     def _step(self, until: int, stop: list[int]) -> None:
         for stepped in self.trainer.run(until):
             self._after(stepped, until)
+            if self.observer is not None and stepped.step == self.validated_step:
+                self.observer(stepped.step, self.metrics)
             if self._asked_to_stop(stop):
                 self._save()
                 raise Interrupted(
@@ -127,20 +138,27 @@ class Session:
 
     def _prepare(self) -> None:
         if self.is_main:
-            # Weights, two moments, and the live weights beside an average.
-            shares = 4 if self.trainer.average is not None else 3
-            weights = sum(t.numel() * t.element_size() for t in self.trainer.weights().values())
-            kept = self.settings.keep_last + self.settings.keep_best + 1
-            require_space(self.run.path, int(shares * weights * kept))
+            self._require_space()
+            tracked.begin(self.trackers, self.run, self.trainer.config, self.trainer.step)
             self.run.go_on()
             self.run.forget_after(self.trainer.step, self.console.warn)
-            self.tensorboard = _tensorboard(self.run.path, self.trainer.step)
             if self.trainer.step == 0:
                 self.trainer.draw(self.run.plots)
         self.trainer.rehearse()
+        if self.rewinds:
+            self._tidy()
         if self.trainer.device.device.type == "cuda":
             memory = torch.cuda.max_memory_allocated()
             self.console.say(f"rehearsed one batch: peak memory {memory / 1e9:.2f} GB")
+
+    def _require_space(self) -> None:
+        # Weights, two moments, and the live weights beside an average.
+        shares = 4 if self.trainer.average is not None else 3
+        weights = sum(t.numel() * t.element_size() for t in self.trainer.weights().values())
+        kept = self.settings.keep_last + self.settings.keep_best + 1
+        if settled_steps(self.settings.steps, self.trainer.config.schedule):
+            kept += 1 + self.settings.keep_best
+        require_space(self.run.path, int(shares * weights * kept))
 
     def _after(self, stepped: Stepped, until: int) -> None:
         self.window.add(stepped)
@@ -182,9 +200,7 @@ class Session:
 
     def _event(self, step: int, values: dict[str, float]) -> None:
         self.run.event(step=step, elapsed_s=round(self.elapsed_s, 2), **values)
-        if self.tensorboard is not None:
-            for name, value in values.items():
-                self.tensorboard.add_scalar(name, value, step)
+        self.trackers.log(step, values)
 
     def _validate(self) -> None:
         self.metrics, self.validated_step = self.trainer.validate(), self.trainer.step
@@ -219,6 +235,8 @@ class Session:
         if step == self.validated_step:
             metrics = self.metrics
             self.ranking.enter([(metrics[self.best.metric], name_of(step))])
+        if self._is_due() and is_of_any_length(step, self.trainer.config):
+            self.onward = [name_of(step), *self.ranking.names]
         if self.is_main:
             fsync(self.run.metrics)
             elapsed_s = {"training": self.elapsed_s, "window": self.window.elapsed_s}
@@ -231,7 +249,7 @@ class Session:
         del window["elapsed_s"]
         return {
             "step": self.trainer.step, "trainer": self.trainer.state_dict(), "ranking": self.ranking.state(),
-            "recent": self.recent, "metrics": self.metrics, "window": window,
+            "recent": self.recent, "onward": self.onward, "metrics": self.metrics, "window": window,
         }  # fmt: skip
 
     def _tidy(self) -> None:
@@ -240,7 +258,10 @@ class Session:
         if self.is_main:
             self.checkpoints.mark(LAST, newest)
             self.checkpoints.mark(BEST, best[0] if best else None)
-            self.checkpoints.prune({newest, *best, *self.recent})
+            self.checkpoints.prune({newest, *best, *self.recent, *self.onward})
+        if self.is_main and self.rewinds:
+            self.run.note(resume_from=None)
+        self.rewinds = False
         distributed.barrier()
 
     # -- the end ------------------------------------------------------------------------------------------------------
@@ -278,12 +299,3 @@ class Session:
             state = {"step": self.trainer.step, "metrics": metrics}
             self.checkpoints.save(AVERAGED, mean, state, metrics=metrics, elapsed_s={})
             self.checkpoints.mark(BEST, AVERAGED)
-
-
-def _tensorboard(run: Path, step: int) -> Any:
-    """A writer of event files, that goes on after `step`, when tensorboard is installed, else None."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)

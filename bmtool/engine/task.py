@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bmtool.base.files import TRAIN_AGAIN
 from bmtool.config.schema import BaseConfig
 from bmtool.errors import DataError
 from bmtool.measure.meter import Meter
@@ -79,9 +80,6 @@ class Identity:
     data_hash: str
     vocabulary: str  # sha256
 
-
-# What to do about a file of a run that has changed.
-TRAIN_AGAIN = "restore it, or train the model again with another run directory (--set run=DIR)"
 
 __all__ = [
     "TRAIN_AGAIN",

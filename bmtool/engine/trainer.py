@@ -25,7 +25,7 @@ from bmtool.engine.device import Device
 from bmtool.engine.optim import MovingAverage, Optimizers, Plateau, prefix_scale, rate_factor, sparse_parameters
 from bmtool.engine.stages import stages
 from bmtool.engine.task import Batch, Batches, Trained
-from bmtool.errors import ResourceError
+from bmtool.errors import Untrainable
 
 
 class Stepped(NamedTuple):
@@ -56,7 +56,8 @@ class Trainer:
         for module in task.modules.values():
             module.to(device.device)
             if config.train.compile:
-                module.compile()
+                # Batches of tokens are all of different sizes: compiled for any, where the first would be compiled for itself alone.
+                module.compile(dynamic=task.unit == "tokens" or None)
         for helper in task.helpers.values():
             helper.to(device.device).eval().requires_grad_(False)
         self.named = {
@@ -154,7 +155,7 @@ class Trainer:
         norm = optimizers.finish_gradients(max(count, 1))
         mean = total / max(count, 1)
         if not (math.isfinite(mean) and math.isfinite(norm)):
-            raise ResourceError(
+            raise Untrainable(
                 f"step {self.step + 1}: the loss is {mean} and the gradient norm {norm}. The last checkpoint is untouched; "
                 "train on with a lower optim.lr, a longer schedule.warmup_steps or a smaller optim.clip_norm in a new run"
             )

@@ -109,7 +109,7 @@ def _transforms(settings: Augment, size: int) -> Iterator[v2.Transform]:
 def _seeded(random: np.random.Generator) -> Iterator[None]:
     """torch's generator, which v2 draws from, set by ours for a while."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(random.integers(2**62)))
+        torch.default_generator.manual_seed(int(random.integers(2**62)))
         yield
 
 

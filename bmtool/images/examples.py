@@ -8,9 +8,10 @@ import numpy as np
 from bmtool.config.image import ImageData
 from bmtool.data.tally import Tally
 from bmtool.errors import ConfigError, DataError
+from bmtool.images.levels import BadImage
 from bmtool.images.pictures import Frame
 from bmtool.images.prepare import Images
-from bmtool.images.sources import items
+from bmtool.images.sources import held, items
 from bmtool.predict.contract import Predictor
 from bmtool.predict.examples import Example
 
@@ -35,7 +36,7 @@ def _stored(images: Images) -> Iterator[np.ndarray]:
     return (images.pixels(np.array([number]))[0] for number in range(len(images)))
 
 
-def _original(data: ImageData, images: Images) -> Iterator[Path | np.ndarray]:
+def _original(data: ImageData, images: Images) -> Iterator[Path | bytes | np.ndarray]:
     """What each image was prepared from. DataError when the source has gone."""
     found = {item.name: item for item in items(data, Tally())}
     for name in images.names():
@@ -44,7 +45,7 @@ def _original(data: ImageData, images: Images) -> Iterator[Path | np.ndarray]:
                 f"{name} is no longer in {data.source}: models that read images otherwise are compared on the images as they came, "
                 "so give them with --data"
             )
-        yield found[name].content
+        yield held(found[name])
 
 
 def key(example: Example) -> tuple:
@@ -53,7 +54,7 @@ def key(example: Example) -> tuple:
 
 
 def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor]) -> Iterator[Example]:
-    """Images from class folders or a .csv of path,label; where there is a test split among them, those of it alone."""
+    """Images from folders, lists, tables or tars as `data.source` names them; where there is a test split among them, those of it alone."""
     if unit is not None:
         raise ConfigError("--unit is for text")
     # Not validated: a path that a shell has expanded is a path, whatever it holds.
@@ -64,4 +65,9 @@ def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor])
             tally.ignore("image of another split than test", item.name)
             continue
         tally.read += 1
-        yield Example(item.name, item.content, item.label)
+        try:
+            raw = held(item)
+        except BadImage as error:
+            tally.drop(str(error), item.name)
+            continue
+        yield Example(item.name, raw, item.label)

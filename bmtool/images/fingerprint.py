@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from pydantic import ValidationError
 from typing_extensions import NotRequired
 
 from bmtool.base.files import read_json
@@ -17,6 +18,8 @@ from bmtool.data.tally import Tally
 from bmtool.images.items import Item
 from bmtool.images.labels import class_names
 from bmtool.images.sources import items
+from bmtool.sources.cells import Cell
+from bmtool.sources.tars import Member
 
 FORMAT = 1
 # Where data lie, and how they came there, says nothing about what they are.
@@ -38,6 +41,7 @@ class Manifest(prepared.Manifest):
     splits: dict[str, Counted]  # type: ignore[misc]  # each with more
     settings: dict[str, Any]
     target: NotRequired[str]
+    brought: NotRequired[dict[str, int]]
     read: int
     kept: int
     dropped: dict[str, int]
@@ -66,13 +70,18 @@ def fingerprint(data: ImageData, listed: list[Item]) -> Fingerprint:
 
 def settings(data: ImageData) -> dict:
     """What a manifest keeps of `data`."""
-    return data.model_dump(exclude=PLACES)
+    return data.model_dump(exclude=PLACES if data.columns else PLACES | {"columns"})
 
 
 def _facts(item: Item) -> int:
     described = repr((item.name, item.label, item.split, item.boxes, *map(_state, (item.mask, item.paired))))
-    content = item.content.tobytes() if isinstance(item.content, np.ndarray) else repr(_state(item.content)).encode()
+    content = item.content.tobytes() if isinstance(item.content, np.ndarray) else _described(item.content).encode()
     return int.from_bytes(hashlib.sha256(described.encode() + content).digest()[:8], "little")
+
+
+def _described(content: Path | Member | Cell) -> str:
+    """A file, or a place in one, by what changes with it."""
+    return repr(_state(content) if isinstance(content, Path) else (_state(content.path), content[1:]))
 
 
 def _state(path: Path | None) -> tuple[int, int] | None:
@@ -105,7 +114,11 @@ def changes(manifest: dict, data: ImageData) -> list[str]:
 
 def setting_changes(manifest: dict, data: ImageData) -> list[str]:
     """`data.key: old -> new` for every setting that differs; one that the manifest's version did not know had its default."""
-    before = settings(ImageData(**manifest["settings"], prepared=data.prepared))
+    try:
+        before = settings(ImageData(**manifest["settings"], prepared=data.prepared))
+    except ValidationError as error:
+        key = ".".join(map(str, error.errors()[0]["loc"]))
+        return [f"data.{key}: prepared with a setting that this version does not take"]
     return prepared.differing(before, settings(data))
 
 

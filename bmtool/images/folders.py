@@ -9,12 +9,8 @@ from bmtool.data.tally import Tally
 from bmtool.errors import DataError
 from bmtool.images.items import Item
 from bmtool.predict import folders
+from bmtool.sources.parts import SPLIT_OF
 
-# Names that folders of splits have, in small letters -> the split.
-SPLIT_OF = {
-    "train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid",
-    "test": "test", "testing": "test",
-}  # fmt: skip
 # Folders beside `images/`, with a file of the same stem for each image: a target, and the field of Item that names it.
 BESIDE = {"masks": "mask", "targets": "paired"}
 _SHOWN = 5  # names in an error

@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bmtool.sources.cells import Cell
+from bmtool.sources.tars import Member
+
 
 class Box(NamedTuple):
     """In pixels of the upright image: x1 < x2 from its left edge, y1 < y2 from its upper one."""
@@ -21,8 +24,8 @@ class Item(NamedTuple):
     label: str | None
     # None: by a hash of the pixels
     split: str | None
-    # a file, or pixels uint8 [H, W] or [H, W, 3]
-    content: Path | np.ndarray
+    # a file, a place in a tar or a table, or pixels uint8 [H, W] or [H, W, 3]
+    content: Path | Member | Cell | np.ndarray
     # None where the source has no boxes; empty for an image without any
     boxes: tuple[Box, ...] | None = None
     # a file of class numbers, one for each pixel

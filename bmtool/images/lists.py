@@ -1,16 +1,20 @@
-"""Images in a .csv: rows of a path and a label, or of a path and a box; columns by the names in its heading, or by their order."""
+"""Images in a list: rows of a path and a label, or of a path and a box; columns by name, or, in a .csv without names, by order."""
 
 import csv
 import math
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from bmtool.base import delimited
+from bmtool.base.suggest import suggest
 from bmtool.base.units import few
 from bmtool.data.tally import Tally
 from bmtool.errors import DataError
 from bmtool.images.items import Box, Item
+from bmtool.sources import rows as tables
 
 # What each column may be called, in small letters; the first is what messages and lists without a heading call it.
 NAMES = {
@@ -22,6 +26,8 @@ NAMES = {
     "label": ("label", "class", "category", "class_name", "label_name", "target"),
 }  # fmt: skip
 BOXES, LABELS = tuple(NAMES), ("path", "label")
+# As `data.columns` calls them.
+_FIELD = {"image": "path", "label": "label"}
 UNLABELLED = "no label"
 _SHOWN = 10  # columns in an error
 
@@ -31,13 +37,15 @@ class _Row(NamedTuple):
     cells: dict[str, str]
 
 
-def items(path: Path, tally: Tally) -> list[Item]:
-    """The images that a .csv names; paths are relative to it and lie below its folder. Cells are apart by comma, semicolon or tab.
+def items(path: Path, tally: Tally, columns: Mapping[str, str] = MappingProxyType({})) -> list[Item]:
+    """The images that a list names; paths are relative to it and lie below its folder. `columns` are the names of other columns than usual.
 
-    An image has as many rows as boxes; one with the path alone says it has none. Rows without a label, and columns that are not looked
-    at, are counted in `tally`. DataError names the line of what cannot be read.
+    A .csv has cells apart by comma, semicolon or tab; of rows of JSON and of tables the first one names the columns. An image has as
+    many rows as boxes; one with the path alone says it has none. Rows without a label, and columns that are not looked at, are counted in
+    `tally`. DataError names the line of what cannot be read.
     """
-    rows = _named(path, _cells(path), tally)
+    cells = _cells(path) if path.suffix.lower() in (".csv", ".tsv") else _values(path, tally)
+    rows = _named(path, cells, tally, {_FIELD[field]: name for field, name in columns.items()})
     return _boxed(path, rows) if rows and "x1" in rows[0].cells else _labelled(path, rows, tally)
 
 
@@ -55,14 +63,35 @@ def _cells(path: Path) -> list[tuple[str, list[str]]]:
         raise DataError(f"cannot read {path}: {error}") from error
 
 
-def _named(path: Path, rows: list[tuple[str, list[str]]], tally: Tally) -> list[_Row]:
-    """Cells by what they hold. DataError for a row of another length than the first."""
+def _values(path: Path, tally: Tally) -> list[tuple[str, list[str]]]:
+    """As `_cells` has them: the names of the columns, then the rows; those that are broken are counted."""
+    found: list[tuple[str, list[str]]] = []
+    names: list[str] = []
+    for row in tables.rows(path):
+        if row.values is None:
+            tally.read += 1
+            tally.drop(row.problem, row.place)
+            continue
+        if not found:
+            names = list(row.values)
+            found.append((row.place, names))
+        found.append((row.place, [text(row.values.get(name)) for name in names]))
+    return found
+
+
+def text(value: Any) -> str:
+    """A cell of a table as a list has it; "" for none."""
+    return "" if value is None else str(value).strip()
+
+
+def _named(path: Path, rows: list[tuple[str, list[str]]], tally: Tally, own: Mapping[str, str]) -> list[_Row]:
+    """Cells by what they hold; `own` are columns by the names that they have here. DataError for a row of another length than the first."""
     if not rows:
         return []
     place, first = rows[0]
     heading = [cell.casefold() for cell in first]
-    if set(heading) & set(NAMES["path"]):
-        columns, called, rows = _columns(place, heading), first, rows[1:]
+    if own or set(heading) & set(NAMES["path"]) or path.suffix.lower() not in (".csv", ".tsv"):
+        columns, called, rows = _columns(place, first, own), first, rows[1:]
         for name in (cell for cell, held in zip(first, columns) if held is None):
             tally.ignore(f"column {name!r}", place)
     else:
@@ -74,19 +103,36 @@ def _named(path: Path, rows: list[tuple[str, list[str]]], tally: Tally) -> list[
     return [_Row(place, {name: cell for name, cell in zip(columns, row) if name}) for place, row in rows]
 
 
-def _columns(place: str, heading: list[str]) -> list[str | None]:
+def _columns(place: str, heading: list[str], own: Mapping[str, str]) -> list[str | None]:
     """What each column of a heading holds, None for one that is not looked at. DataError when one is missing or there twice."""
-    holds = {name: column for column, names in NAMES.items() for name in names}
-    columns = [holds.get(name) for name in heading]
+    for column, name in own.items():
+        require_column(place, column, name, heading)
+    called = {name: column for column, name in own.items()}
+    holds = {name: column for column, names in NAMES.items() for name in names if column not in own}
+    columns = [called.get(name) or holds.get(name.casefold()) for name in heading]
     wanted = BOXES if set(columns) & {"x1", "y1", "x2", "y2"} else LABELS
     for column in wanted:
         if (count := columns.count(column)) != 1:
             problem = "no column" if count == 0 else f"{count} columns"
             raise DataError(
                 f"{place}: {problem} that could be the {column}: call one {few(NAMES[column], _SHOWN)} "
-                f"(columns are {few(heading, _SHOWN)})"
+                f"(columns are {few([name.casefold() for name in heading], _SHOWN)}){_hint(column)}"
             )
     return columns
+
+
+def _hint(column: str) -> str:
+    """How a config names one."""
+    key = next((field for field, name in _FIELD.items() if name == column), "")
+    return f", or name it: data.columns: {{{key}: ...}}" if key else ""
+
+
+def require_column(place: str, column: str, name: str, heading: Sequence[str]) -> None:
+    """DataError when a column that the config names is not there."""
+    if name not in heading:
+        raise DataError(
+            f"{place}: data.columns: no column {name!r} for the {column}{suggest(name, heading)} (columns are {few(heading, _SHOWN)})"
+        )
 
 
 def _require_path(path: Path, place: str, first: list[str]) -> None:

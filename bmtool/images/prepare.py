@@ -23,9 +23,10 @@ from bmtool.images import pictures
 from bmtool.images.decoding import SPLITS, digest_of, mark
 from bmtool.images.fingerprint import FORMAT, Manifest, changes, fingerprint, is_readable, setting_changes
 from bmtool.images.labels import load_labels, require_classes
-from bmtool.images.sources import items
+from bmtool.images.sources import items, parts_of
 from bmtool.images.steps import data_hash, make
 from bmtool.images.targets import Reader, Target
+from bmtool.sources.parts import brought
 
 __all__ = [
     "SPLITS", "Images", "load_labels", "prepare", "require_classes",
@@ -59,6 +60,7 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
         require_own(target, FILES)
         np.save(new / "facts.npy", found.facts)
         manifest = make(new, data, listed, labels=found.labels, tally=tally, console=console)
+        manifest["brought"] = brought(parts_of(data.source, Tally().ignore))
         manifest |= {"format": FORMAT, "settings": found.settings, "fingerprint": found.digest()}
         write_sums(new, [path.name for path in new.iterdir()])
         write_json(new / MANIFEST, manifest)

@@ -11,6 +11,7 @@ from bmtool.data.tally import passed_over
 from bmtool.images import pictures
 from bmtool.images.prepare import SPLITS, Images
 from bmtool.images.targets import VOID
+from bmtool.sources import parts
 
 SHOWN_CLASSES, SHOWN_EACH = 20, 10
 _TOLD = {
@@ -27,6 +28,8 @@ def lines(manifest: dict) -> Iterator[str]:
     size = f"{settings['size']}x{settings['size']}, {'grey' if settings['channels'] == 1 else 'RGB'}"
     told = _TOLD[manifest.get("target", "label")].format(len(manifest["labels"]))
     yield f"{settings['source']}: {manifest['read']:,} images read, {manifest['kept']:,} kept ({size}), {told}"
+    if told := parts.told(manifest.get("brought", {})):
+        yield told
     examples = manifest["examples"]
     for reason, count in manifest["dropped"].items():
         yield f"dropped {count:,} x {reason}  e.g. {examples[reason][0]}"

@@ -1,8 +1,9 @@
-"""Where images and their targets come from: named data sets, idx files, folders, lists."""
+"""Where images and their targets come from: named data sets, idx files, folders, lists, tables, tars."""
 
 import gzip
 import os
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from bmtool.base.needs import needs
 from bmtool.config.image import ImageData
 from bmtool.data.tally import Tally, passed_over
 from bmtool.errors import DataError
-from bmtool.images import folders, lists, pictures
+from bmtool.images import folders, pictures, tables, webdataset
 from bmtool.images.items import Item
 from bmtool.predict.folders import USUAL
+from bmtool.sources import hub, parts, tars
+from bmtool.sources.parts import Ignore, Part
+from bmtool.sources.rows import READERS
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")  # where Debian's dataset-fashion-mnist puts it
 IDX = {"train": "train", "test": "t10k"}
@@ -22,6 +26,7 @@ FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
 NAMED = ("digits", "mnist", "fashion-mnist", "cifar10")
+_READ = (*READERS, tars.SUFFIX)
 
 
 def items(data: ImageData, tally: Tally) -> list[Item]:
@@ -32,12 +37,14 @@ def items(data: ImageData, tally: Tally) -> list[Item]:
     if data.source in NAMED:
         return {"digits": _digits, "mnist": _mnist, "fashion-mnist": _mnist, "cifar10": _cifar10}[data.source](data)
     path = Path(data.source)
-    if path.suffix.lower() in (".csv", ".tsv"):
-        found = lists.items(path, tally)
+    if listed := parts_of(data.source, tally.ignore):
+        found = [item for part in listed for item in _part_items(part, data.columns, tally)]
     elif path.is_file():
-        raise DataError(f"data.source: {path} is no folder and no .csv: unpack an archive first")
+        raise DataError(f"data.source: {path} is no folder, no .csv and no .tar: unpack an archive first")
     elif not path.is_dir():
-        raise DataError(f"data.source: {path} is no folder, no .csv and none of {', '.join(NAMED)}")
+        raise DataError(
+            f"data.source: {path} is no folder, no .csv and none of {', '.join(NAMED)}{hub.hint(data.source)}"
+        )
     elif _idx(path, "train-images-idx3-ubyte"):
         found = _idx_items(path, None)
     else:
@@ -49,6 +56,33 @@ def items(data: ImageData, tally: Tally) -> list[Item]:
             f"Pillow reads){told and f'; {told}'}"
         )
     return found
+
+
+def parts_of(source: str, ignore: Ignore) -> list[Part]:
+    """The tables and tars of a source, each with its split where the source brings splits; none where it is no such source."""
+    path = Path(source)
+    if source in NAMED:
+        return []
+    if parts.is_pattern(source):
+        found = parts.matching(source, ignore)
+        if strange := next((part.path for part in found if part.path.suffix.lower() not in _READ), None):
+            raise DataError(f"data.source: {strange} is no table and no .tar: name those alone")
+        return found
+    if not path.is_dir():
+        return [Part(path)] if path.suffix.lower() in _READ else []
+    if parts.kind_of(path, {tars.SUFFIX}):
+        return parts.by_name(path, sorted(path.rglob(f"*{tars.SUFFIX}")), ignore)
+    return parts.parts(path, ignore) if parts.is_set(path) else []
+
+
+def _part_items(part: Part, columns: Mapping[str, str], tally: Tally) -> list[Item]:
+    """The images of a file; of the training part all splits that are missing are taken, by a hash of their pixels."""
+    if part.path.suffix.lower() == tars.SUFFIX:
+        found = webdataset.items(part.path, columns, tally)
+    else:
+        found = tables.items(part.path, columns, tally)
+    split = None if part.split == "train" else part.split
+    return [item._replace(split=split) for item in found]
 
 
 def _digits(data: ImageData) -> list[Item]:
@@ -138,4 +172,14 @@ def placed(item: Item, channels: int, frame: pictures.Frame) -> pictures.Placed:
     """The image as it is stored; BadImage when there is none to be had."""
     if isinstance(item.content, Path) and not os.path.isfile(item.content):
         raise pictures.BadImage("no such file")
-    return pictures.place(item.content, channels, frame)
+    return pictures.place(held(item), channels, frame)
+
+
+def held(item: Item) -> Path | bytes | np.ndarray:
+    """What is decoded of an image: its file, its pixels, or its bytes, read now. BadImage when there are none."""
+    if isinstance(item.content, (Path, np.ndarray)):
+        return item.content
+    try:
+        return item.content.read()
+    except ValueError as error:
+        raise pictures.BadImage(str(error)) from error

@@ -10,6 +10,7 @@ from bmtool.base.suggest import suggest
 from bmtool.errors import ConfigError, GateMissed
 from bmtool.measure.bootstrap import Figure
 
+SHOWN = 80  # letters of a bound that a message repeats
 _FORM = re.compile(r"\s*([\w@.]+)\s*(<=|>=|<|>)\s*([-+.\deE]+)\s*")
 _COMPARE = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 
@@ -31,7 +32,8 @@ def parse(text: str) -> Bound:
             bound = Bound(match[1], match[2], float(match[3]))
             if math.isfinite(bound.value):
                 return bound
-    raise ConfigError(f'--require {text!r}: write it as METRIC<=NUMBER, for instance "cer<=0.08"')
+    shown = text if len(text) <= SHOWN else text[:SHOWN] + "..."
+    raise ConfigError(f'--require {shown!r}: write it as METRIC<=NUMBER, for instance "cer<=0.08"')
 
 
 def _holds(bound: Bound, value: float) -> bool:

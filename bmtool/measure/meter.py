@@ -38,6 +38,14 @@ SCALES = {
 }
 
 
+# Figure -> settings under which it means something else, beside the examples and the classes.
+SETTINGS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("cost", "cost_at_half"), ("decide.cost_false_positive", "decide.cost_false_negative")),
+    **dict.fromkeys(("frechet", "kernel_distance"), ("features",)),
+    "average_precision": ("data.positive",),
+}
+
+
 class Meter(Protocol):
     names: ClassVar[tuple[str, ...]]  # of all figures, in the order they are shown
 

@@ -2,13 +2,9 @@
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
-
+from bmtool.base.drawing import plt, save
 from bmtool.measure.ranking import Curve
 
 _NAMED = 40  # classes that are named on the axes
@@ -29,8 +25,7 @@ def confusion(matrix: np.ndarray, names: list[str], path: Path) -> None:
         for row, column in np.argwhere(matrix):
             colour = "white" if share[row, column] > 0.5 else "black"
             axes.text(column, row, f"{matrix[row, column]}", ha="center", va="center", color=colour, fontsize=7)
-    canvas.savefig(path, dpi=110)
-    plt.close(canvas)
+    save(canvas, path)
 
 
 def roc(curves: dict[str, Curve], path: Path) -> None:
@@ -62,8 +57,7 @@ def _lines(
     if lines:
         area.legend(fontsize=7, loc="best")
     area.grid(alpha=0.3)
-    canvas.savefig(path, dpi=110)
-    plt.close(canvas)
+    save(canvas, path)
 
 
 def scatter(truth: np.ndarray, said: np.ndarray, path: Path) -> None:
@@ -74,5 +68,4 @@ def scatter(truth: np.ndarray, said: np.ndarray, path: Path) -> None:
     area.plot(ends, ends, color="grey", linewidth=0.5, linestyle="--")
     area.set(xlabel="true", ylabel="predicted")
     area.grid(alpha=0.3)
-    canvas.savefig(path, dpi=110)
-    plt.close(canvas)
+    save(canvas, path)

@@ -11,6 +11,7 @@ from typing_extensions import NotRequired, TypedDict
 from bmtool.measure.bootstrap import LEVEL, Difference, Figure, difference, figure
 from bmtool.measure.meter import scale
 
+OWN = "test"  # the split whose figures are a run's own, which an export carries
 FEW = 100  # examples; of fewer a report says so
 NO_NUMBER = "no figures: the model says what is no number (NaN), so its weights or the data are damaged"
 
@@ -27,7 +28,7 @@ def figure_of(name: str, values: np.ndarray) -> Figure:
     return figure(values, *scale(name)[:2])
 
 
-def _difference_of(name: str, model: np.ndarray, baseline: np.ndarray) -> Difference:
+def difference_of(name: str, model: np.ndarray, baseline: np.ndarray) -> Difference:
     return difference(model, baseline, *scale(name)[:2])
 
 
@@ -39,6 +40,22 @@ class Model(TypedDict):
     weights: str
 
 
+class Gap(TypedDict):
+    """A difference of two models, as `Difference` has it."""
+
+    value: float
+    low: float
+    high: float
+    significant: bool
+
+
+class Compared(TypedDict):
+    """The baseline of a report, and how far the model is from it in each figure."""
+
+    model: str
+    differences: dict[str, Gap]
+
+
 class Report(TypedDict):
     """What of the JSON of an evaluation is read again: figures with their intervals, as `Measured.as_dict` gives them."""
 
@@ -47,6 +64,29 @@ class Report(TypedDict):
     data_hash: NotRequired[str]
     split: NotRequired[str | None]
     models: NotRequired[list[Model]]
+    # of the splits that the run has learned from and is measured on: name -> examples
+    splits: NotRequired[dict[str, int]]
+    baseline: NotRequired[Compared]
+    source: NotRequired[str]
+    unit: NotRequired[str | None]
+    # examples that could not be measured
+    left_out: NotRequired[int]
+    # sha256 of the file of resamples beside it
+    resamples: NotRequired[str]
+    slices: NotRequired[dict[str, dict[str, dict[str, dict[str, float | None]]]]]
+    notes: NotRequired[dict[str, float]]
+    remarks: NotRequired[list[str]]
+
+
+def unfit(report: Report, data_hash: str | None, weights: str) -> str:
+    """Why a report is not of these data and weights; "" when it is."""
+    if "models" not in report:
+        return "does not say which weights it is of, as those of earlier versions"
+    if report["split"] != OWN or report["data_hash"] != data_hash:
+        return "is of other data than the run's"
+    if [one["weights"] for one in report["models"]] != [weights]:
+        return "is of another checkpoint"
+    return ""
 
 
 @dataclass
@@ -80,7 +120,7 @@ class Measured:
 
     def against(self, baseline: "Measured") -> dict[str, Difference]:
         return {
-            name: _difference_of(name, values, baseline.resamples[name])
+            name: difference_of(name, values, baseline.resamples[name])
             for name, values in self.resamples.items()
             if name in baseline.resamples
         }
@@ -140,7 +180,7 @@ def markdown(
     compared = measured.against(baseline) if baseline is not None else {}
     headings, cells = rows(measured, compared)
     head = f"{measured.examples:,} examples; {LEVEL:.0%} bootstrap intervals."
-    parts = [f"# {title}", "\n".join((*about, head)), _table(headings, cells)]
+    parts = [f"# {title}", "\n".join((*about, head)), table(headings, cells)]
     parts += ["\n".join(f"- {remark}" for remark in measured.said)] if measured.said else []
     if compared:
         parts.append("`*`: the difference is significant at 5 % (paired bootstrap over examples).")
@@ -151,7 +191,7 @@ def markdown(
             [part, *(_interval(name, metrics.get(name), theirs.get(part, {}).get(name)) for name in names)]
             for part, metrics in slices.items()
         ]
-        parts += [f"## By {dimension}", _table([dimension, *names], body)]
+        parts += [f"## By {dimension}", table([dimension, *names], body)]
     if measured.notes:
         parts += ["## Notes", "\n".join(f"- {name}: {value:g}" for name, value in measured.notes.items())]
     parts += [
@@ -169,10 +209,11 @@ def _interval(name: str, values: np.ndarray | None, baseline: np.ndarray | None)
     text = show(f.value) + (f" ({show(f.low)} - {show(f.high)})" if np.isfinite(f.low) else "")
     if baseline is None:
         return text
-    d = _difference_of(name, values, baseline)
+    d = difference_of(name, values, baseline)
     return f"{text}, {d.value:+.4f}{' *' if d.significant else ''}"
 
 
-def _table(headings: list[str], cells: list[list[str]]) -> str:
+def table(headings: list[str], cells: list[list[str]]) -> str:
+    """A table of Markdown."""
     lines = [headings, ["---"] * len(headings), *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,7 +1,7 @@
 """Image files below a folder, and what else lies there, which is counted by kind. Needs Pillow only."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +13,8 @@ Ignore = Callable[[str, str], None]
 USUAL = (".jpg", ".png", ".webp", ".tif")  # endings that a message names
 _NO_DECODER = {"EPS", "MPEG"}  # the first is given to another program, of the second only the size is read
 _HIDDEN = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "thumbs.db", "desktop.ini", "lost+found"}
+# Of samples in tars.
+NO_IMAGE, SEVERAL = "sample without an image", "sample with several images"
 # Pictures that are not read.
 _CONVERT = {
     ".heic", ".heif", ".hif", ".jxl", ".svg", ".eps", ".dcm", ".nii", ".npy", ".npz",
@@ -36,6 +38,11 @@ def suffixes() -> frozenset[str]:
     """The endings of files of these formats, in small letters."""
     known = set(formats())
     return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in known)
+
+
+def kinds(members: Iterable[str]) -> list[str]:
+    """Those of the members of a sample in a tar, by their endings, that are images."""
+    return [kind for kind in members if f".{kind}" in suffixes()]
 
 
 def is_hidden(name: str) -> bool:

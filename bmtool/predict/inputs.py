@@ -5,11 +5,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from bmtool.base import delimited
 from bmtool.errors import BadInput, DataError
+from bmtool.sources import columnar, parts, tars
+from bmtool.sources.rows import READERS, rows
 
 STDIN = "-"  # how a command line names standard input
 KEY = {"image": "file", "text": "input", "number": "seed", "record": "record"}  # what an answer calls its input
@@ -17,6 +19,7 @@ KEY = {"image": "file", "text": "input", "number": "seed", "record": "record"}  
 
 class Named(NamedTuple):
     name: str
+    # what a predictor reads; BadInput for what is known to be none, with the reason
     raw: Any
 
 
@@ -31,8 +34,12 @@ def named(takes: str, given: Sequence[str], ignore: Callable[[str, str], None]) 
 
 
 def _texts(given: Iterable[str]) -> Iterator[Named]:
-    """The lines of the files named, empty ones too; any other argument is a line."""
+    """The lines of the files named, empty ones too, and the texts of tables and sets; any other argument is a line."""
     for argument in given:
+        if os.path.exists(argument) and _is_table(Path(argument)):
+            found = chain.from_iterable(_cells(table, "text") for table in _tables(Path(argument)))
+            yield from (one if isinstance(one.raw, BadInput) else Named(one.raw, one.raw) for one in found)
+            continue
         listed = lines(argument) if argument == STDIN or os.path.isfile(argument) else [(argument, argument)]
         yield from (Named(line, line) for _, line in listed)
 
@@ -44,43 +51,77 @@ def _numbers(given: Iterable[str]) -> Iterator[Named]:
 
 
 def _images(given: Iterable[str], ignore: Callable[[str, str], None]) -> Iterator[Named]:
-    """The files named, and the images in the folders named."""
+    """The files named, the images in the folders named, and those in tars, tables and sets."""
     from bmtool.predict import folders  # Pillow is for images alone
 
     for name in given:
         path = Path(name)
-        inside = folders.images(path, ignore) if path.is_dir() else [path]
-        yield from (Named(str(file), file) for file in inside)
+        if path.suffix.lower() == tars.SUFFIX and path.is_file():
+            yield from _tarred(path, ignore)
+        elif _is_table(path):
+            yield from chain.from_iterable(_cells(table, "image") for table in _tables(path))
+        else:
+            inside = folders.images(path, ignore) if path.is_dir() else [path]
+            yield from (Named(str(file), file) for file in inside)
+
+
+def _tarred(path: Path, ignore: Callable[[str, str], None]) -> Iterator[Named]:
+    """The image of every sample."""
+    from bmtool.predict import folders
+
+    for sample in tars.samples(path, ignore):
+        kinds = folders.kinds(sample.members)
+        if len(kinds) == 1:
+            yield Named(f"{sample.name}.{kinds[0]}", sample.members[kinds[0]].read())
+        else:
+            ignore(folders.SEVERAL if kinds else folders.NO_IMAGE, sample.name)
+
+
+def _is_table(path: Path) -> bool:
+    """Whether it is a table by columns, or a folder that is a set of tables."""
+    return path.suffix.lower() in columnar.SUFFIXES or (path.is_dir() and parts.is_set(path))
+
+
+def _tables(path: Path) -> list[Path]:
+    """The files of a set, of all its splits; a file is itself."""
+    return [part.path for part in parts.parts(path, lambda kind, name: None)] if path.is_dir() else [path]
+
+
+def _cells(path: Path, kind: str) -> Iterator[Named]:
+    """(file:row, cell) of the one column of this kind, or of the one that is called so. DataError when it cannot be told which."""
+    held = columnar.columns(path) if path.suffix.lower() in columnar.SUFFIXES else []
+    names = [column.name for column in held if column.kind == kind]
+    chosen = kind if kind in names else names[0] if len(names) == 1 else None
+    if chosen is None:
+        every = ", ".join(column.name for column in held) or "not known: only .parquet and .arrow say what they hold"
+        raise DataError(
+            f"{path}: which column is the {kind}? one that is called {kind}, or the only one of its kind (columns are {every})"
+        )
+    for row in rows(path, [chosen]):
+        value = row.values[chosen] if row.values is not None else None
+        raw = value.get("bytes") if isinstance(value, dict) else value
+        yield Named(row.place, BadInput(row.problem or f"no {kind}") if raw is None else raw)
 
 
 def _records(given: Iterable[str]) -> Iterator[Named]:
-    """Rows of .csv, .tsv and .jsonl files, lines of JSON from standard input, or JSON objects as they stand."""
+    """Rows of tables and sets, lines of JSON from standard input, or JSON objects as they stand."""
     for argument in given:
         if argument.lstrip().startswith("{"):
             yield Named(argument, argument)
-        elif argument == STDIN or Path(argument).suffix.lower() == ".jsonl":
+        elif argument == STDIN:
             yield from (Named(place, line) for place, line in lines(argument) if line.strip())
         else:
             yield from _table(Path(argument))
 
 
 def _table(path: Path) -> Iterator[Named]:
-    if path.suffix.lower() == ".parquet":
+    if path.suffix.lower() not in READERS and not _is_table(path):
         raise DataError(
-            f"{path} is Parquet: predict reads text, so write it as a .csv first (pandas: read_parquet, to_csv)"
+            f"{path} holds no rows that can be read: give a file ({', '.join(READERS)}), a folder of them as `datasets` has it, "
+            "a JSON object, or lines of JSON at standard input (-)"
         )
-    if path.suffix.lower() not in (".csv", ".tsv"):
-        raise DataError(
-            f"{path} holds no rows that can be read: give a .csv, .tsv or .jsonl file, a JSON object, "
-            "or lines of JSON at standard input (-)"
-        )
-    try:
-        for number, cells in delimited.rows(path):
-            yield Named(f"{path}:{number}", BadInput(delimited.RAGGED) if cells is None else cells)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 (byte {error.start}): convert it") from error
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    for row in chain.from_iterable(rows(table) for table in _tables(path)):
+        yield Named(row.place, BadInput(row.problem) if row.values is None else row.values)
 
 
 def lines(source: str) -> Iterator[tuple[str, str]]:
@@ -114,9 +155,7 @@ def seed(raw: Any) -> int:
 
 
 def record(raw: Any) -> dict[str, Any]:
-    """A row as name -> value, from a JSON object or what a reader of tables gave; BadInput for anything else, and for a row that is one."""
-    if isinstance(raw, BadInput):
-        raise raw
+    """A row as name -> value, from a JSON object or what a reader of tables gave; BadInput for anything else."""
     if isinstance(raw, str):
         try:
             raw = json.loads(raw)

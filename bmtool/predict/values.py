@@ -35,9 +35,13 @@ class Labels:
     classes: tuple[tuple[str, float], ...]
     notes: tuple[str, ...] = ()  # what was amiss with the input
 
+    @property
+    def label(self) -> str:
+        return self.classes[0][0]
+
     def record(self) -> dict[str, Any]:
         shown = [{"label": label, "probability": round(p, 6)} for label, p in self.classes]
-        return {"label": self.classes[0][0], "classes": shown} | noted(self.notes)
+        return {"label": self.label, "classes": shown} | noted(self.notes)
 
     def line(self) -> str:
         return "\t".join([*(f"{label} {p:.4f}" for label, p in self.classes), *self.notes])

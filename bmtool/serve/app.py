@@ -1,9 +1,6 @@
 """The routes. `create` makes the application for a model; everything that outlives a request is in `Service`."""
 
 import asyncio
-import base64
-import hashlib
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
@@ -16,13 +13,14 @@ from prometheus_client import generate_latest
 from starlette.exceptions import HTTPException
 
 import bmtool
+from bmtool.base.pages import known
 from bmtool.errors import BmtoolError, ResourceError
 from bmtool.serve import bodies, streams
 from bmtool.serve.guard import Guard
 from bmtool.serve.problems import ProblemError, problem
 from bmtool.serve.service import Service
 
-_HEADERS = {
+HEADERS = {
     "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin", "Cache-Control": "no-store",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()", "Server": "bmtool",
@@ -51,7 +49,7 @@ def create(service: Service) -> Guard:
         description="A bmtool model over HTTP. Errors are problem details (RFC 9457).",
     )  # fmt: skip
     app.state.service = service
-    _errors(app)
+    show_problems(app)
     _routes(app, service)
     page = resources.files("bmtool.serve").joinpath("page.html").read_text("utf-8")
     policy = _policy(page)
@@ -61,24 +59,21 @@ def create(service: Service) -> Guard:
         return HTMLResponse(page)
 
     return Guard(
-        app, service.settings, memory=service.memory, headers=_HEADERS | {"Content-Security-Policy": policy}, seen=service.seen
+        app, service.settings, memory=service.memory, headers=HEADERS | {"Content-Security-Policy": policy}, seen=service.seen
     )  # fmt: skip
 
 
 def _policy(page: str) -> str:
     """Nothing but the page's own script and style, known by their hashes, and its own server."""
-
-    def known(tag: str) -> str:
-        inside = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)[0]
-        return f"'sha256-{base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()}'"
-
     return (
-        f"default-src 'none'; script-src {known('script')}; style-src {known('style')}; connect-src 'self'; "
+        f"default-src 'none'; script-src {known(page, 'script')}; style-src {known(page, 'style')}; connect-src 'self'; "
         "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
 
-def _errors(app: FastAPI) -> None:
+def show_problems(app: FastAPI) -> None:
+    """Errors are problem details."""
+
     @app.exception_handler(ProblemError)
     async def on_problem(_: Request, error: ProblemError) -> JSONResponse:
         return error.answer
@@ -110,7 +105,7 @@ def _errors(app: FastAPI) -> None:
 
 
 def _routes(app: FastAPI, service: Service) -> None:
-    _state(app, service)
+    """Those that are asked most come first: a request is held against one after the other."""
     schema = bodies.schema(service.entry, service.model.about)
 
     @app.post("/v1/translate", openapi_extra=schema)
@@ -131,6 +126,8 @@ def _routes(app: FastAPI, service: Service) -> None:
     async def predict(request: Request) -> Response:
         """What the model says of one input or a list: the field is called as what the model takes; images also as a form."""
         return await _answered(request, service)
+
+    _state(app, service)
 
 
 async def _answered(request: Request, service: Service) -> Response:

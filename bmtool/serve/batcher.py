@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+ROUNDS = 16  # of the event loop, in which a request that has come gets from its connection into the queue
+
 
 class Busy(Exception):
     """The queue is full: the request is refused now rather than answered too late."""
@@ -118,14 +120,22 @@ class Batcher:
         self._queue = deque(waiting for waiting in self._queue if not waiting.done.done())
 
     async def _gather(self) -> None:
-        """Wait a moment for those that may come back after the last run."""
+        """Wait a moment for those that may come back after the last run, and for those that have come meanwhile and are being read:
+        where many are, reading them takes longer than the moment."""
         loop, goal = asyncio.get_running_loop(), min(self._limits.batch, self._crowd)
         until = loop.time() + self._limits.wait_ms / 1000
         timer = loop.call_at(until, self._came.set)
-        while sum(len(waiting.inputs) for waiting in self._queue) < goal and loop.time() < until:
+        while self._inputs() < goal and loop.time() < until:
             self._came.clear()
             await self._came.wait()
         timer.cancel()
+        for _ in range(ROUNDS):
+            if self._inputs() >= goal:
+                break
+            await asyncio.sleep(0)
+
+    def _inputs(self) -> int:
+        return sum(len(waiting.inputs) for waiting in self._queue)
 
     def _share(self) -> dict[_Waiting, int]:
         """How many inputs of each request the next run holds: one of the first, however dear, then everyone's share, then what is left

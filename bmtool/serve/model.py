@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from bmtool.commands.lines import warn
 from bmtool.commands.loading import DEFAULT, PRETRAINED, Loaded, load_model
 from bmtool.errors import BadInput
 from bmtool.predict.contract import Options
@@ -37,9 +38,21 @@ class Served:
         value |= {key: info[key] for key in ABOUT if key in info}
         value |= loaded.predictor.facts()
         value |= {"metrics": info.get("metrics") or {}, "validation": info.get("validation") or {}}
-        if loaded.name == DEFAULT:
-            value["card"] = (PRETRAINED / loaded.task / "MODEL_CARD.md").read_text("utf-8")
+        if card := self._card():
+            value["card"] = card
         return value
+
+    def _card(self) -> str:
+        """The model card in Markdown: of a run as it is now, of an export as it was; "" where an older export has none."""
+        loaded = self.loaded
+        if loaded.name == DEFAULT:
+            return (PRETRAINED / loaded.task / "MODEL_CARD.md").read_text("utf-8")
+        if loaded.run is None:
+            return loaded.info.get("card", "")
+        from bmtool.commands import cards  # needs more than an export does
+
+        model = cards.Of(loaded.checkpoint, loaded.weights, loaded.predictor.facts())
+        return cards.text(loaded.run, model, warn)
 
     def run(self, options: Options, inputs: list) -> list:
         """A record for each input, as JSON in UTF-8; a BadInput stands for itself."""

@@ -10,11 +10,14 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
-from bmtool.base.memory import resident
+from bmtool.base.memory import resident, resident_now
 from bmtool.commands.lines import warn
 from bmtool.errors import BmtoolError, ResourceError
+from bmtool.predict.backends import OnnxBackend
 from bmtool.predict.contract import Options
 from bmtool.serve.model import Served
+
+KEPT = 0.15  # of the memory that a loaded model leaves: what its process may keep between runs
 
 
 class Gone(Exception):
@@ -24,18 +27,19 @@ class Gone(Exception):
 class ModelProcess:
     """A model that is loaded in a child process. One thread at a time may call it. `bytes` is what the process took once it was loaded."""
 
-    def __init__(self, path: str, run_seconds: float | None = None):
-        """Starts the process; `load` waits for it. A run that takes longer than `run_seconds` is taken for stuck."""
+    def __init__(self, path: str, *, memory: int, run_seconds: float | None = None):
+        """Starts the process; `load` waits for it. It has its share of `memory` bytes, the server's; a run that takes longer than
+        `run_seconds` is taken for stuck."""
         context = get_context("spawn")
         self._path, self._run_seconds = path, run_seconds
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(path, theirs), name="model")
+        self._process = context.Process(target=_serve, args=(path, theirs, memory), name="model")
         self._process.start()
         theirs.close()
 
     def load(self) -> "ModelProcess":
         """Returns when the model is loaded. A BmtoolError for a file that is no model, a model that cannot be served, or a process
-        that ended before it was loaded."""
+        that ended before it was loaded; ModuleNotFoundError for a model that takes packages which are not here."""
         try:
             self.task, self.about, self.bytes = self._receive(None)
         except Gone as error:
@@ -84,7 +88,7 @@ def log_bug(logger: logging.Logger, error: Exception, **more: str) -> None:
     logger.error(json.dumps(more | {"error": type(error).__name__, "in": place}))
 
 
-def _serve(path: str, pipe: Connection) -> None:
+def _serve(path: str, pipe: Connection, memory: int) -> None:
     """The child: signals are the parent's, which finishes what runs and then closes the pipe."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -92,10 +96,13 @@ def _serve(path: str, pipe: Connection) -> None:
     with contextlib.suppress(EOFError, OSError):
         try:
             served = Served.load(path, warn)
-        except BmtoolError as error:
+        # The second: an installation that only answers, asked to serve a run.
+        except (BmtoolError, ModuleNotFoundError) as error:
             pipe.send(error)
             return
         pipe.send((served.loaded.task, served.about(), resident()))
+        taken = resident_now()
+        OnnxBackend.most = taken + int(KEPT * (memory - taken))
         gc.freeze()  # the model stays: collections need not look at it
         while True:
             pipe.send(_answer(served, *pipe.recv()))

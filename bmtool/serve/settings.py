@@ -10,6 +10,8 @@ class Settings:
     host_names: tuple[str, ...] = ()
     # pages of these origins may ask, too
     cors: tuple[str, ...] = ()
+    # of the server and its model in all
+    memory: int = 4_000_000_000
     # what requests under way may hold together, and what one run of the model may take
     room: int = 1_000_000_000
     run_bytes: int = 1_000_000_000

@@ -1,6 +1,7 @@
 """Rows to measure on: of a prepared split, or of a file, each as it came and with the class or number that is right."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from bmtool.base.delimited import number
@@ -9,7 +10,8 @@ from bmtool.data.tally import Tally
 from bmtool.errors import ConfigError, DataError
 from bmtool.predict.contract import Predictor
 from bmtool.predict.examples import Example
-from bmtool.tables.sources import rows
+from bmtool.sources.parts import to_measure
+from bmtool.tables.sources import parts_of, rows
 from bmtool.tables.table import Table
 
 UNITS = ("row",)
@@ -36,7 +38,8 @@ def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor])
     if unit is not None:
         raise ConfigError("--unit is for text")
     reader = getattr(reads[0], "members", reads)[0]
-    for row in rows(str(path)):
+    files = to_measure(parts_of(str(path), tally.ignore), tally.ignore)
+    for row in chain.from_iterable(rows(str(file)) for file in files):
         tally.read += 1
         if row.cells is None:
             tally.drop(row.problem, row.place)

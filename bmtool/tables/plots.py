@@ -4,13 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
-
+from bmtool.base.drawing import plt, save
 from bmtool.tables.columns import Column
 
 ROWS = 4  # that are explained in one picture
@@ -33,7 +29,7 @@ def contributions(panels: Sequence[Panel], label: str, path: Path) -> None:
         _bars(area, panel.added, panel.columns)
         area.set_title(panel.title, fontsize=9)
     areas[-1, 0].set_xlabel(label + _left_out(panels[0].columns), fontsize=8)
-    _save(canvas, path)
+    save(canvas, path)
 
 
 def importance(values: np.ndarray, spread: np.ndarray, names: Sequence[str], *, label: str, path: Path) -> None:
@@ -41,7 +37,7 @@ def importance(values: np.ndarray, spread: np.ndarray, names: Sequence[str], *, 
     canvas, area = plt.subplots(figsize=(7, 1 + 0.25 * min(BARS, len(names))), layout="constrained")
     _bars(area, values, names, spread)
     area.set_xlabel(label + _left_out(names), fontsize=8)
-    _save(canvas, path)
+    save(canvas, path)
 
 
 def _left_out(names: Sequence[str]) -> str:
@@ -72,7 +68,7 @@ def columns(values: np.ndarray, held: Sequence[Column], path: Path) -> None:
             area.barh(column.categories[:8][::-1], column.counts[:8][::-1])
         else:
             _histogram(area, values[np.isfinite(values[:, place]), place].astype(np.float64))
-    _save(canvas, path)
+    save(canvas, path)
 
 
 def _histogram(area: plt.Axes, values: np.ndarray) -> None:
@@ -80,9 +76,3 @@ def _histogram(area: plt.Axes, values: np.ndarray) -> None:
     low, high = values.min(initial=np.inf), values.max(initial=-np.inf)
     room = max(0.5, abs(low) / 2) if low == high else 0.0
     area.hist(values, bins=20, range=(low - room, high + room) if len(values) else None)
-
-
-def _save(canvas: plt.Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    canvas.savefig(path, dpi=110)
-    plt.close(canvas)

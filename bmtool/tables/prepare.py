@@ -8,7 +8,7 @@ cells of each row as it came), `schema.json` and `manifest.json`.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -29,9 +29,10 @@ from bmtool.data.prepared import AGAIN, MANIFEST, array, described, is_whole
 from bmtool.data.replacing import making, put, require_own
 from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, ConfigError, DataError
+from bmtool.sources.parts import brought
 from bmtool.tables import checks
 from bmtool.tables.columns import Schema, describe
-from bmtool.tables.sources import EXAMPLES, decimal_commas, rows
+from bmtool.tables.sources import EXAMPLES, decimal_commas, parts_of, rows
 from bmtool.tables.table import FORMAT, SPLITS, Manifest, is_readable
 
 SHOWN = 20  # names of columns in an error
@@ -81,7 +82,8 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
         write_json(new / MANIFEST, manifest | {
             "kind": "tables", "format": FORMAT, "settings": _settings(data), "fingerprint": before, "warnings": warnings,
             "guessed": _guessed(schema, data),
-            "noted": dict(tally.noted), **tally.as_dict(),
+            "noted": dict(tally.noted), "ignored": dict(tally.ignored), "brought": brought(parts_of(data.source, Tally().ignore)),
+            **tally.as_dict(),
         })  # fmt: skip
         put(new, target)
     return read_json(target / MANIFEST, Manifest, AGAIN)
@@ -97,8 +99,10 @@ def _same(target: Path, fingerprint: str, console: Console) -> Manifest | None:
 
 def _kept(data: TableData, numeric: bool, ignored: Sequence[str], *, tally: Tally, limit: int | None) -> Iterator[Kept]:
     """The rows of all sources that have a target, each with its split. DataError when a source has no such column."""
-    for source, split in _sources(data):
-        for row in islice(rows(source), limit):
+    found = _sources(data, tally)
+    given = {split for _, split in found}
+    for source, split in found:
+        for row in islice(rows(source, ignored), limit):
             tally.read += 1
             if row.cells is None:
                 tally.drop(row.problem, row.place)
@@ -114,34 +118,39 @@ def _kept(data: TableData, numeric: bool, ignored: Sequence[str], *, tally: Tall
             elif numeric and number(truth) is None:
                 tally.drop(f"a target that is no number ({data.target})", row.place, truth)
             else:
-                yield Kept(row.place, row.cells, split or _split(data, row.cells, ignored))
+                apart = split if split != "train" else None
+                yield Kept(row.place, row.cells, apart or _split(data, row.cells, ignored, given))
 
 
-def _sources(data: TableData) -> Iterator[tuple[str, str | None]]:
-    """(file, the split that all its rows go to; None: by their hash)."""
-    yield data.source, None
+def _sources(data: TableData, tally: Tally) -> list[tuple[str, str | None]]:
+    """(file, the split that all its rows go to; None: by their hash); training rows give what the source has no split of."""
+    found = [(str(part.path), part.split) for part in parts_of(data.source, tally.ignore)]
     for split in ("valid", "test"):
         if (source := getattr(data, split)) not in (None, TRAIN):
-            yield source, split
+            found += [(str(part.path), split) for part in parts_of(source, tally.ignore)]
+    return found
 
 
 def _commas(data: TableData) -> Iterator[str]:
     """The columns of each source whose numbers have decimal commas."""
-    for source, _ in _sources(data):
+    for source, _ in _sources(data, Tally()):
         if found := decimal_commas(source):
             name, text = next(iter(found.items()))
             names = ", ".join(map(repr, found))
             yield f"{source}: commas in {names} are read as decimal points, such as {text!r} in {name!r} as {text.replace(',', '.')}"
 
 
-def _split(data: TableData, cells: dict[str, str], ignored: Sequence[str]) -> str:
-    """By a hash of the columns that are learned from, so that copies stay together."""
+def _split(data: TableData, cells: dict[str, str], ignored: Sequence[str], given: Collection[str | None]) -> str:
+    """By a hash of the columns that are learned from, so that copies stay together; none of the splits that are given."""
+    valid_share, test_share = (
+        0.0 if split in given else getattr(data, f"{split}_share") for split in ("valid", "test")
+    )
     left_out = {data.target, *ignored}
     content = json.dumps([(name, text) for name, text in sorted(cells.items()) if name not in left_out])
     place = int.from_bytes(hashlib.blake2b(content.encode(), digest_size=8).digest(), "little") / 2**64
-    if place < data.valid_share:
+    if place < valid_share:
         return "valid"
-    return "test" if place < data.valid_share + data.test_share else "train"
+    return "test" if place < valid_share + test_share else "train"
 
 
 def _schema(data: TableData, kept: list[Kept], numeric: bool) -> tuple[Schema, list[str]]:
@@ -321,8 +330,8 @@ def _settings(data: TableData) -> dict:
 
 def _files(data: TableData) -> dict[str, str]:
     """The sources with the sha256 of their bytes. DataError when one is missing."""
-    named = [source for source, _ in _sources(data)] + ([str(file)] if (file := _schema_file(data)) else [])
-    return {source: _digest(source) for source in named}
+    found = [*_sources(data, Tally()), *([(str(file), None)] if (file := _schema_file(data)) else [])]
+    return {source: _digest(source) for source, _ in found}
 
 
 def _digest(source: str) -> str:

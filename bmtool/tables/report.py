@@ -6,6 +6,8 @@ from pathlib import Path
 from bmtool.base.files import write_text
 from bmtool.base.units import few
 from bmtool.data.prepared import page_title
+from bmtool.data.tally import passed_over
+from bmtool.sources import parts
 from bmtool.tables.columns import Column, Schema
 from bmtool.tables.table import SPLITS, Table
 
@@ -17,7 +19,14 @@ def lines(manifest: dict) -> Iterator[str]:
     """What was read, kept and dropped and why, what was guessed, and what to look at."""
     settings, noted = manifest["settings"], manifest.get("noted", {})  # tables of 0.4 have no counts
     yield f"{settings['source']}: {manifest['read']:,} rows read, {manifest['kept']:,} kept, target {settings['target']!r}"
+    if told := parts.told(manifest.get("brought", {})):
+        yield told
+    ignored = manifest.get("ignored", {})
+    if told := passed_over(ignored, manifest["examples"]):
+        yield told
     for reason, examples in manifest["examples"].items():
+        if reason in ignored:
+            continue
         if reason in manifest["dropped"]:
             yield f"dropped {manifest['dropped'][reason]:,} x {reason}  e.g. {examples[0]}"
         else:

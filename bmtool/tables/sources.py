@@ -1,7 +1,6 @@
-"""Rows of tables from where they lie: .csv (comma, semicolon or tab), .tsv, .jsonl, .parquet, and example sets of scikit-learn."""
+"""Rows of tables as text, from where they lie: what `bmtool.sources` reads, and example sets of scikit-learn."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +10,11 @@ from bmtool.base.needs import needs
 from bmtool.base.suggest import suggest
 from bmtool.config.table import EXAMPLES
 from bmtool.errors import BadInput, ConfigError, DataError
+from bmtool.sources import hub, parts
+from bmtool.sources import rows as tables
+from bmtool.sources.parts import Ignore, Part
 
 SHOWN = 40  # characters of a value that cannot be used
-NOT_PLAIN = "no JSON object of names and plain values"
 
 
 class Row(NamedTuple):
@@ -24,20 +25,45 @@ class Row(NamedTuple):
     problem: str = ""
 
 
-def rows(source: str) -> Iterator[Row]:
-    """Every row of a file or an example set. DataError when it cannot be read, has no names or holds no row."""
-    found = _examples(source) if source in EXAMPLES else _file(Path(source))
+def parts_of(source: str, ignore: Ignore) -> list[Part]:
+    """The files of a source, each with its split where the source brings splits; of an example set its name.
+
+    ConfigError for what is no table that can be read.
+    """
+    path = Path(source)
+    if source in EXAMPLES or (path.suffix.lower() in tables.READERS and not parts.is_pattern(source)):
+        return [Part(path)]
+    if parts.is_pattern(source):
+        return parts.matching(source, ignore)
+    if path.is_dir():
+        return parts.parts(path, ignore)
+    known = [*tables.READERS, *EXAMPLES]
+    raise ConfigError(
+        f"data.source: {path} is no table that can be read{suggest(source, EXAMPLES)}{hub.hint(source)} (known are {', '.join(known)})"
+    )
+
+
+def rows(source: str, leaving: Collection[str] = ()) -> Iterator[Row]:
+    """Every row of a source; what stands in the columns of `leaving` need be no cell.
+
+    DataError when it cannot be read, has no names or holds no row.
+    """
+    found = chain.from_iterable(_rows(part.path, leaving) for part in parts_of(source, lambda kind, path: None))
     first = next(found, None)
     if first is None:
         raise DataError(f"{source} holds no row")
     return chain([first], found)
 
 
+def _rows(path: Path, leaving: Collection[str]) -> Iterator[Row]:
+    return _examples(str(path)) if str(path) in EXAMPLES else (_record(row, leaving) for row in tables.rows(path))
+
+
 def cell(value: Any) -> str:
-    """A value of JSON or Parquet as a .csv has it; "" for none. BadInput for a list or an object."""
+    """A value of JSON or Parquet as a .csv has it; "" for none. BadInput for a list, an object or bytes."""
     if value is None:
         return ""
-    if isinstance(value, (dict, list)):
+    if isinstance(value, (dict, list, bytes)):
         raise BadInput(
             f"{str(value)[:SHOWN]} is a list or an object: a column holds a text, a number, true, false or null"
         )
@@ -46,76 +72,24 @@ def cell(value: Any) -> str:
 
 def decimal_commas(source: str) -> dict[str, str]:
     """See `delimited.decimal_commas`; none in what is not of that kind."""
-    return delimited.decimal_commas(Path(source)) if _READERS.get(Path(source).suffix.lower()) is _delimited else {}
+    path = Path(source)
+    return delimited.decimal_commas(path) if path.suffix.lower() in (".csv", ".tsv") else {}
 
 
-def _file(path: Path) -> Iterator[Row]:
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        known = [*_READERS, *EXAMPLES]
-        raise ConfigError(
-            f"data.source: {path} is no table that can be read{suggest(str(path), EXAMPLES)} (known are {', '.join(known)})"
-        )
+def _record(row: tables.Row, leaving: Collection[str]) -> Row:
+    if row.values is None:
+        return Row(*row)
+    cells = {}
+    for name, value in row.values.items():
+        try:
+            cells[name] = "" if name in leaving else cell(value)
+        except BadInput:
+            return Row(row.place, None, f"column {name!r} holds a list, an object or bytes")
     try:
-        yield from reader(path)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 (byte {error.start}): convert it") from error
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _delimited(path: Path) -> Iterator[Row]:
-    for line, cells in delimited.rows(path):
-        yield Row(f"{path}:{line}", cells, "" if cells else delimited.RAGGED)
-
-
-# --- JSON lines, Parquet ---
-
-
-def _lines(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig") as stream:
-        for count, line in enumerate(stream, start=1):
-            if line.strip():
-                yield _parsed(f"{path}:{count}", line)
-
-
-def _parsed(place: str, line: str) -> Row:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return Row(place, None, "not JSON")
-    return _record(place, value) if isinstance(value, dict) else Row(place, None, NOT_PLAIN)
-
-
-def _record(place: str, held: dict[str, Any]) -> Row:
-    try:
-        cells = {name: cell(value) for name, value in held.items()}
         "".join([*cells, *cells.values()]).encode()
-    except BadInput:
-        return Row(place, None, NOT_PLAIN)
     except UnicodeEncodeError:
-        return Row(place, None, "half of a surrogate pair")
-    return Row(place, cells)
-
-
-def _parquet(path: Path) -> Iterator[Row]:
-    with needs("pyarrow", f"{path} takes pyarrow"):
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
-    try:
-        with ParquetFile(path) as file:
-            count = 0
-            for batch in file.iter_batches():
-                for held in batch.to_pylist():
-                    count += 1
-                    yield _record(f"{path}:{count}", held)
-    except ArrowException as error:
-        raise DataError(f"{path} is no Parquet file: {error}") from error
-
-
-_READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
-    ".csv": _delimited, ".tsv": _delimited, ".jsonl": _lines, ".parquet": _parquet,
-}  # fmt: skip
+        return Row(row.place, None, "half of a surrogate pair")
+    return Row(row.place, cells)
 
 
 # --- example sets ---

@@ -25,6 +25,8 @@ class Manifest(prepared.Manifest):
     warnings: list[str]
     guessed: dict[str, list[str]]
     noted: NotRequired[dict[str, int]]
+    ignored: NotRequired[dict[str, int]]
+    brought: NotRequired[dict[str, int]]
     read: int
     kept: int
     dropped: dict[str, int]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from bmtool.data.tally import Tally
 from bmtool.text.records import Record, from_cells, from_json, header_of
-from bmtool.text.sources import CONTINUED, TOO_LONG, Block, File, blocks, not_encoded, unreadable
+from bmtool.text.sources import CONTINUED, TOO_LONG, WHOLE, Block, File, blocks, not_encoded, unreadable
 
 
 @dataclass
@@ -26,8 +26,9 @@ class Lines:
 
 def decode(file: File, block: Block) -> Lines:
     """The lines of a block as text, or as columns joined by tabs."""
-    encoding = "utf-8" if file.format in (".csv", ".parquet") else file.encoding
-    lines = _decode(block.data, encoding, file.format == ".csv")
+    # Lines that stand for records.
+    made = file.format in (".csv", *WHOLE)
+    lines = _decode(block.data, "utf-8" if made else file.encoding, made)
     if block.first == 1 and lines.text[0].startswith("\ufeff"):
         lines.text[0] = lines.text[0][1:]
     if file.format == ".tsv":
@@ -41,7 +42,7 @@ def decode(file: File, block: Block) -> Lines:
     return lines
 
 
-def _decode(data: bytes, encoding: str, is_csv: bool) -> Lines:
+def _decode(data: bytes, encoding: str, made: bool) -> Lines:
     if b"\0" not in data:
         try:
             return Lines(data.decode(encoding).split("\n"))
@@ -55,7 +56,7 @@ def _decode(data: bytes, encoding: str, is_csv: bool) -> Lines:
                 text = line.decode(encoding)
             except UnicodeDecodeError:
                 reason = not_encoded(encoding)
-        if line == CONTINUED and is_csv:
+        if line == CONTINUED and made:
             lines.dropped[number] = ("", "")
         elif reason:
             lines.dropped[number] = (reason, "" if line == TOO_LONG else repr(line[:40]))
@@ -69,7 +70,9 @@ def _tab_records(file: File, block: Block, lines: Lines) -> None:
     if header and block.first == 1:
         lines.text[0], lines.dropped[0] = "", ("", "")
     for number, line in enumerate(lines.text):
-        if line.strip():
+        if not line.strip():
+            lines.text[number] = ""
+        else:
             _put(lines, number, from_cells(line, header or list(file.layout.columns), file.layout))
 
 

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from bmtool.base.files import sha256
+from bmtool.base.suggest import suggest
 from bmtool.config.text import SourceSpec, TextData
 from bmtool.data.tally import Tally
 from bmtool.errors import ConfigError, DataError
+from bmtool.sources import parts
+from bmtool.sources.parts import Part
 from bmtool.text.sources import File, expand
 from bmtool.text.task import TextTask
 
 HIDDEN, PREPARED = "hidden file", "file of prepared data"
+STDIN = Path("-")
 
 
 @dataclass
@@ -23,6 +27,8 @@ class Source:
     file: File
     bytes: int = 0
     sha256: str | None = None  # None: standard input
+    split: str | None = None  # that all of it is of, where its set brings splits
+    given: frozenset[str] = frozenset()  # the splits that its set brings
     tally: Tally = field(default_factory=Tally)
     changed: dict[str, int] = field(default_factory=dict)
     flagged: dict[str, int] = field(default_factory=dict)
@@ -46,6 +52,7 @@ class Source:
 
     def as_dict(self) -> dict:
         return {
+            **({"split": self.split} if self.split else {}),
             "domain": self.domain, "weight": self.spec.weight, "cap": self.spec.cap, "bytes": self.bytes, "sha256": self.sha256,
             "characters": self.characters, **self.tally.as_dict(), "changed": self.changed, "flagged": self.flagged,
             "examples_of_split": self.splits, "seconds": round(self.seconds, 3),
@@ -72,39 +79,74 @@ class Aside:
 def find_sources(data: TextData, task: TextTask) -> tuple[list[Source], Aside]:
     """Every file once, and what was put aside; a file that several entries name belongs to the first.
 
-    Raises DataError for an entry that matches nothing, ConfigError for one whose target cannot be told.
+    Raises DataError for an entry that matches nothing, ConfigError for one whose columns or target cannot be told.
     """
     found: dict[Any, Source] = {}
     aside = Aside()
-    for spec, targets, path in _paths(data, task, aside):
+    columns = _columns(data, task)
+    for entry, part, given in _parts(data, task, aside):
+        path = part.path if part.path != STDIN else None
         identity = path.resolve() if path is not None else None
         if identity in found:
             aside.named_twice.append(str(path or "standard input"))
             continue
+        spec = entry.model_copy(update=columns) if File(path).format and not entry.columns else entry
+        targets = _targets(spec, task, f"data.sources.{data.sources.index(entry)}")
         file = File(path, tuple(spec.columns), spec.encoding, task.columns, targets, spec.measured)
-        found[identity] = source = Source(spec, file)
+        found[identity] = source = Source(spec, file, split=part.split, given=given)
         if path is not None:
             source.bytes, source.sha256 = path.stat().st_size, sha256(path)
     return list(found.values()), aside
 
 
-def _paths(data: TextData, task: TextTask, aside: Aside) -> Iterator[tuple[SourceSpec, tuple[str, ...], Path | None]]:
-    """The entry, its targets and the path of every file; what a former run has prepared is no source."""
+def _parts(data: TextData, task: TextTask, aside: Aside) -> Iterator[tuple[SourceSpec, Part, frozenset[str]]]:
+    """The entry, every file with its split, and the splits that its set brings; what a former run has prepared is no source."""
     prepared = Path(data.prepared).resolve()
     for index, spec in enumerate(data.sources):
-        targets = _targets(spec, task, f"data.sources.{index}")
-        hidden: list[Path] = []
+        _targets(spec, task, f"data.sources.{index}")
         try:
-            paths = expand(spec.path, hidden)
+            found = _files(spec.path, aside)
         except DataError as error:
             raise DataError(f"data.sources.{index}: {error}") from error
-        for path in hidden:
-            aside.pass_over(HIDDEN, path)
-        for path in paths:
-            if path is None or prepared not in path.resolve().parents:
-                yield spec, targets, path
+        given = frozenset(part.split for part in found if part.split)
+        for part in found:
+            if part.path == STDIN or prepared not in part.path.resolve().parents:
+                yield spec, part, given
             else:
-                aside.pass_over(PREPARED, path)
+                aside.pass_over(PREPARED, part.path)
+
+
+def _files(source: str, aside: Aside) -> list[Part]:
+    """The files of an entry, with their splits where it is a set that brings some."""
+    path = Path(source)
+    if path.is_dir() and parts.brings_splits(path):
+        return parts.parts(path, lambda kind, name: aside.pass_over(kind, Path(name)))
+    hidden: list[Path] = []
+    found = expand(source, hidden)
+    for one in hidden:
+        aside.pass_over(HIDDEN, one)
+    return [Part(STDIN if one is None else one) for one in found]
+
+
+def _columns(data: TextData, task: TextTask) -> dict[str, list[str]]:
+    """`columns` and `target` of the entries that name none, by the fields that `data.columns` calls otherwise; nothing where it is empty.
+
+    ConfigError for a field that the task does not know.
+    """
+    own, alone = data.columns, "text" not in task.columns
+    known = [*task.columns, *(["text"] if alone else [])]
+    if unknown := [field for field in own if field not in known]:
+        fields = f"{task.name} has no field {unknown[0]!r}{suggest(unknown[0], known)} (fields are {', '.join(known)})"
+        raise ConfigError(f"data.columns: {fields}")
+    if alone and "text" in own and len(own) > 1:
+        raise ConfigError(
+            f"data.columns: a record is text, or {' and '.join(task.columns)}: name the columns of one of them"
+        )
+    if not own:
+        return {}
+    fields = ("text",) if alone and "text" in own else task.columns
+    targets = [own.get(field, field) for field in fields if field in task.targets]
+    return {"columns": [own.get(field, field) for field in fields], "target": targets}
 
 
 def _targets(spec: SourceSpec, task: TextTask, place: str) -> tuple[str, ...]:

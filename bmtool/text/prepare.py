@@ -88,7 +88,7 @@ def _already(target: Path, recipe: dict | None, console: Console) -> dict | None
                 f"data.prepared: {target} exists and holds something else than prepared data: name another directory"
             )
         return None
-    if not is_whole(target, content_hash, console.say):
+    if not _is_ours(target, console) or not is_whole(target, content_hash, console.say):
         return None
     manifest = read_json(target / MANIFEST, Manifest, AGAIN)
     different = changes(manifest, recipe)
@@ -98,6 +98,20 @@ def _already(target: Path, recipe: dict | None, console: Console) -> dict | None
         return None
     console.say(f"{target} is already prepared from these sources and settings: nothing to do")
     return manifest
+
+
+def _is_ours(target: Path, console: Console) -> bool:
+    """Whether this version reads the text that lies there; else it is said that it is made again. DataError for data of another kind."""
+    try:
+        said = described(target)
+    except DataError as error:
+        console.say(f"{error}; this is done now")
+        return False
+    if "task" not in said:
+        raise DataError(f"data.prepared: {target} holds prepared data that are no text: name another directory")
+    if said.get("format") != FORMAT:
+        console.say(f"{target} was prepared by another version: it is made again")
+    return said.get("format") == FORMAT
 
 
 def _make(run: Run, sources: list[Source], new: Path, known: dict) -> dict:

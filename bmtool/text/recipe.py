@@ -37,7 +37,8 @@ def recipe_of(data: TextData, task: TextTask, sources: list[Source]) -> dict | N
         "task_settings": {**task.settings, **task.inputs, **task.learning},
         "data": _settings(data),
         "sources": [
-            {"name": s.name, "sha256": s.sha256, "format": s.file.format, **s.spec.model_dump(exclude={"path"})} for s in sources
+            {"name": s.name, "sha256": s.sha256, "format": s.file.format, **({"split": s.split} if s.split else {}),
+             **s.spec.model_dump(exclude={"path"})} for s in sources
         ],
         "protected": [
             {"name": str(path), "sha256": sha256(path), "format": File(path).format} for path in protected_files(data)
@@ -82,7 +83,7 @@ def _covers(source: str, name: str) -> bool:
 
 
 def _settings(data: TextData) -> dict:
-    return json.loads(json.dumps(data.model_dump(exclude=HOW_ONLY | {"sources", "protected"})))
+    return json.loads(json.dumps(data.model_dump(exclude=HOW_ONLY | {"sources", "protected", "columns"})))
 
 
 def _changed_contents(before: dict, now: dict) -> Iterator[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from bmtool.base.files import write_text
 from bmtool.base.units import few
 from bmtool.data.prepared import page_title
+from bmtool.sources import parts
 
 HINTS = {
     "not UTF-8": " (if it is GBK, name the source as {path: ..., encoding: gb18030})",
@@ -41,6 +42,9 @@ def lines(manifest: dict) -> Iterator[str]:
         source = sources[name]
         gone = sum(source["dropped"].values())
         yield f"{name}: {source['read']:,} lines read, {source['kept']:,} sentences kept, {gone:,} dropped"
+    brought = Counter(source["split"] for source in sources.values() if "split" in source)
+    if told := parts.told(brought):
+        yield told
     if len(sources) > LISTED:
         yield f"... and {len(sources) - LISTED} smaller sources: {sum(s['read'] for s in sources.values()):,} lines in all"
     for place, names in manifest.get("passed_over", {}).items():
@@ -154,10 +158,7 @@ def _figures(manifest: dict) -> dict[str, dict]:
 
 
 def _draw(figure: dict, path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from bmtool.base.drawing import plt, save
 
     names = figure["kind"] == "names"
     canvas, axes = plt.subplots(figsize=(7, max(2.5, 0.25 * len(figure["x"])) if names else 4), layout="constrained")
@@ -171,5 +172,4 @@ def _draw(figure: dict, path: Path) -> None:
         axes.set_yscale("log" if figure["kind"] == "loglog" else "linear")
     axes.set(title=figure["title"], xlabel=figure["xlabel"], ylabel=figure["ylabel"])
     axes.grid(alpha=0.3)
-    canvas.savefig(path, dpi=110)
-    plt.close(canvas)
+    save(canvas, path)

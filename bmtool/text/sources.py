@@ -1,11 +1,10 @@
-"""Bytes of any origin to blocks of lines, in bounded memory: txt, tsv, csv, jsonl, parquet; plain, gz, xz, bz2, zst; standard input.
+"""Bytes of any origin to blocks of lines, in bounded memory: txt, tsv, csv, jsonl, json, parquet, arrow; plain, gz, xz, bz2, zst; stdin.
 
 A block holds up to BLOCK_BYTES of whole lines and is the unit of work everywhere: `blocks` cuts a file, `decode.decode` turns a
-block's bytes into text. Records of csv and parquet files become lines of JSON here, since only the whole file tells where they end.
+block's bytes into text. Records of files but tsv and jsonl become lines of JSON here, since only the whole file tells where they end.
 """
 
 import csv
-import glob
 import json
 import sys
 from collections.abc import Iterator
@@ -15,17 +14,23 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
-from bmtool.base.needs import needs
+from bmtool.base.suggest import suggest
+from bmtool.base.units import few
 from bmtool.data.tally import Tally
 from bmtool.errors import DataError
+from bmtool.sources import columnar, hub, parts
+from bmtool.sources.rows import rows
 from bmtool.text.archives import BROKEN, OPEN, suffix_of_stdin
 from bmtool.text.records import PLAIN, Layout
 
 MAX_LINE_BYTES = 1 << 20  # a longer line is no sentence: it is skipped without being held in memory
 BLOCK_BYTES = 4 << 20
+_SHOWN = 10  # columns in an error
 # Lines that stand in a block for a line that was skipped, and for one that is no record of its own.
 TOO_LONG, CONTINUED = b"\0too long", b"\0continued"
-RECORDS = (".tsv", ".csv", ".jsonl", ".parquet")
+RECORDS = (".tsv", ".csv", ".jsonl", ".json", ".parquet", ".arrow")
+# Formats that are read by `sources.rows`, which needs the file itself; what comes of them is UTF-8.
+WHOLE = (".json", ".parquet", ".arrow")
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class File:
         if self.path is None:
             return ""
         suffix = (Path(self.path.stem) if self.path.suffix in OPEN else self.path).suffix.lower()
-        return suffix if suffix in RECORDS else ""
+        return suffix if suffix in RECORDS and (suffix not in WHOLE or suffix == self.path.suffix.lower()) else ""
 
     @property
     def layouts(self) -> tuple[Layout, ...]:
@@ -72,7 +77,7 @@ class Block:
 
 
 def expand(source: str, hidden: list[Path] | None = None) -> list[Path | None]:
-    """The files behind a file, a directory or a glob, sorted; None stands for standard input.
+    """The files behind a file, a directory or a pattern, sorted; None stands for standard input.
 
     Hidden ones of a directory are added to `hidden`. Raises DataError for a source that matches nothing.
     """
@@ -87,9 +92,9 @@ def expand(source: str, hidden: list[Path] | None = None) -> list[Path | None]:
         if hidden is not None:
             hidden += sorted(set(every) - set(paths))
     else:
-        paths = sorted(p for p in map(Path, glob.glob(source, recursive=True)) if p.is_file())
+        paths = parts.paths(source) if parts.is_pattern(source) else []
     if not paths:
-        raise DataError(f"nothing at {source!r} (looked from {Path.cwd()})")
+        raise DataError(f"nothing at {source!r} (looked from {Path.cwd()}){hub.hint(source)}")
     return paths
 
 
@@ -145,8 +150,8 @@ def _gather(lines: Iterator[bytes], raw: BinaryIO, header: bytes) -> Iterator[Bl
 
 def _lines(file: File, raw: BinaryIO, tally: Tally) -> Iterator[bytes]:
     """Lines with their newline; counts a broken archive before raising it."""
-    if file.format == ".parquet":
-        yield from _parquet_lines(file, raw, tally)
+    if file.format in WHOLE:
+        yield from _record_lines(file, tally)
         return
     suffix = file.path.suffix if file.path is not None else suffix_of_stdin(raw)
     number = 0
@@ -222,21 +227,49 @@ def _is_wider(row: list[str], header: list[str], place: str, tally: Tally) -> bo
     return found
 
 
-def _parquet_lines(file: File, raw: BinaryIO, tally: Tally) -> Iterator[bytes]:
-    with needs("pyarrow", f"{file.name}: reading parquet takes pyarrow", error=DataError):
-        import pyarrow
-        from pyarrow import parquet
+def _record_lines(file: File, tally: Tally) -> Iterator[bytes]:
+    """Every record as a JSON object; CONTINUED stands for one that is broken, which is counted."""
+    wanted = _wanted(file)
     number = 0
     try:
-        table = parquet.ParquetFile(raw)
-        wanted = {column for layout in file.layouts for column in layout.columns}
-        names = [name for name in table.schema_arrow.names if name in wanted]
-        for batch in table.iter_batches(batch_size=1 << 13, columns=names):
-            for row in batch.to_pylist():
-                number += 1
-                yield json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n"
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        for row in rows(file.path, wanted):
+            number += 1
+            if row.values is None:
+                tally.read += 1
+                tally.drop(row.problem, row.place)
+            held = {name: value for name, value in (row.values or {}).items() if name in wanted}
+            yield CONTINUED + b"\n" if row.values is None else _json_line(held)
+    except DataError as error:
         tally.drop("archive broken off", f"{file.name}:{number + 1}", str(error))
+
+
+def _json_line(held: dict) -> bytes:
+    """What half of a surrogate pair is written as stays an escape, which is found where the line is read."""
+    text = json.dumps(held, ensure_ascii=False, default=str)
+    try:
+        return text.encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(held, default=str).encode() + b"\n"
+
+
+def _wanted(file: File) -> set[str]:
+    """The columns of its layouts. DataError for a file by columns that has none of the layouts whole: it names those that it has."""
+    wanted = {column for layout in file.layouts for column in layout.columns}
+    if file.format not in columnar.SUFFIXES:
+        return wanted
+    try:
+        held = columnar.columns(file.path)
+    except DataError:  # counted where it is read
+        return wanted
+    names = [column.name for column in held]
+    if not any(set(layout.columns) <= set(names) for layout in file.layouts):
+        missing = next(name for name in file.layouts[-1].columns if name not in names)
+        texts = [column.name for column in held if column.kind == "text"]
+        likely = f"data.columns: {{{missing}: {texts[0]}}}?" if len(texts) == 1 else "name them in data.columns"
+        raise DataError(
+            f"{file.name}: no column {missing}{suggest(missing, names)} (columns are {few(names, _SHOWN)}): {likely}"
+        )
+    return wanted
 
 
 def unreadable(line: bytes) -> str:

@@ -12,7 +12,7 @@ from stress import Attempt
 from stress.server import HEAD
 from stress.serving import Server
 
-WARM = 0.2  # share of the time that warms up; what memory it had then it may keep
+WARM = 0.5  # share of the time in which it meets runs of all sizes; what memory it had then it may keep
 GROWTH = 60_000_000  # bytes that all processes together may take more after that
 CLIENTS = 6
 KNOWN = {"ni hao": "你好", "jintian tianqi henhao": "今天天气很好", "zaijian": "再见"}

@@ -16,6 +16,7 @@ class Options(options.Top):
 
 
 class Loss(Section):
+    # share of the probability that is spread over all classes
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     # weigh each class by the inverse of its frequency
     class_weights: bool = False
@@ -24,7 +25,9 @@ class Loss(Section):
 
 
 class Config(ImageConfig):
+    # the backbone, on which a linear head sits
     model: Annotated[Mlp | Cnn | Torchvision | EfficientNetLite0, Field(discriminator="kind")]
+    # what is made small
     loss: Loss = Loss()
     # over: draw rare classes more often; under: take as many of each class as the rarest has; smote: new feature vectors between
     # neighbours of a class (Chawla et al. 2002), for a head on a fixed backbone
@@ -33,6 +36,7 @@ class Config(ImageConfig):
     views: Literal["one", "flip", "shifts"] = "one"
 
     def packages(self) -> Iterator[Package]:
+        yield from super().packages()
         if self.balance == "smote":
             yield Package("imblearn", "imbalanced-learn", "balance: smote comes with imbalanced-learn")
 

@@ -49,6 +49,7 @@ class Data(TextData):
 class Ngram(Section):
     """A Kneser-Ney model of hanzi, counted over the training split, which the decoder adds to the tagger's opinion."""
 
+    # hanzi in a row at most
     order: int = Field(4, ge=1, le=4)
     # n-grams of two and more hanzi that are kept, the most useful ones; 2.5 bytes each
     entries: int = Field(2_000_000, ge=0, le=MANY)
@@ -57,15 +58,23 @@ class Ngram(Section):
 class Tagger(Section):
     """An encoder with one hanzi a syllable, scored against that syllable's own candidates only."""
 
+    # one hanzi a syllable, out of that syllable's candidates
     kind: Literal["tagger"]
+    # of embeddings and states
     width: int = Field(256, ge=8, le=65_536)
+    # of the encoder
     layers: int = Field(4, ge=1, le=200)
+    # of attention
     heads: int = Field(4, ge=1, le=1024)
+    # width of the layers between
     feedforward: int = Field(1024, ge=8, le=65_536)
+    # share of what is set to zero in training
     dropout: float = Field(0.0, ge=0, lt=1)
     # rows of each of the syllable-bigram and -trigram tables; 0 leaves them out
     ngram_rows: int = Field(0, ge=0, le=MANY)
+    # of a row
     ngram_width: int = Field(64, ge=1, le=4096)
+    # the n-gram model beside the network
     ngram: Ngram = Ngram()
     # share of training sentences that show part of their hanzi as if known already
     show: float = Field(0.65, ge=0, le=1)
@@ -79,6 +88,7 @@ class Tagger(Section):
 
 
 class Decode(Section):
+    # histories a place, or hypotheses, that are kept while searching
     beam: int = Field(50, ge=1, le=500)
     # tagger: of the network's log-probabilities beside those of the n-gram model
     network_weight: float = Field(0.3, ge=0, le=1000)
@@ -91,10 +101,14 @@ class Decode(Section):
 
 
 class Config(BaseConfig):
+    # the text and how it is prepared
     data: Data
     train: TextTrain = TextTrain()
+    # the network
     model: Annotated[Tagger | Transformer | Rnn, Field(discriminator="kind")]
+    # share of the probability that is spread over all hanzi
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    # how hanzi are searched for
     decode: Decode = Decode()
 
     @property

@@ -1,6 +1,7 @@
 """Text to measure on: of a prepared split, or of files of sentences or pairs."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from bmtool.data.tally import Tally
 from bmtool.errors import ConfigError, DataError
 from bmtool.predict.contract import Predictor
 from bmtool.predict.examples import Example
+from bmtool.sources import parts
 from bmtool.tasks.pinyin2hanzi import prepare
 from bmtool.tasks.pinyin2hanzi.config import Data
 
@@ -29,13 +31,14 @@ def key(example: Example) -> tuple:
 
 def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor]) -> Iterator[Example]:
     """Sentences of a text or pair file, cut where a model of `reads` could not take them whole; or its runs of 2 to 40 hanzi."""
-    if not path.is_file():
+    if not path.is_file() and not parts.is_set(path):
         what = "is a folder: name a file in it" if path.is_dir() else "is no file"
         raise DataError(f"--data: {path} {what}")
     if unit not in (None, *UNITS):
         raise ConfigError(f"--unit: expected {' or '.join(UNITS)}, got {unit!r}")
+    files = parts.to_measure(parts.parts(path, tally.ignore), tally.ignore) if path.is_dir() else [path]
     longest = min(one.model.max_length for one in reads)
-    for source, hanzi in prepare.read_examples(path, tally):
+    for source, hanzi in chain.from_iterable(prepare.read_examples(one, tally) for one in files):
         is_hanzi = hanzi > 0
         for start, end in _runs(is_hanzi) if unit == "run" else prepare.cut(is_hanzi, longest):
             if is_hanzi[start:end].any():

@@ -7,6 +7,7 @@ encoder-decoders are is in `text.seq2seq`. All have `loss(batch, smoothing)` and
 import math
 from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -39,6 +40,8 @@ class NgramTables(nn.Module):
         for table in (self.bigrams, self.trigrams):
             nn.init.normal_(table.weight, std=0.1)
 
+    # The compiler has no kernels for sparse gradients.
+    @torch.compiler.disable
     def forward(self, source_BT: Tensor) -> Tensor:
         framed = F.pad(source_BT, (1, 1))
         pair = framed[:, :-1] * len(INPUTS) + framed[:, 1:]
@@ -81,6 +84,15 @@ class SyllableEncoder(nn.Module):
         return self.encoder(self.dropout(x_BTD), keep_BT)
 
 
+def _windows(vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
+    """For every input as many pairs in a row as the largest syllable has, its own among them, int64 [inputs, C]; and which are not
+    its own, bool [inputs, C]."""
+    start, end = vocabulary.pair_start[:-1, None], vocabulary.pair_start[1:, None]
+    width = int((end - start).max())
+    window = np.minimum(start, vocabulary.pairs - width) + np.arange(width)
+    return torch.from_numpy(window), torch.from_numpy((window < start) | (window >= end))
+
+
 class CandidateHead(nn.Module):
     """A row and a bias for every (syllable, hanzi) pair; a position is scored against its own syllable's pairs only."""
 
@@ -91,13 +103,26 @@ class CandidateHead(nn.Module):
         self.bias = nn.Parameter(torch.log(torch.from_numpy(vocabulary.pair_count).float() + 0.1))
         self.sizes = [vocabulary.candidate_count(number) for number in range(len(INPUTS))]
         self.starts = vocabulary.pair_start.tolist()
+        self.register_buffer("pair_start", torch.from_numpy(vocabulary.pair_start), persistent=False)
+        self.register_buffer("pair_target", torch.from_numpy(vocabulary.pair_target), persistent=False)
+        window, foreign = _windows(vocabulary)
+        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("foreign", foreign, persistent=False)
 
     def loss(self, h_ND: Tensor, input_N: Tensor, pair_N: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
-        """Summed cross-entropy and number right. Positions are grouped by syllable, so that each group takes one small
-        matrix product; `split` keeps the backward pass at one `cat`."""
-        return in_float32(partial(self._loss, smoothing=smoothing), h_ND, input_N, pair_N)
+        """Summed cross-entropy and number right, over the positions that have a pair (-1: none)."""
+        if h_ND.is_cuda:
+            return self._loss_of_all(h_ND, input_N, pair_N, smoothing)
+        scored = pair_N >= 0
+        return in_float32(
+            partial(self._loss_by_syllable, smoothing=smoothing), h_ND[scored], input_N[scored], pair_N[scored]
+        )
 
-    def _loss(self, h_ND: Tensor, input_N: Tensor, pair_N: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    def _loss_by_syllable(
+        self, h_ND: Tensor, input_N: Tensor, pair_N: Tensor, smoothing: float
+    ) -> tuple[Tensor, Tensor]:
+        """The least arithmetic: positions are grouped by syllable, so that each group takes one small matrix product; `split`
+        keeps the backward pass at one `cat`."""
         order = input_N.argsort(stable=True)
         groups = torch.bincount(input_N, minlength=len(INPUTS)).tolist()
         h, pair = h_ND[order].split(groups), pair_N[order].split(groups)
@@ -112,6 +137,24 @@ class CandidateHead(nn.Module):
         if not losses:
             return h_ND.sum() * 0.0, torch.zeros(())
         return torch.stack(losses).sum(), torch.stack(right).sum()
+
+    def _loss_of_all(self, h_ND: Tensor, input_N: Tensor, pair_N: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+        """The fewest kernels: one matrix product with every pair, of which each position takes a window that holds its
+        syllable's. A GPU does that arithmetic sooner than it starts hundreds of small products."""
+        window_NC, first_N = self.window[input_N], self.window[input_N, 0]
+        foreign_NC = self.foreign[input_N]
+        # Biases are logarithms of counts: added in float32, whatever the product is made in.
+        score_NC = F.linear(h_ND, self.weight).gather(1, window_NC).float() + F.embedding(
+            input_N, self.bias[self.window]
+        )
+        log_p_NC = score_NC.masked_fill(foreign_NC, MASKED).log_softmax(dim=-1)
+        scored, target_N = pair_N >= 0, (pair_N - first_N).clamp(min=0)
+        loss_N = -log_p_NC.gather(1, target_N[:, None]).squeeze(1)
+        if smoothing:
+            mean_N = log_p_NC.masked_fill(foreign_NC, 0.0).sum(1) / (~foreign_NC).sum(1).clamp(min=1)
+            loss_N = (1 - smoothing) * loss_N - smoothing * mean_N
+        right = (log_p_NC.detach().argmax(-1) == target_N) & scored
+        return loss_N.masked_fill(~scored, 0.0).sum(), right.sum()
 
     def forward(self, h_BTD: Tensor, pairs_BTC: Tensor) -> Tensor:
         """Log-probabilities [B, T, C] of the given pairs (-1 where there is none) among themselves."""
@@ -134,32 +177,28 @@ class Tagger(nn.Module):
         self.backbone = SyllableEncoder(model, vocabulary.targets)
         self.head = CandidateHead(vocabulary, model.width)
         self.show, self.confuse = model.show, model.confuse
-        self.register_buffer("pair_start", torch.from_numpy(vocabulary.pair_start), persistent=False)
-        self.register_buffer("pair_target", torch.from_numpy(vocabulary.pair_target), persistent=False)
 
     def loss(self, batch, smoothing: float) -> tuple[Tensor, Tensor, int]:
         """Summed loss, number right, number of targets: positions whose hanzi is a candidate of their syllable."""
-        keep_BT = batch.source != PAD
-        scored = batch.pair >= 0
+        keep_BT = batch.source != PAD if batch.padded else None
         learning = self.backbone.training or self.head.training  # modes are set on these two
         known_BT = self.shown(batch.source, batch.pair) if learning and self.show else None
-        h_BTD = self.backbone(batch.source, None if keep_BT.all() else keep_BT, known_BT)
-        loss, right = self.head.loss(h_BTD[scored], batch.source[scored], batch.pair[scored], smoothing)
-        return loss, right, int(scored.sum())
+        h_BTD = self.backbone(batch.source, keep_BT, known_BT)
+        loss, right = self.head.loss(h_BTD.flatten(0, 1), batch.source.flatten(), batch.pair.flatten(), smoothing)
+        return loss, right, batch.scored
 
     def shown(self, source_BT: Tensor, pair_BT: Tensor) -> Tensor:
         """Random hints [B, T]: in a share `show` of the sentences a share of the hanzi that is uniform between 0 and 1, of which a
         share `confuse` is some candidate of the syllable, common ones more often."""
-        rate_B1 = torch.rand(len(source_BT), 1) * (torch.rand(len(source_BT), 1) < self.show)
-        show_BT = (torch.rand(source_BT.shape) < rate_B1).to(source_BT.device) & (pair_BT >= 0)
-        start = self.pair_start[source_BT]
-        any_pair = (
-            start
-            + (torch.rand(source_BT.shape).to(start.device) ** 2 * (self.pair_start[source_BT + 1] - start)).long()
-        )
-        confused = (torch.rand(source_BT.shape) < self.confuse).to(source_BT.device)
-        pair = torch.where(confused, any_pair, pair_BT).clamp(0, len(self.pair_target) - 1)
-        return torch.where(show_BT, self.pair_target[pair], PAD)
+        start, target = self.head.pair_start, self.head.pair_target
+        rand = partial(torch.rand, device=source_BT.device)
+        rate_B1 = rand(len(source_BT), 1) * (rand(len(source_BT), 1) < self.show)
+        show_BT = (rand(source_BT.shape) < rate_B1) & (pair_BT >= 0)
+        first_BT = start[source_BT]
+        any_pair_BT = first_BT + (rand(source_BT.shape) ** 2 * (start[source_BT + 1] - first_BT)).long()
+        confused_BT = rand(source_BT.shape) < self.confuse
+        pair_BT = torch.where(confused_BT, any_pair_BT, pair_BT).clamp(0, len(target) - 1)
+        return torch.where(show_BT, target[pair_BT], PAD)
 
     def forward(self, source_BT: Tensor, known_BT: Tensor, pairs_BTC: Tensor) -> Tensor:
         """Log-probabilities [B, T, C] of the candidate pairs of every position."""
@@ -169,12 +208,13 @@ class Tagger(nn.Module):
         """The one graph that is exported; `sources` is the number of inputs, `longest` the length that a line may have."""
 
         def example(sizes: dict[str, int]) -> dict[str, Tensor]:
+            start, target = self.head.pair_start.cpu(), self.head.pair_target.cpu()
             drawn = torch.Generator().manual_seed(0)
             source = torch.randint(PAD + 1, sources, (sizes["batch"], sizes["length"]), generator=drawn)
-            known = torch.randint(0, len(self.pair_target), source.shape, generator=drawn)
-            pairs = self.pair_start.cpu()[source][:, :, None] + torch.arange(sizes["candidates"])
-            pairs = torch.where(pairs < self.pair_start.cpu()[source + 1][:, :, None], pairs, -1)
-            return {"source": source, "known": self.pair_target.cpu()[known], "pairs": pairs}
+            known = torch.randint(0, len(target), source.shape, generator=drawn)
+            pairs = start[source][:, :, None] + torch.arange(sizes["candidates"])
+            pairs = torch.where(pairs < start[source + 1][:, :, None], pairs, -1)
+            return {"source": source, "known": target[known], "pairs": pairs}
 
         axes = {name: ("batch", "length", "candidates")[:n] for name, n in (("source", 2), ("known", 2), ("pairs", 3))}
         traced = {"batch": 3, "length": 7, "candidates": 5}

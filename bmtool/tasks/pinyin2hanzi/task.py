@@ -1,6 +1,6 @@
 """pinyin2hanzi as the engine sees it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,19 +23,27 @@ from bmtool.text.seq2seq.specials import END, PAD
 
 @dataclass
 class Batch:
-    """`source` [B, T] input numbers, `pair` [B, T] candidate pairs (-1: none), `target` [B, T] hanzi ids; 0 is padding."""
+    """`source` [B, T] input numbers, `pair` [B, T] candidate pairs (-1: none), `target` [B, T] hanzi ids; 0 is padding.
+
+    What is counted is counted before the batch goes to a device, which nobody then has to wait for.
+    """
 
     source: Tensor
     pair: Tensor
     target: Tensor
     tokens: int
+    # places that have a pair
+    scored: int
+    # whether any place is padding
+    padded: bool
 
     @property
     def size(self) -> int:
         return len(self.source)
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(self.source.to(device), self.pair.to(device), self.target.to(device), self.tokens)
+        moved = {name: getattr(self, name).to(device) for name in ("source", "pair", "target")}
+        return replace(self, **moved)
 
     def closed_target(self) -> Tensor:
         """Targets [B, T + 1] with END behind the last of each row."""
@@ -79,7 +87,9 @@ class Task(Trained):
             source, hanzi = shards.padded("source", examples), shards.padded("hanzi", examples)
             target = np.where(hanzi > 0, self._target_lookup[hanzi], np.where(source > 0, COPY, PAD))
             pair = np.where(hanzi > 0, find_pairs(self._pair_lookup, source, hanzi), -1)
-            return Batch(*map(torch.from_numpy, (source, pair, target)), tokens=int((source > 0).sum()))
+            tokens, scored = int((source > 0).sum()), int((pair >= 0).sum())
+            arrays = map(torch.from_numpy, (source, pair, target))
+            return Batch(*arrays, tokens=tokens, scored=scored, padded=tokens < source.size)
 
         counted = LengthSource(len(shards), shards.tokens, shards.lengths, collate)
         return LengthBatches(counted, batch_tokens=self.config.train.batch_tokens, seed=seed)

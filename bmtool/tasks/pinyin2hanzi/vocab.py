@@ -143,7 +143,7 @@ class Vocabulary:
         for path in (directory / FILE, directory / "assets" / FILE):
             if path.is_file():
                 return cls.from_dict(read_json(path, Held, f"{AGAIN}, or train the run again"), str(path))
-        raise DataError(f"no {FILE} in {directory}: expected a run directory or prepared data")
+        raise DataError(f"no {FILE} in {directory}: expected a run directory or prepared data: train that run first")
 
 
 def find_pairs(lookup: np.ndarray, inputs: np.ndarray, code_points: np.ndarray) -> np.ndarray:

@@ -32,6 +32,7 @@ class Choice:
     cap: int | None  # the largest rank that is kept
     shares: tuple[float, float]  # of test and valid
     split_by: str  # "sentence", "line", or the key of the file in hexadecimal digits
+    split: str | None = None  # that the set of the file brings for all of it
 
 
 def choose_pass(run: Run, pieces: list[Piece], dropped: list[np.ndarray]) -> list[Path]:
@@ -56,8 +57,9 @@ def _choice(run: Run, piece: Piece, cap: int | None) -> Choice:
     source, data = piece.source, run.data
     by_file = hashlib.blake2b(source.name.encode(), digest_size=8).hexdigest()
     split_by = by_file if data.split_by == "file" else data.split_by
-    shares = (data.test_share, data.valid_share)
-    return Choice(piece.measured, bool(source.file.targets), source.spec.weight, cap, shares, split_by)
+    shares = tuple(0.0 if split in source.given else getattr(data, f"{split}_share") for split in ("test", "valid"))
+    split = source.split if source.split != SPLITS[TRAIN] else None
+    return Choice(piece.measured, bool(source.file.targets), source.spec.weight, cap, shares, split_by, split)
 
 
 def _caps(pieces: list[Piece], dropped: list[np.ndarray]) -> dict[int, int]:
@@ -115,6 +117,8 @@ def _split(how: Choice, keys: np.ndarray, texts: list[str], cleaned: Path) -> np
 
     Of records with targets the text decides, so that it is in one split whatever its targets.
     """
+    if how.split is not None:
+        return np.full(len(keys), SPLITS.index(how.split))
     if how.split_by == "line":
         keys = np.load(cleaned / "groups.npy")
     elif how.split_by != "sentence":

@@ -183,13 +183,14 @@ class EncoderDecoder(nn.Module):
     def graphs(self, sources: int) -> list[Graph]:
         """`start` (source -> state) and `step` (token and state -> scores, and what moves as next_NAME); `sources` as above."""
         traced = {"rows": 3, "length": 7, "written": 4}
+        device = next(self.parameters()).device
 
         def source(sizes: dict[str, int]) -> Tensor:
             drawn = torch.Generator().manual_seed(0)
-            return torch.randint(PAD + 1, sources, (sizes["rows"], sizes["length"]), generator=drawn)
+            return torch.randint(PAD + 1, sources, (sizes["rows"], sizes["length"]), generator=drawn).to(device)
 
         def step(sizes: dict[str, int]) -> dict[str, Tensor]:
-            token_R = torch.zeros(sizes["rows"], dtype=torch.int64)
+            token_R = torch.zeros(sizes["rows"], dtype=torch.int64, device=device)
             return {"token": token_R} | self._after(source(sizes), token_R, sizes["written"])
 
         state = step(traced)

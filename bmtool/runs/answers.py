@@ -1,0 +1,81 @@
+"""The answers of an evaluation: the worst of them, and which classes are taken for which."""
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rapidfuzz.distance import Levenshtein
+
+from bmtool.base.files import parse_json
+from bmtool.errors import DataError
+
+WORST = 24
+CLASSES = 40  # up to which there is a table of them
+LONGEST = 1 << 20  # bytes of a line
+Answer = dict[str, Any]
+Warn = Callable[[str], None]
+
+
+def _wrong_class(answer: Answer) -> float:
+    return 0.0 + answer["probability"] if answer["prediction"] != answer["reference"] else 0.0
+
+
+def _wrong_text(answer: Answer) -> float:
+    return Levenshtein.distance(answer["reference"], answer["prediction"]) / max(1, len(answer["reference"]))
+
+
+# What a task gives -> how bad an answer is, 0 where nothing is wrong. What is made of nothing cannot be wrong.
+BADNESS: dict[str, Callable[[Answer], float]] = {
+    "labels": _wrong_class,
+    "text": _wrong_text,
+    "number": lambda answer: abs(answer["prediction"] - answer["reference"]),
+    "vector": lambda answer: 0.0 + answer["mse"],
+}
+
+
+class Answers(NamedTuple):
+    """`worst` are records of predictions.jsonl, the worst first; `confusion` [true][given] counts `labels`, empty where there is none."""
+
+    worst: list[Answer]
+    labels: list[str]
+    confusion: list[list[int]]
+
+
+def answers(path: Path, gives: str, warn: Warn) -> Answers:
+    """Of the file of predictions of an evaluation, whatever its length; how many lines are no answers is said."""
+    badness, pairs, passed = BADNESS.get(gives), Counter[tuple[str, str]](), 0
+    if badness is None or not path.is_file():
+        return Answers([], [], [])
+    worst: list[tuple[float, int, Answer]] = []
+    for number, answer in enumerate(_lines(path)):
+        try:
+            bad = badness(answer)
+            if gives == "labels":
+                pairs[answer["reference"], answer["prediction"]] += 1
+        except (KeyError, TypeError):
+            passed += 1
+            continue
+        if bad > 0:
+            (heapq.heappush if len(worst) < WORST else heapq.heappushpop)(worst, (bad, -number, answer))
+    if passed:
+        warn(f"{path}: {passed:,} lines are no answers of such a task, and are passed over")
+    return Answers([answer for *_, answer in sorted(worst, key=lambda one: one[:2], reverse=True)], *_table(pairs))
+
+
+def _lines(path: Path) -> Iterator[Answer]:
+    """What is no object is an empty one."""
+    with path.open("rb") as stream:
+        for line in iter(lambda: stream.readline(LONGEST), b""):
+            try:
+                yield parse_json(line, dict[str, Any], origin=str(path), again="")
+            except DataError:
+                yield {}
+
+
+def _table(pairs: Counter[tuple[str, str]]) -> tuple[list[str], list[list[int]]]:
+    labels = sorted({str(name) for pair in pairs for name in pair})
+    if len(labels) > CLASSES:
+        return [], []
+    return labels, [[pairs[true, given] for given in labels] for true in labels]

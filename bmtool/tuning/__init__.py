@@ -1,0 +1,1 @@
+"""Hyper-parameters: what varies, the study that proposes it, and a picture of what came."""

@@ -1,0 +1,133 @@
+"""What a GPU must not change, and what only a GPU has. Skipped without one; two minutes with one."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from cases import TRAINED
+from conftest import ROOT, config_path, sets
+from test_contract import assert_close, assert_same_bytes, assert_same_state, make_trainer, weights
+
+from bmtool.api import Model
+from bmtool.commands.export_onnx import export_onnx
+from bmtool.commands.train import pretrain
+from bmtool.config.load import load
+from bmtool.engine import distributed
+from bmtool.engine.device import choose
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+TAGGER = next(case for case in TRAINED if case.task == "pinyin2hanzi")
+CUDA = "train.device=cuda"
+PLAIN = ["optim.name=sgd", "optim.lr=1.0"]  # a step is the gradient
+every_case = pytest.mark.parametrize("case", TRAINED, ids=lambda case: case.name)
+
+
+@pytest.fixture(autouse=True)
+def _in_float32(monkeypatch):
+    """Convolutions as exact as the CPU's."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
+@pytest.mark.parametrize("case", [case for case in TRAINED if case.task != "gan"], ids=lambda case: case.name)
+def test_a_step_is_that_of_the_cpu(case, prepared, settings):
+    """Accumulated over batches of different sizes. (What a gan makes images of is drawn where they are made.)"""
+    prepared(case)
+    found = []
+    for device in ("cpu", "cuda"):
+        trainer = make_trainer(
+            load(case.path, settings(case, "x", f"train.device={device}", *PLAIN, *case.deterministic))
+        )
+        batches = [trainer.task.batches("train", 1)[position].to(trainer.device.device) for position in range(3)]
+        losses = [trainer._update(phase, batches, 1.0) for phase in trainer.task.phases]
+        found.append((losses, {name: value.cpu() for name, value in trainer.tensors().items()}))
+    np.testing.assert_allclose(*(np.array(losses) for losses, _ in found), rtol=2e-3)
+    assert_close(*(tensors for _, tensors in found), atol=2e-4, rtol=1e-3)
+
+
+@every_case
+def test_bf16_learns_one_batch(case, prepared, settings):
+    prepared(case)
+    trainer = make_trainer(load(case.path, settings(case, "x", CUDA, "train.precision=bf16", *case.deterministic)))
+    batch = trainer.task.batches("train", 1)[0].to(trainer.device.device)
+    for phase in trainer.task.phases:
+        losses = [trainer._update(phase, [batch], 1.0)[0] for _ in range(80)]
+        assert losses[-1] < losses[0] / 2, phase
+
+
+def test_auto_is_bf16_where_the_gpu_computes_in_it(settings):
+    device = choose(load(TAGGER.path, settings(TAGGER, "x", "train.precision=auto")).train)
+    assert device.device.type == "cuda"
+    assert device.precision == ("bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32")
+    assert torch.cuda.get_device_name() in device.reason
+    with device.autocast():
+        assert (torch.ones(2, 2, device="cuda") @ torch.ones(2, 2, device="cuda")).dtype == device.dtype
+
+
+@every_case
+def test_a_resumed_run_is_the_same_run(case, prepared, settings, tmp_path):
+    prepared(case)
+    more = [CUDA, "train.deterministic=true", "train.precision=auto", "train.ema=0.9", "train.accumulate=2"]
+    whole = pretrain(config_path(case), settings(case, tmp_path / "whole", *more))
+    parts = settings(case, tmp_path / "parts", *more)
+    pretrain(config_path(case), [*parts, "train.stop_after=3"])
+    pretrain(config_path(case), [*parts, "train.workers=2"])
+    assert_same_bytes(weights(whole, 8), weights(tmp_path / "parts", 8))
+    assert_same_state(whole, tmp_path / "parts")
+
+
+@every_case
+def test_a_run_of_the_gpu_exports_and_answers_alike(case, prepared, settings, tmp_path):
+    prepared(case)
+    run = pretrain(config_path(case), settings(case, tmp_path / "run", CUDA, "train.precision=auto"))
+    ours, theirs = (Model(path)(case.asked) for path in (run, export_onnx(run)))
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.distance(b) < 1e-3
+
+
+def test_torchrun_with_one_process_is_a_plain_run(prepared, settings, tmp_path):
+    prepared(TAGGER)
+    more = [CUDA, "train.deterministic=true"]
+    alone = pretrain(config_path(TAGGER), settings(TAGGER, tmp_path / "alone", *more))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1", "-m", "bmtool"]
+    command = [*torchrun, "pretrain", config_path(TAGGER), *sets(settings(TAGGER, tmp_path / "run", *more))]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert_same_bytes(weights(alone, 8), weights(tmp_path / "run", 8))
+
+
+def test_nccl_carries_what_the_trainer_sends(monkeypatch):
+    """In a group of one: sums are what they were, and everything is on the right device."""
+    for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", "0")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    dist.init_process_group("nccl", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        assert distributed.gather([np.arange(3)])[0][0].tolist() == [0, 1, 2]
+        # As if there were others: of the functions that leave a single process alone.
+        monkeypatch.setattr(distributed, "world_size", lambda: 2)
+        assert distributed.sum_numbers([1.5, 2.5], torch.device("cuda")) == [1.5, 2.5]
+        assert distributed.from_first({"precision": "bf16"}) == {"precision": "bf16"}
+        parameter = torch.nn.Parameter(torch.ones(3, device="cuda"))
+        parameter.grad = torch.full((3,), 2.0, device="cuda")
+        distributed.sum_gradients([parameter])
+        assert parameter.grad.tolist() == [2.0, 2.0, 2.0]
+        distributed.barrier()
+    finally:
+        dist.destroy_process_group()
+
+
+def test_a_gpu_that_is_too_small_ends_with_6(prepared, settings, invoke, tmp_path):
+    prepared(TAGGER)
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(1e-5)
+    try:
+        values = settings(TAGGER, tmp_path / "run", CUDA, "model.width=2048", "model.heads=8")
+        result = invoke("pretrain", config_path(TAGGER), *sets(values))
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert result.exit_code == 6
+    assert "out of memory: make the model or its batches smaller" in result.stderr
