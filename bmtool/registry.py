@@ -32,6 +32,12 @@ class Entry:
     # the shipped config with which one begins, by its name under configs/: what `bmtool init TASK` writes
     first: str = ""
     own: Mapping[str, str] = field(default_factory=dict, hash=False)  # entries are keys of caches
+    # Its text goes on from what it is given, or fills it: `generate` and `predict` ask for it, and `translate` does not.
+    goes_on: bool = False
+
+    @property
+    def translates(self) -> bool:
+        return (self.takes, self.gives) == ("text", "text") and not self.goes_on
 
     def load(self, part: str) -> Any:
         """A part by its name in PARTS. LookupError where neither the task nor what it builds on has one."""
@@ -81,6 +87,14 @@ TASKS = {
         takes="text",
         gives="text",
         first="tiny",
+    ),
+    "language-model": Entry(
+        "bmtool.tasks.language_model",
+        "text that goes on, or what stands under a mask",
+        kit="text",
+        takes="text",
+        gives="text",
+        goes_on=True,
     ),
     "image-classification": Entry(
         "bmtool.tasks.image_classification",

@@ -29,6 +29,11 @@ def answer(text: str) -> None:
     print(visible(text) if sys.stdout.isatty() else text, flush=True)
 
 
+def piece(text: str) -> None:
+    """A part of a line of results, as `answer` shows whole ones."""
+    print(visible(text) if sys.stdout.isatty() else text, end="", flush=True)
+
+
 def warn(message: object) -> None:
     """A line on stderr that says who speaks."""
     print(f"bmtool: {visible(str(message))}", file=sys.stderr)

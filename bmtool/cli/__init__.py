@@ -32,9 +32,10 @@ for function in (
     starting.init, training.prepare_data, training.pretrain, training.finetune, tuning.tune, asking.evaluate,
 ):  # fmt: skip
     app.command()(function)
-app.command(cls=flags.command(lambda entry: (entry.takes, entry.gives) == ("text", "text")))(asking.translate)
+app.command(cls=flags.command(lambda entry: entry.translates))(asking.translate)
+app.command(cls=flags.command(lambda entry: entry.goes_on))(asking.generate)
 app.command(cls=flags.command(lambda entry: True))(asking.predict)
-for function in (deploying.serve, asking.annotate, deploying.export_onnx):
+for function in (deploying.serve, asking.annotate, deploying.export_onnx, deploying.export_hf):
     app.command()(function)
 app.add_typer(runs.app, name="runs")
 app.command()(doctor.doctor)

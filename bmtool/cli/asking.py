@@ -119,6 +119,34 @@ def translate(  # noqa: PLR0913
         translate.translate(text, model=model, input_file=input_, as_json=json, explain=explain, options=options)
 
 
+def generate(  # noqa: PLR0913
+    context: typer.Context,
+    model: Model,
+    prompts: Annotated[
+        list[str],
+        typer.Argument(help="Texts to go on from; without any, lines of standard input.", metavar="[PROMPT]..."),
+    ] = [],  # noqa: B006
+    input_: Annotated[
+        str | None, typer.Option("--input", help="A file of prompts, a line each.", metavar="FILE", parser=flags.path)
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a prompt, with the log-probability of every token.")
+    ] = False,
+    choices: Annotated[
+        str | None,
+        typer.Option(help="Score these texts instead: which is the likeliest to follow?", metavar="A,B,..."),
+    ] = None,
+) -> None:
+    """Text that goes on from where prompts stop.
+
+    One prompt is written as it comes.
+    """
+    from bmtool.commands import generate
+
+    options = context.meta[flags.OPTIONS]
+    generate.generate(model, prompts, input_file=input_, as_json=json, choices=choices, options=options)
+
+
 def predict(
     context: typer.Context,
     model: Model,

@@ -81,3 +81,21 @@ def export_onnx(
     from bmtool.commands import export_onnx
 
     export_onnx.export_onnx(run, output=output, int8=int8, samples=samples)
+
+
+def export_hf(
+    run: Run,
+    folder: Annotated[
+        str,
+        typer.Argument(
+            help="Where to write; a directory that is empty or not there.", metavar="DIR", parser=flags.path
+        ),
+    ],
+) -> None:
+    """Export to the format of Hugging Face.
+
+    For language models: config.json, model.safetensors and a tokenizer, which transformers and others load.
+    """
+    from bmtool.commands import export_hf
+
+    export_hf.export_hf(run, folder)

@@ -26,8 +26,8 @@ def load(model: str | Path) -> Loaded:
 
 
 def require_translator(loaded: Loaded) -> None:
-    """ConfigError for a model that takes or gives anything but text."""
-    if (loaded.entry.takes, loaded.entry.gives) != ("text", "text"):
+    """ConfigError for a model that does not translate."""
+    if not loaded.entry.translates:
         raise ConfigError(
             f"{loaded.name} is a model of {loaded.task}, which does not translate text: ask it with `bmtool predict`"
         )

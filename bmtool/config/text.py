@@ -178,5 +178,14 @@ class TextData(Section):
         yield from of_sources(*(source.path for source in self.sources))
 
 
+class TokenisedData(TextData):
+    """Of tasks that read tokens, not words of their own."""
+
+    # char, wordpiece, bpe or unigram: learned from the training text; or a directory that holds one: a checkpoint's, a run's, prepared data
+    tokenizer: FilePath = "char"
+    # tokens that are learned at most
+    vocabulary_size: int = Field(8000, ge=300, le=1 << 20)
+
+
 # Keys on which the prepared bytes do not depend.
 HOW_ONLY = {"prepared", "workers", "engine", "cache"}

@@ -118,6 +118,22 @@ class Shards:
         offsets = self._offsets[shard[0]]
         return self._columns[field][shard[0]][offsets[row[0]] : offsets[row[0] + 1]]
 
+    def bounds(self) -> np.ndarray:
+        """Where each example begins in the stream of all, and where the last ends; int64 [examples + 1]."""
+        ends = [offsets[1:].astype(np.int64) for offsets in self._offsets]
+        before = np.cumsum([0, *(int(offsets[-1]) for offsets in self._offsets)])
+        return np.concatenate([[0], *(end + start for end, start in zip(ends, before))]).astype(np.int64)
+
+    def span(self, field: str, start: int, stop: int) -> np.ndarray:
+        """The values from `start` to `stop` of the stream of all examples, wherever examples and shards end."""
+        before = np.cumsum([0, *(len(column) for column in self._columns[field])])
+        first, last = (int(np.searchsorted(before, place, side="right")) - 1 for place in (start, max(start, stop - 1)))
+        pieces = [
+            self._columns[field][shard][max(0, start - before[shard]) : stop - before[shard]]
+            for shard in range(first, last + 1)
+        ]
+        return np.concatenate(pieces)
+
     def flat(self, field: str, tokens: int) -> Iterator[np.ndarray]:
         """All examples one after the other with a 0 behind each, in pieces of about `tokens` values; no example is torn."""
         for offsets, column in zip(self._offsets, self._columns[field]):

@@ -25,7 +25,10 @@ SCALES = {
     **dict.fromkeys(("network_accuracy", "token_accuracy"), SHARE),
     **dict.fromkeys(("precision", "recall", "f1", "macro_precision", "macro_recall", "macro_f1"), SHARE),
     **dict.fromkeys(("auc", "average_precision", "p@1", "p@5", "p@10", "mrr", "share_of_hanzi"), SHARE),
-    **dict.fromkeys(("loss", "token_loss", "cer", "mse", "mae", "rmse", "frechet", "cost", "cost_at_half"), _ERROR),
+    **dict.fromkeys(
+        ("loss", "token_loss", "cer", "bits_per_character", "mse", "mae", "rmse", "frechet", "cost", "cost_at_half"),
+        _ERROR,
+    ),
     "ece": Scale(0, 1, less_is_better=True),
     "perplexity": Scale(lowest=1, less_is_better=True),
     "kernel_distance": Scale(less_is_better=True),  # an unbiased estimate, below 0 where two sets are alike

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from bmtool.nn.autocast import in_float32
 
 
-def rotary_angles(length: int, head_width: int, device: torch.device, start: int | Tensor = 0) -> tuple[Tensor, Tensor]:
+def rotary_angles(
+    length: int, head_width: int, device: torch.device, start: int | Tensor = 0, *, base: float = 10_000.0
+) -> tuple[Tensor, Tensor]:
     """Cosine and sine, each [length, head_width / 2], of rotary position embedding (Su et al. 2021, section 3.2.2)."""
-    frequency = 10000.0 ** (-torch.arange(0, head_width, 2, device=device, dtype=torch.float32) / head_width)
+    frequency = base ** (-torch.arange(0, head_width, 2, device=device, dtype=torch.float32) / head_width)
     angle_TK = (torch.arange(length, device=device, dtype=torch.float32) + start)[:, None] * frequency
     return angle_TK.cos(), angle_TK.sin()
 

@@ -54,6 +54,18 @@ class Writes(Predictor, Protocol):
         ...
 
 
+class Continues(Writes, Protocol):
+    """Of a model that goes on from where a text stops: what `generate` asks."""
+
+    def stream(self, prompt: Any, options: Options) -> Iterator[str]:
+        """What follows, in pieces that never change again. ConfigError before the first for options that have no effect."""
+        ...
+
+    def choose(self, prompts: Sequence[Any], choices: Sequence[str]) -> list[Value]:
+        """Which of the choices follows each prompt, with their probabilities."""
+        ...
+
+
 class Evaluation(Protocol):
     """Made as `Evaluation(predictor, columns)`, 1 + RESAMPLES columns for intervals or one without. Feeds a meter."""
 

@@ -84,6 +84,21 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Continuation(Text):
+    """What stands behind a text, token by token: the log-probabilities of the tokens of the best way, what ended it included."""
+
+    log_probabilities: tuple[float, ...] = ()
+
+    def distance(self, other: "Text") -> float:
+        """1 for another text; of the same what its tokens differ by."""
+        theirs = getattr(other, "log_probabilities", ())
+        if self.text != other.text or len(theirs) != len(self.log_probabilities):
+            return 1.0
+        own = np.subtract(self.log_probabilities, theirs)
+        return max(float(np.abs(own).max(initial=0.0)), super().distance(other))
+
+
+@dataclass(frozen=True)
 class Vector:
     """Numbers float [F] under a name, and figures beside them."""
 

@@ -163,7 +163,7 @@ def _state(app: FastAPI, service: Service) -> None:
 
 def _require_translation(service: Service) -> None:
     entry = service.entry
-    if (entry.takes, entry.gives) != ("text", "text"):
+    if not entry.translates:
         raise ProblemError(
             404,
             f"this server has a model of {service.model.task}, which takes {entry.takes} and gives {entry.gives}: "

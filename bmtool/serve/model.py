@@ -34,7 +34,7 @@ class Served:
         """The model card: task, what it takes and gives, classes or vocabulary, what was measured."""
         loaded, info = self.loaded, self.loaded.info
         value: dict[str, Any] = {"model": loaded.name.rpartition("/")[2] or loaded.name, "task": loaded.task}
-        value |= {"takes": loaded.entry.takes, "gives": loaded.entry.gives}
+        value |= {"takes": loaded.entry.takes, "gives": loaded.entry.gives, "translates": loaded.entry.translates}
         value |= {key: info[key] for key in ABOUT if key in info}
         value |= loaded.predictor.facts()
         value |= {"metrics": info.get("metrics") or {}, "validation": info.get("validation") or {}}

@@ -9,6 +9,7 @@ A task brings its own encoding of sentences (`TextTask`); everything else is the
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 from bmtool.base.console import Console
 from bmtool.base.files import read_json, write_json
@@ -27,12 +28,12 @@ from bmtool.text.passes.encode import encode_pass
 from bmtool.text.passes.learn import learn_pass
 from bmtool.text.passes.repeats import repeats_pass
 from bmtool.text.passes.run import Run
-from bmtool.text.recipe import FORMAT, changes, fingerprint, recipe_of
+from bmtool.text.recipe import FORMAT, changes, fingerprint, recipe_of, setting_changes
 from bmtool.text.report import hint
 from bmtool.text.sources import is_small
 from bmtool.text.task import TextTask
 
-__all__ = ["changes", "content_hash", "fingerprint", "prepare"]
+__all__ = ["changed", "changes", "content_hash", "fingerprint", "prepare"]
 SAID = 5  # changes that are named when there are many
 
 
@@ -64,6 +65,19 @@ def prepare(data: TextData, task: TextTask, console: Console, limit: int | None 
     if not data.cache:
         shutil.rmtree(cache, ignore_errors=True)
     return manifest
+
+
+def changed(data: TextData, task: TextTask, *, sources: bool) -> list[str]:
+    """What of the prepared data is another than `data` asks for; see `registry.PARTS`."""
+    manifest: Any = described(Path(data.prepared))
+    if manifest.get("format") == FORMAT:
+        manifest = read_json(Path(data.prepared) / MANIFEST, Manifest, AGAIN)
+    if not sources:
+        return setting_changes(manifest, data)
+    found = fingerprint(data, task)
+    if found is None:
+        raise DataError("data.sources: standard input cannot be read again")
+    return changes(manifest, found)
 
 
 def _already(target: Path, recipe: dict | None, console: Console) -> dict | None:

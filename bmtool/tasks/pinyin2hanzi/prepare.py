@@ -9,27 +9,25 @@ import functools
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from bmtool.base.console import Console
-from bmtool.base.files import read_json, write_text
+from bmtool.base.files import write_text
 from bmtool.chinese import variants
 from bmtool.chinese.hanzi import hanzi_mask
 from bmtool.chinese.pinyin import COPY_CLASSES, VERSION, WORD, Token, copy_class, tokenise_pinyin
 from bmtool.chinese.readings import labeller, load_dictionary
-from bmtool.data.prepared import AGAIN, MANIFEST, described
 from bmtool.data.shards import Shards
 from bmtool.data.tally import Tally
-from bmtool.errors import DataError
 from bmtool.tasks.pinyin2hanzi import report, vocab
 from bmtool.tasks.pinyin2hanzi.config import Config, Data
 from bmtool.tasks.pinyin2hanzi.vocab import INPUT_ID, INPUTS, Vocabulary, input_id
 from bmtool.text import prepared, recipe
-from bmtool.text.assemble import Manifest
 from bmtool.text.characters import Text
 from bmtool.text.keys import mix
+from bmtool.text.prepare import changed as changed_text
 from bmtool.text.prepare import prepare as prepare_text
 from bmtool.text.sources import File
 from bmtool.text.task import Counts, Encoded, TextTask
@@ -224,16 +222,7 @@ def fingerprint(config: Config) -> dict | None:
 
 
 def changed(config: Config, *, sources: bool = True) -> list[str]:
-    """What of the prepared data is another than `config.data` asks for; see `registry.PARTS`."""
-    manifest: Any = described(Path(config.data.prepared))
-    if manifest.get("format") == recipe.FORMAT:
-        manifest = read_json(Path(config.data.prepared) / MANIFEST, Manifest, AGAIN)
-    if not sources:
-        return recipe.setting_changes(manifest, config.data)
-    found = fingerprint(config)
-    if found is None:
-        raise DataError("data.sources: standard input cannot be read again")
-    return recipe.changes(manifest, found)
+    return changed_text(config.data, text_task(config.data), sources=sources)
 
 
 def text_task(data: Data) -> TextTask:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bmtool.nn import search as nn_search
+from bmtool.nn.sampling import log_softmax
 from bmtool.predict.backends import Arrays
 from bmtool.text.seq2seq.specials import BEGIN, END, PAD, UNKNOWN
 
@@ -56,7 +57,7 @@ class Free:
         score_RV, inner = self.backend.step(np.full_like(tokens_R, BEGIN) if first else tokens_R, inner)
         score_RV = score_RV.astype(np.float64)
         score_RV[:, [PAD, BEGIN, UNKNOWN]] = -np.inf
-        return _log_softmax(score_RV), (False, inner)
+        return log_softmax(score_RV), (False, inner)
 
     def reorder(self, state: tuple[bool, dict], rows_R: np.ndarray) -> tuple[bool, dict]:
         return state[0], self.backend.reorder(state[1], rows_R)
@@ -97,7 +98,7 @@ class Constrained:
         out[over, self.end] = 0.0
         if len(at := np.flatnonzero(~over)):
             allowed = self.allowed[rows[at], position]
-            out[at, :-1] = _log_softmax(np.where(allowed != PAD, np.take_along_axis(score_RV[at], allowed, 1), -np.inf))
+            out[at, :-1] = log_softmax(np.where(allowed != PAD, np.take_along_axis(score_RV[at], allowed, 1), -np.inf))
         return out, (position + 1, rows, inner)
 
     def reorder(self, state: tuple[int, np.ndarray, dict], rows_R: np.ndarray) -> tuple[int, np.ndarray, dict]:
@@ -133,8 +134,3 @@ def force(stepper: Stepper, target_BT: np.ndarray) -> np.ndarray:
         last = np.maximum(symbols, 0)
         out[:, position] = np.where(symbols >= 0, log_p[rows, last], -np.inf)
     return out
-
-
-def _log_softmax(scores: np.ndarray) -> np.ndarray:
-    shifted = scores.astype(np.float64) - scores.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

@@ -1,0 +1,1 @@
+"""Language models: what comes next, or what stands under a mask."""

@@ -1,0 +1,157 @@
+"""From raw text to one stream of tokens for each split, and from there to batches.
+
+A prepared directory holds the field `tokens`, every line between two tokens: those that begin and end a document, or line ends where a file
+is one. With `data.whole_words` a field `words` says which tokens begin a word. `tokenizer.json` and `tokenizer_config.json` stand beside.
+"""
+
+import functools
+from collections.abc import Iterator
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+
+from bmtool.base.console import Console
+from bmtool.base.files import read_json, write_bytes
+from bmtool.data.prepared import AGAIN, MANIFEST, described
+from bmtool.errors import ConfigError
+from bmtool.tasks.language_model.config import Config, Data
+from bmtool.text import learning, prepared
+from bmtool.text.assemble import Manifest
+from bmtool.text.packing import Stream
+from bmtool.text.prepare import changed as changed_text
+from bmtool.text.prepare import prepare as prepare_text
+from bmtool.text.task import Counts, Encoded, TextTask
+from bmtool.text.tokenizer import Tokenizer, open_tokenizer, plain
+
+NAME, RULES = "language-model", 1
+UNKNOWN = "has characters that the tokenizer does not know"
+NO_LINES = "data.document: file takes a tokenizer that keeps line ends (char, bpe, unigram), which this one does not"
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(folder: str) -> Tokenizer:
+    return open_tokenizer(folder)
+
+
+def _around(tokenizer: Tokenizer, document: str) -> tuple[int, int]:
+    """What stands before and behind every line."""
+    if document == "line":
+        return tokenizer.begin, tokenizer.end
+    found = tokenizer.encode(["\n"])[0]
+    if len(found) != 1:
+        raise ConfigError(NO_LINES)
+    return int(found[0]), int(found[0])
+
+
+def encode(  # noqa: PLR0913
+    sentences: list[str], keys: np.ndarray, training: np.ndarray, *,
+    folder: str | None, document: str, whole_words: bool, learned: Path | None = None,
+) -> Encoded:  # fmt: skip
+    """Lines as tokens, each between two more. See `TextTask`."""
+    tokenizer = _opened(str(learned or folder))
+    flat, ends = tokenizer.flat(sentences)
+    lengths = np.diff(ends, prepend=0)
+    before, behind = _around(tokenizer, document)
+    kind = np.uint16 if tokenizer.size <= 1 << 16 else np.uint32
+    tokens = _between(flat, ends, before, behind).astype(kind)
+    fields = {"tokens": tokens}
+    if whole_words:
+        begins = [_begins(tokenizer, sentence) for sentence in sentences]
+        fields["words"] = _between(np.concatenate([np.empty(0, bool), *begins]), ends, 1, 1).astype(np.uint8)
+    good = np.flatnonzero(lengths)
+    dropped = [(row, "no token in it") for row in np.flatnonzero(lengths == 0).tolist()]
+    strange = np.flatnonzero(flat == tokenizer.special.unknown) if tokenizer.special.unknown is not None else good[:0]
+    flagged = [(row, UNKNOWN) for row in np.unique(np.searchsorted(ends, strange, side="right")).tolist()]
+    starts = np.cumsum(lengths + 2) - (lengths + 2)
+    return Encoded(fields, starts[good], (lengths + 2)[good], good, dropped, flagged)
+
+
+def _between(values: np.ndarray, ends: np.ndarray, before: int, behind: int) -> np.ndarray:
+    """Every line of some values between two more."""
+    starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)[: len(ends)]
+    at = np.stack([starts, ends], axis=1).ravel()
+    return np.insert(values, at, np.tile([before, behind], len(ends)))
+
+
+def _begins(tokenizer: Tokenizer, sentence: str) -> np.ndarray:
+    """Which tokens of a line begin a word, bool [tokens]."""
+    import rjieba
+
+    words = np.cumsum([0, *map(len, rjieba.cut(plain(sentence)))])
+    at = tokenizer.spans(sentence)[1][:, 0]
+    return np.isin(at, words) & (np.diff(at, prepend=-1) != 0)
+
+
+def _learn(texts: Iterator[str], *, kind: str, size: int) -> dict[str, bytes]:
+    return learning.learn(texts, kind=kind, size=size).files()
+
+
+def _count(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Lengths alone are of interest, which are counted anyway."""
+    return {}
+
+
+def text_task(data: Data) -> TextTask:
+    learns = data.tokenizer in learning.KINDS
+    if data.document == "file" and data.tokenizer == "wordpiece":
+        raise ConfigError(NO_LINES)
+    given = None if learns else open_tokenizer(data.tokenizer)
+    settings = {
+        "document": data.document, "whole_words": data.whole_words, "tokenizer": given.sha256 if given else data.tokenizer
+    }  # fmt: skip
+    working = functools.partial(
+        encode, folder=None if learns else data.tokenizer, document=data.document, whole_words=data.whole_words
+    )
+    return TextTask(
+        NAME, RULES, (), settings, {}, working, _count, functools.partial(_finish, given=None if learns else data.tokenizer),
+        learn=functools.partial(_learn, kind=data.tokenizer, size=data.vocabulary_size) if learns else None,
+        learning={"vocabulary_size": data.vocabulary_size} if learns else {},
+    )  # fmt: skip
+
+
+def _finish(directory: Path, counts: dict[str, dict[str, Counts]], given: str | None) -> dict:
+    """Write a tokenizer that was given beside the tokens, as one that was learned is."""
+    for name, contents in open_tokenizer(given).files().items() if given else ():
+        write_bytes(directory / name, contents)
+    tokenizer = open_tokenizer(directory)
+    return {"vocabulary": {"sha256": tokenizer.sha256, "tokens": tokenizer.size}}
+
+
+def prepare(config: Config, console: Console, limit: int | None = None) -> dict:
+    """Write the prepared data set that `config.data` describes and return its manifest; see `text.prepare`."""
+    return prepare_text(config.data, text_task(config.data), console, limit)
+
+
+def changed(config: Config, *, sources: bool = True) -> list[str]:
+    return changed_text(config.data, text_task(config.data), sources=sources)
+
+
+# --- reading prepared data ---
+
+
+def data_hash(directory: str) -> str:
+    return described(Path(directory))["data_hash"]
+
+
+def open_stream(data: Data, directory: str | Path, split: str) -> Stream:
+    """The documents of a split. DataError that names the command to run when there are none."""
+    fields = ("tokens", "words") if data.whole_words else ("tokens",)
+    _, shards = prepared.open_split(directory, split, task=NAME, rules=RULES, fields=fields)
+    files = None
+    if data.document == "file":
+        files = np.unique(np.cumsum([0, *(count for _, count in _sources(directory, split))]))
+    return Stream(shards, open_tokenizer(directory), files)
+
+
+def domains(data: Data, directory: str | Path, split: str) -> Iterator[str]:
+    """Of each document, in their order."""
+    for domain, count in _sources(directory, split):
+        yield from repeat(domain, min(count, 1) if data.document == "file" else count)
+
+
+def _sources(directory: str | Path, split: str) -> Iterator[tuple[str, int]]:
+    """(domain, lines of the split) of each source, in their order."""
+    manifest = read_json(Path(directory) / MANIFEST, Manifest, AGAIN)
+    for source in manifest["sources"].values():
+        yield source["domain"], source["examples_of_split"].get(split, 0)

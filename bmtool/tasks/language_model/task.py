@@ -1,0 +1,175 @@
+"""language-model as the engine sees it. Shapes: B rows, T tokens, N targets, D width, V vocabulary."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bmtool.base.files import read_json, write_bytes, write_text
+from bmtool.data.packing import Rows
+from bmtool.engine.task import TRAIN_AGAIN, Allowed, Best, Graph, Identity, Loss, Trained
+from bmtool.errors import ConfigError, DataError
+from bmtool.predict.assets import Held
+from bmtool.tasks.language_model import prepare
+from bmtool.tasks.language_model.config import Config
+from bmtool.tasks.language_model.metrics import TextMeter
+from bmtool.tasks.language_model.predict import Model, cut, predictor
+from bmtool.text import packing
+from bmtool.text.backbones import build, hub
+from bmtool.text.backbones.graphs import masked, steps
+from bmtool.text.masking import mask, mask_to_measure
+from bmtool.text.packing import Batch, PackedBatches, Read, Stream
+from bmtool.text.tokenizer import CONFIG, FILE, VOCABULARY, Tokenizer, open_tokenizer
+
+SHAPE = "config.json"  # among the assets: the network, as the Hugging Face format describes it
+
+
+class Task(Trained):
+    phases: ClassVar = {"model": ("backbone", "head")}
+    bound: ClassVar = ("backbone", "head")
+    numbered_by: ClassVar = "data.tokenizer"
+    unit: ClassVar = "tokens"
+    best: ClassVar = Best("bits_per_character", "min")
+    int8: ClassVar = Allowed("bits_per_character", 0.02, relative=True)
+
+    def __init__(self, config: Config, tokenizer: Tokenizer, shape: hub.Shape):
+        self.config, self.tokenizer, self.shape = config, tokenizer, shape
+        self.modules = build.build(shape, config.model)
+        self.core_parameters = sum(p.numel() for p in self.modules["backbone"].blocks.parameters())
+        if config.objective == "masked" and tokenizer.special.mask is None:
+            raise ConfigError(f"objective: masked: {tokenizer.origin} has no token for a mask: use objective: causal")
+
+    @classmethod
+    def is_pretrained(cls, config: Config) -> bool:
+        return config.model.weights is not None
+
+    @classmethod
+    def fresh(cls, config: Config) -> "Task":
+        stream = prepare.open_stream(config.data, config.data.prepared, "train")
+        given = hub.open_checkpoint(Path(config.model.weights), config.model.kind) if config.model.weights else None
+        shape = given.shape if given else build.shape_of(config.model, stream.tokenizer.size)
+        _require_fit(config, stream.tokenizer, shape)
+        task = cls(config, stream.tokenizer, shape)
+        if given:
+            build.take_over(task.modules, given)
+        data_hash = prepare.data_hash(config.data.prepared)
+        task.identity = Identity(data_hash, stream.tokenizer.sha256)
+        return task
+
+    @classmethod
+    def open(cls, config: Config, assets: Path) -> "Task":
+        described = read_json(assets / SHAPE, dict[str, Any], TRAIN_AGAIN)
+        return cls(config, open_tokenizer(assets), hub.shape_of(described, str(assets / SHAPE)))
+
+    @property
+    def is_causal(self) -> bool:
+        return self.config.objective == "causal"
+
+    # --- learning ---
+
+    def batches(self, split: str, seed: int | None) -> Any:
+        config = self.config
+        stream = prepare.open_stream(config.data, config.data.prepared, split)
+        how = cut(config.objective, config.model.context)
+        # Whoever asks for the training split in a fixed order wants some of it: a list of its documents would grow with the text.
+        if seed is None and split != "train":
+            return packing.whole_batches(stream, how, batch_tokens=config.train.batch_tokens, make=self._to_measure)
+        seed = seed or 0
+        rows = Rows(stream.tokens, how, batch=config.train.batch_tokens // config.model.context, seed=seed)
+
+        def make(tokens_BW: np.ndarray, position: int, starts: np.ndarray) -> Batch:
+            return self._to_learn(stream, tokens_BW, (seed, position), starts)
+
+        return PackedBatches(stream, rows, make)
+
+    def _to_learn(self, stream: Stream, tokens_BW: np.ndarray, key: tuple[int, int], starts: np.ndarray) -> Batch:
+        document = packing.documents(tokens_BW, self.tokenizer)
+        if self.is_causal:
+            return packing.batch(*packing.next_tokens(tokens_BW, document))
+        words = stream.words(starts, tokens_BW.shape[1]) if self.config.data.whole_words else None
+        read = mask(tokens_BW, self.tokenizer, share=self.config.mask_share, key=key, words_BT=words)
+        return packing.batch(Read(*read), document)
+
+    def _to_measure(self, rows: list[np.ndarray]) -> Batch:
+        if self.is_causal:
+            return packing.measured_next(rows, self.tokenizer)
+        hidden = [mask_to_measure(row, self.tokenizer, self.config.mask_share) for row in rows]
+        return packing.measured_masked(hidden, self.tokenizer)
+
+    def loss(self, phase: str, batch: Batch) -> Loss:
+        nats, _, target = self._nats(batch)
+        return Loss(nats.sum(), len(target))
+
+    def _nats(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """-log p [N] of every target, what stands at it [N, D], and the targets [N]."""
+        backbone = self.modules["backbone"]
+        x_BTD = backbone(batch.token, batch.keep(causal=self.is_causal), batch.place)
+        asked = batch.target != packing.NOTHING
+        x_ND, target = x_BTD[asked], batch.target[asked]
+        return build.nats(self.modules["head"], x_ND, build.table(backbone), target), x_ND, target
+
+    def meter(self) -> TextMeter:
+        return TextMeter()
+
+    def answers(self, batch: Batch) -> tuple[np.ndarray, None]:
+        nats, x_ND, target = self._nats(batch)
+        right = build.likeliest(self.modules["head"], x_ND, build.table(self.modules["backbone"])) == target
+        characters = torch.from_numpy(self.tokenizer.characters).to(target.device)[target]
+        row = (batch.target != packing.NOTHING).nonzero()[:, 0].cpu().numpy()
+        columns = [nats.double(), right, torch.ones_like(target), characters]
+        return np.stack([np.bincount(row, value.cpu().numpy(), batch.size) for value in columns], axis=1), None
+
+    # --- use ---
+
+    def about(self) -> dict[str, Any]:
+        shape, context = self.shape, min(self.config.model.context, self.shape.context)
+        cache = [shape.layers, shape.key_value_heads, shape.head_width] if self.is_causal else []
+        return {
+            "objective": self.config.objective, "context": context, "cache": cache, "mask_share": self.config.mask_share,
+        }  # fmt: skip
+
+    def graphs(self) -> Sequence[Graph]:
+        make = steps if self.is_causal else masked
+        return [make(self.modules["backbone"], self.modules["head"], self.shape)]
+
+    def predictor(self) -> Model:
+        return predictor(self.about(), self.backend(), Held(self.packed))
+
+    def packed(self) -> dict[str, bytes]:
+        return self.tokenizer.files()
+
+    def assets(self) -> dict[str, str | bytes]:
+        name, described = hub.described(self.shape)
+        return {SHAPE: json.dumps({"model_type": name, **described}, indent=2)} | self.packed()
+
+    def write_checkpoint(self, folder: Path) -> None:
+        """As others load it: see `backbones.hub`."""
+        parts = {part: module.state_dict() for part, module in self.modules.items()}
+        numbers = hub.special_numbers(self.tokenizer.special, causal=self.is_causal)
+        hub.write_checkpoint(folder, self.shape, parts, numbers)
+        for name, contents in self.tokenizer.for_others(causal=self.is_causal).items():
+            write_bytes(folder / name, contents)
+        if self.is_causal:
+            write_text(folder / "generation_config.json", json.dumps(numbers, indent=2) + "\n")
+
+
+def _require_fit(config: Config, tokenizer: Tokenizer, shape: hub.Shape) -> None:
+    """ConfigError for a context that a checkpoint does not have; DataError for the tokens of another model."""
+    if config.model.context > shape.context:
+        raise ConfigError(
+            f"model.context: {config.model.weights} reads {shape.context:,} tokens, not {config.model.context:,}"
+        )
+    folder = config.model.weights
+    if folder is None:
+        return
+    with_tokenizer = any((Path(folder) / name).is_file() for name in (FILE, VOCABULARY))
+    fits = tokenizer.sha256 == open_tokenizer(folder).sha256 if with_tokenizer else tokenizer.size == shape.vocabulary
+    if not fits or tokenizer.size > shape.vocabulary:
+        raise DataError(
+            f"{config.data.prepared} has tokens of another model than {folder} ({tokenizer.size:,} tokens, {shape.vocabulary:,} "
+            f"embeddings): prepare it with `--set data.tokenizer={folder}` ({CONFIG} beside it included)"
+        )
