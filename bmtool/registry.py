@@ -94,6 +94,7 @@ TASKS = {
         kit="text",
         takes="text",
         gives="text",
+        first="tiny",
         goes_on=True,
     ),
     "image-classification": Entry(
