@@ -51,6 +51,8 @@ def load_model(path: str | Path, warn: Callable[[str], None], task: str | None =
     path = PRETRAINED / (task or "pinyin2hanzi") / "model.onnx" if name == DEFAULT else Path(path)
     if path.suffix == ".onnx":
         loaded = _from_file(name, path)
+    elif theirs := _of_others(path):
+        loaded = _from_checkpoint(name, path, theirs)
     elif path.exists():
         loaded = _from_run(name, path, warn)
     else:
@@ -84,6 +86,24 @@ def _from_run(name: str, path: Path, warn: Callable[[str], None]) -> Loaded:
         name, registry.find(info["task"]), info["task"], task.predictor(), info, run,
         path=name, checkpoint=checkpoint, weights=run.checkpoints(warn).digest(checkpoint),
     )  # fmt: skip
+
+
+def _of_others(path: Path) -> str:
+    """The task of a directory that is no run of ours and that others wrote; "" for any else."""
+    if (path / "run.json").exists():
+        return ""
+    return next(
+        (name for name, entry in registry.TASKS.items() if entry.known_by and (path / entry.known_by).is_file()), ""
+    )
+
+
+def _from_checkpoint(name: str, path: Path, task: str) -> Loaded:
+    from bmtool.config.schema import Train
+    from bmtool.engine.device import choose
+
+    entry = registry.find(task)
+    opened = entry.load("task").as_it_is(path, choose(Train()).device)
+    return Loaded(name, entry, task, opened.predictor(), opened.about() | {"task": task}, path=name)
 
 
 def load_several(paths: Sequence[str | Path], warn: Callable[[str], None], weights: Sequence[float]) -> Loaded:

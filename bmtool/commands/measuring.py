@@ -43,7 +43,8 @@ class Source:
         if self.data is not None:
             return kit.file(Path(self.data), unit, self.tally, reads)
         if first.run is None:
-            raise ConfigError("a model file has no splits: give what to measure on with --data PATH")
+            what = "file" if first.path.endswith(".onnx") else "of others"
+            raise ConfigError(f"a model {what} has no splits: give what to measure on with --data PATH")
         prepared = checked(first.run.prepared(), first.entry, warn)
         return kit.split(first.run.config().data, prepared, split, reads)
 

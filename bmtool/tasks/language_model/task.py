@@ -36,9 +36,9 @@ class Task(Trained):
     best: ClassVar = Best("bits_per_character", "min")
     int8: ClassVar = Allowed("bits_per_character", 0.02, relative=True)
 
-    def __init__(self, config: Config, tokenizer: Tokenizer, shape: hub.Shape):
+    def __init__(self, config: Config, tokenizer: Tokenizer, shape: hub.Shape, given: hub.Checkpoint | None = None):
         self.config, self.tokenizer, self.shape = config, tokenizer, shape
-        self.modules = build.build(shape, config.model)
+        self.modules = build.build(shape, config.model, given)
         self.core_parameters = sum(p.numel() for p in self.modules["backbone"].blocks.parameters())
         if config.objective == "masked" and tokenizer.special.mask is None:
             raise ConfigError(f"objective: masked: {tokenizer.origin} has no token for a mask: use objective: causal")
@@ -50,12 +50,10 @@ class Task(Trained):
     @classmethod
     def fresh(cls, config: Config) -> "Task":
         stream = prepare.open_stream(config.data, config.data.prepared, "train")
-        given = hub.open_checkpoint(Path(config.model.weights), config.model.kind) if config.model.weights else None
+        given = hub.open_of_kind(Path(config.model.weights), config.model.kind) if config.model.weights else None
         shape = given.shape if given else build.shape_of(config.model, stream.tokenizer.size)
         _require_fit(config, stream.tokenizer, shape)
-        task = cls(config, stream.tokenizer, shape)
-        if given:
-            build.take_over(task.modules, given)
+        task = cls(config, stream.tokenizer, shape, given)
         data_hash = prepare.data_hash(config.data.prepared)
         task.identity = Identity(data_hash, stream.tokenizer.sha256)
         return task
@@ -64,6 +62,20 @@ class Task(Trained):
     def open(cls, config: Config, assets: Path) -> "Task":
         described = read_json(assets / SHAPE, dict[str, Any], TRAIN_AGAIN)
         return cls(config, open_tokenizer(assets), hub.shape_of(described, str(assets / SHAPE)))
+
+    @classmethod
+    def as_it_is(cls, folder: Path, device: torch.device) -> "Task":
+        """A checkpoint of others, to be asked and measured. DataError when it is none."""
+        given, tokenizer = hub.open_checkpoint(folder), open_tokenizer(folder)
+        objective = {"encoder": "masked", "decoder": "causal"}[given.format.kind]
+        context = {"kind": given.format.kind, "context": given.shape.context}
+        section = {"model": context, "train": {"batch_tokens": given.shape.context}}
+        unused = {"data": {"sources": [str(folder)], "prepared": str(folder)}, "run": str(folder)}
+        config = Config.model_validate({"task": prepare.NAME, "objective": objective} | section | unused)
+        task = cls(config, tokenizer, given.shape, given)
+        for module in task.modules.values():
+            module.to(device).eval()
+        return task
 
     @property
     def is_causal(self) -> bool:

@@ -1,6 +1,7 @@
 """Backbones and heads from a `model` section, or from a checkpoint of others; and the loss of what they say."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -26,21 +27,34 @@ def shape_of(model: EncoderModel | DecoderModel, vocabulary: int) -> Shape:
     )  # fmt: skip
 
 
-def build(shape: Shape, model: EncoderModel | DecoderModel) -> dict[str, nn.Module]:
-    """`backbone` and `head`, with the dropout and checkpointing of the section."""
+def build(shape: Shape, model: EncoderModel | DecoderModel, given: Checkpoint | None = None) -> dict[str, nn.Module]:
+    """`backbone` and `head`, with the dropout and checkpointing of the section, and the weights of a checkpoint if there is one.
+
+    DataError when it is of another network, or lacks a part.
+    """
     how = {"dropout": model.dropout, "checkpointing": model.checkpointing}
-    if isinstance(shape, encoder.Shape):
-        return {"backbone": encoder.Encoder(shape, **how), "head": encoder.MaskedHead(shape)}
-    return {"backbone": decoder.Decoder(shape, **how), "head": decoder.CausalHead(shape)}
+    with torch.device("meta") if given else nullcontext():
+        if isinstance(shape, encoder.Shape):
+            modules = {"backbone": encoder.Encoder(shape, **how), "head": encoder.MaskedHead(shape)}
+        else:
+            modules = {"backbone": decoder.Decoder(shape, **how), "head": decoder.CausalHead(shape)}
+    if given:
+        _take_over(modules, given)
+    return modules
 
 
-def take_over(modules: Mapping[str, nn.Module], checkpoint: Checkpoint) -> None:
-    """The weights of a checkpoint. DataError when it is of another network, or lacks a part."""
+def _take_over(modules: Mapping[str, nn.Module], checkpoint: Checkpoint) -> None:
     shapes = {part: {n: tuple(t.shape) for n, t in module.state_dict().items()} for part, module in modules.items()}
     for part, tensors in checkpoint.tensors(shapes).items():
         if shapes[part] and not tensors:
             raise DataError(f"{checkpoint.folder} holds no {part} of a language model: name a checkpoint that has one")
-        modules[part].load_state_dict(tensors)
+        # One after the other, each let go when it is copied: the weights are never in memory twice.
+        copied = {name: _copied(tensors.pop(name)) for name in list(tensors)}
+        modules[part].load_state_dict(copied, assign=True)
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    return torch.empty(tensor.shape, dtype=torch.float32).copy_(tensor)
 
 
 def table(backbone: nn.Module) -> Tensor:
