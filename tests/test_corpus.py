@@ -316,7 +316,7 @@ def test_a_cluster_that_is_not_there_is_told_in_one_line(prepare, tmp_path, monk
     pytest.importorskip("ray.data")
     many(tmp_path)
     monkeypatch.setenv("RAY_ADDRESS", "no-such-protocol://nowhere")
-    with pytest.raises(ResourceError, match="Ray did not start .*data.engine=processes") as told:
+    with pytest.raises(ResourceError, match=r"Ray did not start .*data.engine=processes") as told:
         prepare("data.engine=ray", sources=["*.xz"], name="ray")
     assert "\n" not in str(told.value)
 
