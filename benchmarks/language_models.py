@@ -197,7 +197,7 @@ def _seconds(wrote: Callable[[int], None], tokens: int) -> float:
 def _writer(loaded: Loaded) -> Callable[[int], None]:
     """Greedy, and past the end of a text: so many tokens whatever they are."""
     predictor = loaded.predictor
-    predictor.tokenizer.__dict__["end"] = -1
+    predictor.tokenizer.special = predictor.tokenizer.special._replace(end=-1)
 
     def wrote(tokens: int) -> None:
         (value,) = predictor.predict([predictor.read(PROMPT)], Options(temperature=0, max_tokens=tokens))
