@@ -9,6 +9,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from bmtool.base.needs import Package
 from bmtool.config.schema import MANY, OF_A_RUN, BaseConfig, DataPath, FilePath, Name, Section, Train, of_sources
 
+# Sources by name, which torchvision or scikit-learn know.
+NAMED = ("digits", "mnist", "fashion-mnist", "cifar10")
 LARGEST = 1e30  # of values that are black or white; they are its inverse apart
 Level = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Width = Annotated[int, Field(ge=1, le=65_536)]
