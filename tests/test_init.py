@@ -137,6 +137,15 @@ def test_a_name_of_one_s_own_names_the_run_and_the_data_too(empty):
     assert len(set(columns)) == 1
 
 
+def test_a_workflow_takes_a_config_of_its_own_folder(empty, invoke, monkeypatch):
+    assert invoke("init", "gan", "a.yaml").exit_code == 0
+    (empty / "within").mkdir()
+    monkeypatch.chdir(empty / "within")
+    done = invoke("init", "ci", "../a.yaml")
+    assert done.exit_code == 2 and "../a.yaml lies outside this folder" in done.stderr
+    assert not list((empty / "within").iterdir())
+
+
 def test_nothing_is_written_over(empty, invoke):
     assert invoke("init", "gan", "a.yaml").exit_code == 0
     before = (empty / "a.yaml").read_bytes()
