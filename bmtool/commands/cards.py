@@ -6,7 +6,7 @@ an export carries it, the server shows it. One section of the file belongs to it
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -248,7 +248,7 @@ def _training(config: BaseConfig, info: dict[str, Any], model: Of) -> str:
     kind = getattr(config.model, "kind", None)
     facts = {
         "model": kind, "finetuned from": _called(began) if began else "nothing: trained from scratch", "seed": config.seed,
-        "adapters": _adapters(config, info), "taught by": _taught(config, info), "pruned": _pruned(info),
+        "adapters": _adapters(config, info), "taught by": _taught(config, info), "pruned": pruned(info),
         "checkpoint": model.checkpoint, "sha256 of the weights": model.weights,
         "bmtool, torch, Python": ", ".join(info["versions"].get(name, "-") for name in ("bmtool", "torch", "python")),
     }  # fmt: skip
@@ -270,11 +270,12 @@ def _taught(config: BaseConfig, info: dict[str, Any]) -> str | None:
     return f"{_called(teacher['path'])} ({how}); sha256 of its weights `{teacher['sha256']}`"
 
 
-def _pruned(info: dict[str, Any]) -> str | None:
+def pruned(info: Mapping[str, Any]) -> str | None:
+    """How many weights of a run were pruned; None of one that prunes none."""
     if "zeros" not in info:
         return None
     none, all_ = info["zeros"]
-    return f"{none:,} of {all_:,} weights of linear layers and convolutions are 0 ({none / all_:.1%})"
+    return f"{none:,} of the {all_:,} weights of linear layers and convolutions are 0 ({none / all_:.1%})"
 
 
 def _limits(card: Card, report: Report | None, model: Of) -> str:

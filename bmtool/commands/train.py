@@ -13,7 +13,7 @@ from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.suggest import suggest
 from bmtool.base.units import short
-from bmtool.commands import bases, following, refusals
+from bmtool.commands import bases, cards, following, refusals
 from bmtool.commands.initialise import require_same_vocabulary, start_from
 from bmtool.commands.loading import DEFAULT
 from bmtool.commands.prepare_data import fingerprint, make_current
@@ -289,8 +289,7 @@ def _additions(trainer: Trainer) -> Iterator[str]:
         of = len(lora.adaptable(task.modules["backbone"]))
         yield f"adapters: rank {settings.rank} on {layers} of {of} layers of the backbone, {short(size, 2)} parameters"
     if trainer.pruned is not None:
-        none, all_ = zeros(task.modules)
-        yield f"pruned: {none:,} of the {all_:,} weights of linear layers and convolutions are 0"
+        yield f"pruned: {cards.pruned({'zeros': zeros(task.modules)})}"
 
 
 # --- signals ---

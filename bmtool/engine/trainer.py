@@ -28,7 +28,7 @@ from bmtool.engine.pruning import Pruned
 from bmtool.engine.stages import stages
 from bmtool.engine.task import Batch, Batches, Loss, Trained
 from bmtool.errors import ConfigError, Untrainable
-from bmtool.nn.lora import is_of_adapter
+from bmtool.nn.lora import B
 
 NAMED = 3  # layers that a message names
 
@@ -199,8 +199,8 @@ class Trainer:
     def _require_reached(self, phase: str) -> None:
         """ConfigError for an adapter that a loss does not depend on: its layer is there for its weight, and is never asked."""
         parts = self.task.phases[phase]
-        named = [(name, p) for name, p in self.named.items() if name.split(".")[0] in parts and is_of_adapter(name)]
-        if idle := [name.rpartition(".")[0] for name, p in named if p.grad is None]:
+        named = [(name, p) for name, p in self.named.items() if name.split(".")[0] in parts and name.endswith(f".{B}")]
+        if idle := [name.removesuffix(f".{B}") for name, p in named if p.grad is None]:
             raise ConfigError(
                 f"finetune.lora.targets: {few(idle, NAMED)} cannot be adapted, for what uses it takes its weight alone: name other layers"
             )
