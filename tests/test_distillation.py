@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest import config_path, events, sets
+from conftest import config_path, curves_as_text, events, sets
 from test_contract import assert_same_bytes, weights
 from torch.nn import functional
 
@@ -21,8 +21,9 @@ CNN, MLP, TABLE = "image-classification", "image-classification-mlp", "tabular-c
 CAUSAL, MASKED = "language-model", "language-model-masked"
 
 
-def taught(case: str, teacher, *more: str) -> list[str]:
-    return [f"train.teacher={teacher}", *more]
+@pytest.fixture(autouse=True)
+def _quick_curves(monkeypatch):
+    curves_as_text(monkeypatch)
 
 
 # --- the loss ---
@@ -147,7 +148,7 @@ def test_the_banner_and_the_card_name_the_teacher(trained, settings, tmp_path, i
     (CNN, "autoencoder", "is a run of autoencoder, and image-classification is to be learned"),
     (TABLE, "tabular-classification-lightgbm", "was fitted"),
     (CAUSAL, MASKED, "its objective is masked, and here it is causal"),
-    ("tabular-regression", "tabular-regression", "it gives numbers"),
+    ("tabular-regression-regression", "tabular-regression-regression", "it gives numbers"),
     ("autoencoder", "autoencoder", "autoencoder has no answers that another model could learn from"),
 ])  # fmt: skip
 def test_who_cannot_teach_is_refused_and_leaves_no_run(case, other, message, trained, settings, tmp_path):
