@@ -13,11 +13,11 @@ from torch import Tensor
 
 from bmtool import registry
 from bmtool.base.files import sha256
+from bmtool.engine import adapters
 from bmtool.engine.record import Base
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.task import Trained
 from bmtool.errors import DataError
-from bmtool.nn import lora
 
 Warn = Callable[[str], None]
 
@@ -66,12 +66,13 @@ def found(run: RunDir, base: Base, what: str) -> Path:
         raise DataError(
             f"the {what} of {run.path} is gone: no {looked}: put it back there, or move both so that they lie to each other as before"
         )
-    if not any(_is_whole(place, base) for place in there):
+    whole = next((place for place in there if _is_whole(place, base)), None)
+    if whole is None:
         raise DataError(
             f"the {what} of {run.path} has changed: {there[0] / part} is not what it was trained with: restore it, or train again with "
             "what is there now, in another run"
         )
-    return next(place for place in there if _is_whole(place, base))
+    return whole
 
 
 def _is_whole(place: Path, base: Base) -> bool:
@@ -89,7 +90,7 @@ def weights(run: RunDir, name: str, warn: Warn) -> dict[str, Tensor]:
         return own
     place = found(run, base, "base")
     below = weights(RunDir.open(place), base["checkpoint"], warn) if base["checkpoint"] else _taken(run, place)
-    return lora.merged(below | own, run.config().finetune.lora.scale)  # type: ignore[union-attr]
+    return adapters.merged(below | own, run.config().finetune.lora)  # type: ignore[arg-type]
 
 
 def _taken(run: RunDir, place: Path) -> dict[str, Tensor]:

@@ -1,9 +1,7 @@
 """Starting from another run: which weights come over, which are new, which stay fixed."""
 
 import json
-import re
 from collections.abc import Collection, Mapping
-from fnmatch import fnmatchcase
 from typing import Any
 
 from rich.table import Table
@@ -12,13 +10,12 @@ from torch import Tensor, nn
 from bmtool.base.console import Console
 from bmtool.base.units import few
 from bmtool.commands import bases
-from bmtool.config.schema import BaseConfig, Finetune, Lora
+from bmtool.config.schema import BaseConfig, Finetune
+from bmtool.engine import adapters
 from bmtool.engine.record import Base
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.task import Trained
 from bmtool.errors import ConfigError
-from bmtool.nn import lora
-from bmtool.nn.lora import is_of_adapter
 
 SHOWN = 40  # rows of the table; more are summed up
 NAMED = 3  # tensors that a message names
@@ -93,7 +90,7 @@ def freeze(task: Trained, loaded: Collection[str]) -> None:
     """
     settings: Finetune = task.config.finetune
     if settings.lora is not None:
-        _adapt(task.modules["backbone"], settings.lora)
+        adapters.adapt(task.modules["backbone"], settings.lora)
     named = {f"{part}.{key}": p for part, module in task.modules.items() for key, p in module.named_parameters()}
     for prefix in settings.lr_scale:
         _require_some(prefix, named, "finetune.lr_scale")
@@ -109,36 +106,14 @@ def freeze(task: Trained, loaded: Collection[str]) -> None:
 
 def _named(settings: Finetune, named: Mapping[str, nn.Parameter], loaded: Collection[str]) -> set[str]:
     """The parameters that `train` means; with adapters these too, and `all` is each part beside the backbone that holds something new."""
-    adapters = {key for key in named if is_of_adapter(key)}
+    added = adapters.of(named)
     if settings.train == "all":
-        new = {key.split(".")[0] for key in named.keys() - adapters - set(loaded)} - {"backbone"}
-        return adapters | {key for key in named if key.split(".")[0] in new}
+        new = {key.split(".")[0] for key in named.keys() - added - set(loaded)} - {"backbone"}
+        return added | {key for key in named if key.split(".")[0] in new}
     prefixes = ["head"] if settings.train == "head" else list(settings.train)
     for prefix in prefixes:
         _require_some(prefix, named, "finetune.train")
-    return adapters | {key for key in named if key.startswith(tuple(prefixes))}
-
-
-def _adapt(backbone: nn.Module, settings: Lora) -> None:
-    """Give its layers adapters. ConfigError, naming the layers there are, for a target that fits none."""
-    layers = lora.adaptable(backbone)
-    if not layers:
-        raise ConfigError("finetune.lora: the backbone of this model has no linear layers or convolutions to adapt")
-    targets = settings.targets or ["*"]
-    for target in targets:
-        if not any(_is_meant(name, target) for name in layers):
-            kinds = dict.fromkeys(re.sub(r"\b\d+\b", "*", name) for name in layers)
-            raise ConfigError(
-                f"finetune.lora.targets: no layer of the backbone is called {target!r} (there are {', '.join(kinds)})"
-            )
-    for name, layer in layers.items():
-        if any(_is_meant(name, target) for target in targets):
-            lora.adapt(layer, settings.rank, settings.scale)
-
-
-def _is_meant(name: str, target: str) -> bool:
-    """Whether a target is the name of a layer, or the end of it."""
-    return fnmatchcase(f".{name}", f"*.{target}")
+    return added | {key for key in named if key.startswith(tuple(prefixes))}
 
 
 def _require_learned(task: Trained, chosen: Collection[str], loaded: Collection[str]) -> None:

@@ -20,7 +20,7 @@ from bmtool.commands.prepare_data import fingerprint, make_current
 from bmtool.commands.teaching import require_teacher, teach
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
-from bmtool.engine import distributed, fitting, longer, precision
+from bmtool.engine import adapters, distributed, fitting, longer, precision
 from bmtool.engine.checkpoint import name_of, step_of
 from bmtool.engine.device import Device, choose, make_deterministic
 from bmtool.engine.ending import end
@@ -33,7 +33,6 @@ from bmtool.engine.session import Session
 from bmtool.engine.task import Best, Task, Trained, require_examples
 from bmtool.engine.trainer import Trainer, seed_everything
 from bmtool.errors import ConfigError, Interrupted
-from bmtool.nn import lora
 from bmtool.tracking.tracker import Trackers
 
 # Of the sections of a gradient-trained model, what a fit heeds too.
@@ -284,10 +283,7 @@ def _additions(trainer: Trainer) -> Iterator[str]:
     """What finetuning has done to the network."""
     settings, task = trainer.config.finetune.lora, trainer.task
     if settings is not None:
-        layers = sum(name.endswith(f".{lora.A}") for name in trainer.named)
-        size = sum(p.numel() for name, p in trainer.named.items() if lora.is_of_adapter(name))
-        of = len(lora.adaptable(task.modules["backbone"]))
-        yield f"adapters: rank {settings.rank} on {layers} of {of} layers of the backbone, {short(size, 2)} parameters"
+        yield adapters.said(task.modules["backbone"], settings)
     if trainer.pruned is not None:
         yield f"pruned: {cards.pruned({'zeros': zeros(task.modules)})}"
 
