@@ -169,3 +169,5 @@ benchmark: setup
 	$(BIN)/python benchmarks/training_memory.py
 	$(BIN)/python benchmarks/images.py steps
 	$(BIN)/python benchmarks/images.py few-labels
+	$(BIN)/python benchmarks/small_models.py teacher
+	$(BIN)/python benchmarks/small_models.py prune

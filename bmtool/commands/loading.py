@@ -129,8 +129,14 @@ def load_several(paths: Sequence[str | Path], warn: Callable[[str], None], weigh
     return first
 
 
-def restore(path: str | Path, warn: Callable[[str], None], *, device: str = "auto") -> tuple["RunDir", "Task", str]:
-    """Run directory, task with its best weights, and the checkpoint's name. DataError when there are weights that are no numbers."""
+def restore(
+    path: str | Path, warn: Callable[[str], None], *, device: str = "auto", checkpoint: str | None = None
+) -> tuple["RunDir", "Task", str]:
+    """Run directory, task with the weights of a checkpoint (the best unless one is named), and its name.
+
+    Adapters are merged into the weights of their base. DataError when there are weights that are no numbers.
+    """
+    from bmtool.commands import bases
     from bmtool.engine.device import choose
     from bmtool.engine.run_dir import RunDir
 
@@ -138,10 +144,9 @@ def restore(path: str | Path, warn: Callable[[str], None], *, device: str = "aut
     run.require_assets()
     config = run.config()
     task = registry.find(config.task).load("task").open(config, run.assets)
-    checkpoints = run.checkpoints(warn)
-    name = checkpoints.best()
+    name = checkpoint or run.checkpoints(warn).best()
     where = choose(config.train.model_copy(update={"device": device, "precision": "fp32"})).device
-    weights = checkpoints.weights(name)
+    weights = bases.weights(run, name, warn)
     if not task.fitted and (broken := [key for key, tensor in weights.items() if tensor.isnan().any()]):
         raise DataError(
             f"checkpoint {name} of {run.path} holds what is no number (NaN in {few(broken, NAMED)}): its training went wrong; "

@@ -208,6 +208,13 @@ class ImageConfig(BaseConfig):
         return self
 
 
+def on_features(config: ImageConfig) -> bool:
+    """Whether only the head learns, from images that never change and that nobody else looks at: decided by the settings alone."""
+    finetune, teacher = config.finetune, config.train.teacher
+    is_fixed = finetune.train == "head" and not finetune.last_blocks and finetune.lora is None
+    return is_fixed and config.augment == Augment() and teacher is None
+
+
 class WithoutClasses(ImageConfig):
     """Of tasks that learn from images alone."""
 

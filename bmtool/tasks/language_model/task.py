@@ -44,13 +44,18 @@ class Task(Trained):
             raise ConfigError(f"objective: masked: {tokenizer.origin} has no token for a mask: use objective: causal")
 
     @classmethod
-    def is_pretrained(cls, config: Config) -> bool:
-        return config.model.weights is not None
+    def pretrained_from(cls, config: Config) -> Path | None:
+        return Path(config.model.weights) if config.model.weights else None
+
+    def take(self, weights: Path) -> set[str]:
+        build.take_over(self.modules, hub.open_of_kind(weights, self.config.model.kind))
+        return {f"{part}.{key}" for part, module in self.modules.items() for key in module.state_dict()}
 
     @classmethod
     def fresh(cls, config: Config) -> "Task":
         stream = prepare.open_stream(config.data, config.data.prepared, "train")
-        given = hub.open_of_kind(Path(config.model.weights), config.model.kind) if config.model.weights else None
+        weights = cls.pretrained_from(config)
+        given = hub.open_of_kind(weights, config.model.kind) if weights else None
         shape = given.shape if given else build.shape_of(config.model, stream.tokenizer.size)
         _require_fit(config, stream.tokenizer, shape)
         task = cls(config, stream.tokenizer, shape, given)
@@ -116,13 +121,33 @@ class Task(Trained):
         nats, _, target = self._nats(batch)
         return Loss(nats.sum(), len(target))
 
-    def _nats(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """-log p [N] of every target, what stands at it [N, D], and the targets [N]."""
+    def refuses(self, teacher: "Task") -> str:
+        if self.config.objective != teacher.config.objective:
+            return f"its objective is {teacher.config.objective}, and here it is {self.config.objective}"
+        if self.tokenizer.sha256 != teacher.tokenizer.sha256 or self.shape.vocabulary != teacher.shape.vocabulary:
+            sizes = f"{teacher.shape.vocabulary:,} of them, and {self.shape.vocabulary:,} here"
+            return f"its tokens are others ({sizes}): prepare the data with `--set data.tokenizer={self.config.train.teacher}`"
+        if self.config.model.context > (most := teacher.about()["context"]):
+            return f"it reads {most:,} tokens, and model.context is {self.config.model.context:,}"
+        return ""
+
+    def taught(self, batch: Batch, temperature: float) -> tuple[Loss, Tensor]:
+        target = batch.target[batch.target != packing.NOTHING]
+        with torch.no_grad():
+            theirs = self.teacher.asked(batch)  # type: ignore[union-attr]
+        hard, soft = build.nats_taught(self.asked(batch), theirs, target, temperature)
+        return Loss(hard.sum(), len(target)), soft.sum()
+
+    def asked(self, batch: Batch) -> build.Place:
+        """What stands at every target."""
         backbone = self.modules["backbone"]
         x_BTD = backbone(batch.token, batch.keep(causal=self.is_causal), batch.place)
-        asked = batch.target != packing.NOTHING
-        x_ND, target = x_BTD[asked], batch.target[asked]
-        return build.nats(self.modules["head"], x_ND, build.table(backbone), target), x_ND, target
+        return build.Place(self.modules["head"], x_BTD[batch.target != packing.NOTHING], build.table(backbone))
+
+    def _nats(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """-log p [N] of every target, what stands at it [N, D], and the targets [N]."""
+        place, target = self.asked(batch), batch.target[batch.target != packing.NOTHING]
+        return build.nats(*place, target), place.x_ND, target
 
     def meter(self) -> TextMeter:
         return TextMeter()

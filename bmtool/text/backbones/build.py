@@ -1,7 +1,8 @@
 """Backbones and heads from a `model` section, or from a checkpoint of others; and the loss of what they say."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as again
 
 from bmtool.errors import DataError
+from bmtool.nn.distillation import soft_nats
 from bmtool.text.backbones import decoder, encoder
 from bmtool.text.backbones.config import DecoderModel, EncoderModel
 from bmtool.text.backbones.hub import Checkpoint, Shape
@@ -39,11 +41,12 @@ def build(shape: Shape, model: EncoderModel | DecoderModel, given: Checkpoint | 
         else:
             modules = {"backbone": decoder.Decoder(shape, **how), "head": decoder.CausalHead(shape)}
     if given:
-        _take_over(modules, given)
+        take_over(modules, given)
     return modules
 
 
-def _take_over(modules: Mapping[str, nn.Module], checkpoint: Checkpoint) -> None:
+def take_over(modules: Mapping[str, nn.Module], checkpoint: Checkpoint) -> None:
+    """The weights of a checkpoint in the place of those that are there. DataError as for `build`."""
     shapes = {part: {n: tuple(t.shape) for n, t in module.state_dict().items()} for part, module in modules.items()}
     for part, tensors in checkpoint.tensors(shapes).items():
         if shapes[part] and not tensors:
@@ -63,19 +66,47 @@ def table(backbone: nn.Module) -> Tensor:
     return embedding.weight  # type: ignore[return-value, union-attr]
 
 
+class Place(NamedTuple):
+    """What stands at the places [N, D] of which something is asked, and what makes scores [N, V] of it."""
+
+    head: nn.Module
+    x_ND: Tensor
+    table_VD: Tensor
+
+    def scores(self, x_ND: Tensor) -> Tensor:
+        return self.head(x_ND, self.table_VD).float()
+
+
 def nats(head: nn.Module, x_ND: Tensor, table_VD: Tensor, target_N: Tensor) -> Tensor:
     """-log p of each target, float32 [N]; the scores [N, V] are never held as a whole where they are many."""
+    ours = Place(head, x_ND, table_VD)
 
     def part(x: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(head(x, table_VD).float(), target, reduction="none")
+        return F.cross_entropy(ours.scores(x), target, reduction="none")
 
-    rows = max(1, SCORES // len(table_VD))
-    if len(x_ND) <= rows:
-        return part(x_ND, target_N)
-    pairs = zip(x_ND.split(rows), target_N.split(rows))
+    return _by_parts(part, len(table_VD), x_ND, target_N)
+
+
+def nats_taught(ours: Place, theirs: Place, target_N: Tensor, temperature: float) -> Tensor:
+    """-log p of each target, and how far each answer is from that of a teacher, float32 [2, N]; scores as in `nats`."""
+
+    def part(x: Tensor, y: Tensor, target: Tensor) -> Tensor:
+        scores = ours.scores(x)
+        hard = F.cross_entropy(scores, target, reduction="none")
+        return torch.stack([hard, soft_nats(scores, theirs.scores(y), temperature)], dim=1)
+
+    return _by_parts(part, len(ours.table_VD), ours.x_ND, theirs.x_ND, target_N).T
+
+
+def _by_parts(part: Callable[..., Tensor], vocabulary: int, *rows: Tensor) -> Tensor:
+    """What `part` makes of these rows; so many at once that their scores are not too many."""
+    count = max(1, SCORES // vocabulary)
+    if len(rows[0]) <= count:
+        return part(*rows)
+    pieces = zip(*(held.split(count) for held in rows))
     if not torch.is_grad_enabled():
-        return torch.cat([part(*pair) for pair in pairs])
-    return torch.cat([again(part, *pair, use_reentrant=False) for pair in pairs])
+        return torch.cat([part(*piece) for piece in pieces])
+    return torch.cat([again(part, *piece, use_reentrant=False) for piece in pieces])
 
 
 @torch.no_grad()
