@@ -379,7 +379,7 @@ def test_a_masked_model_fills_every_mask(trained):
 def test_a_split_is_measured_by_domain(trained, prepared, tmp_path):
     prepared(CAUSAL)
     found = evaluate([trained(CAUSAL)], split="valid", output=str(tmp_path / "out"))
-    parts = found.slices["domain"]
+    parts = found.measured.slices["domain"]
     assert {name.rpartition("/")[2].removesuffix(".txt") for name in parts} == {"daily", "news"}
     low, high = sorted(values["bits_per_character"][0] for values in parts.values())
     assert low <= found.figures["bits_per_character"].value <= high
@@ -391,7 +391,7 @@ def test_lines_of_a_file_are_measured_and_models_of_other_tokens_compared(traine
     theirs = pretrain(config_path(CAUSAL), settings(CAUSAL, tmp_path / "run", *other))
     (tmp_path / "text.txt").write_text("\n".join([*LINES[:20], "", "一" * 200]), encoding="utf-8")
     found = evaluate([trained(CAUSAL)], data=str(tmp_path / "text.txt"), baseline=theirs, output=str(tmp_path / "out"))
-    assert found.notes["characters"] == sum(map(len, LINES[:20])) + 200
+    assert found.measured.notes["characters"] == sum(map(len, LINES[:20])) + 200
     (report,) = (tmp_path / "out").glob("*.json")
     report = json.loads(report.read_text("utf-8"))
     assert set(report["baseline"]["not_compared"]) == {"perplexity", "token_accuracy"}
@@ -454,6 +454,9 @@ SMALL = {
     },
 }  # fmt: skip
 
+# What the tiny configs say of a shape, and these checkpoints have otherwise.
+SHAPED = {"gpt2": ["model.feedforward=680", "model.key_value_heads=null"], "bert": ["model.feedforward=1024"]}
+
 
 @pytest.mark.parametrize("case, name", [(CAUSAL, "gpt2"), (MASKED, "bert")])
 def test_a_checkpoint_with_a_list_of_words_and_more_embeddings_goes_on(case, name, settings, tmp_path):
@@ -471,6 +474,7 @@ def test_a_checkpoint_with_a_list_of_words_and_more_embeddings_goes_on(case, nam
         f"model.weights={folder}",
         "optim.lr=1e-9",
         "train.steps=1",
+        *SHAPED[name],
     ]
     run = pretrain(config_path(case), settings(case, tmp_path / "run", *more))
     predictor = load_model(run, print).predictor
