@@ -25,7 +25,7 @@ class State(NamedTuple):
 
 
 class Steps:
-    """The graph `model` of a decoder: tokens [R, T], cache and `keep` to scores [R, T, V], a longer cache, and what stands at each token."""
+    """The graph `model` of a decoder: tokens [R, T], cache and `keep` to scores [R, T, V], a longer cache, and hidden states."""
 
     def __init__(self, backend: Backend, cache: Sequence[int], tokens: int):
         """cache: layers, heads of keys and values, width of a head. A network may have scores of more than the `tokens` there are."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from typing_extensions import NotRequired
 
-from bmtool.errors import BadInput, ConfigError
+from bmtool.errors import BadInput, ConfigError, TooLong
 from bmtool.nn import sampling
 from bmtool.predict import exported
 from bmtool.predict.assets import Assets
@@ -66,12 +66,12 @@ class Model:
             raise BadInput("no text")
         longest = int(self.tokenizer.characters.max(initial=1))
         if len(raw) > (self.context + 1) * longest * 4:
-            raise BadInput(f"{len(raw):,} characters are too many: the model reads {self.context:,} tokens")
+            raise TooLong(f"{len(raw):,} characters are too many: the model reads {self.context:,} tokens")
         return raw
 
     def _require_room(self, tokens: int, most: int) -> None:
         if tokens > most:
-            raise BadInput(f"{tokens:,} tokens are too many: the model reads {self.context:,}; shorten the text")
+            raise TooLong(f"{tokens:,} tokens are too many: the model reads {self.context:,}; shorten the text")
 
     def read_passage(self, passage: Passage) -> list[Window]:
         """The windows that a passage is measured in."""
