@@ -180,10 +180,7 @@ class Shape(NamedTuple):
         return cls(chat, model, logprobs, f"{name}-{uuid4().hex}", int(time.time()))
 
     def whole(self, choices: list[Choice]) -> dict[str, Any]:
-        told = [
-            self._whole(choice) | {"logprobs": self._logprobs(choice, 0)}
-            for choice in choices
-        ]
+        told = [self._whole(choice) | {"logprobs": self._logprobs(choice, 0)} for choice in choices]
         return self._around("chat.completion" if self.chat else "text_completion", told) | {"usage": usage(choices)}
 
     def begins(self, choice: Choice) -> dict[str, Any] | None:
@@ -195,7 +192,38 @@ class Shape(NamedTuple):
         logprobs = self._logprobs(choice, len(choice.tokens) - len(bit["tokens"]))
         return self._piece(choice.index, delta, logprobs, choice.reason)
 
-    def usage(choices: list[Choice]) -> dict[str, int]:
+    def usage(self, choices: list[Choice]) -> dict[str, Any]:
+        """The last piece of a stream that was asked for it."""
+        return self._around("chat.completion.chunk" if self.chat else "text_completion", []) | {"usage": usage(choices)}
+
+    def _piece(self, index: int, delta: Any, logprobs: Any, reason: str | None) -> dict[str, Any]:
+        said = {"delta": delta} if self.chat else {"text": delta}
+        told = {"index": index, **said, "logprobs": logprobs, "finish_reason": reason}
+        return self._around("chat.completion.chunk" if self.chat else "text_completion", [told])
+
+    def _whole(self, choice: Choice) -> dict[str, Any]:
+        message = {"role": "assistant", "content": choice.text, "refusal": None}
+        said = {"message": message} if self.chat else {"text": choice.text}
+        return {"index": choice.index, **said, "finish_reason": choice.reason}
+
+    def _logprobs(self, choice: Choice, first: int) -> dict[str, Any] | None:
+        """Of the tokens of a text from the first on; what ended it has none."""
+        if not self.logprobs:
+            return None
+        shown = [token.decode("utf-8", "replace") for token in choice.tokens]
+        given = [round(p, 5) for p in choice.log_probabilities[: len(shown)]][first:]
+        if self.chat:
+            every = zip(shown[first:], choice.tokens[first:], given)
+            told = [{"token": text, "bytes": [*token], "logprob": p, "top_logprobs": []} for text, token, p in every]
+            return {"content": told, "refusal": None}
+        places = [0, *accumulate(map(len, shown))][first:-1]
+        return {"tokens": shown[first:], "token_logprobs": given, "top_logprobs": None, "text_offset": places}
+
+    def _around(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model, "choices": choices}
+
+
+def usage(choices: list[Choice]) -> dict[str, int]:
     """Tokens: of each prompt once, and all that were written, what ended them included."""
     read = sum({choice.prompt: choice.read for choice in choices}.values())
     wrote = sum(choice.wrote for choice in choices)
