@@ -148,7 +148,7 @@ def _columns(data: TextData, task: TextTask) -> dict[str, list[str]]:
     if fields is None:
         every = ", or ".join(" and ".join(way) for way in ways)
         raise ConfigError(f"data.columns: a record is {every}: name the columns of one of them")
-    targets = [own.get(field, field) for field in fields if field in task.targets]
+    targets = [own.get(field, field) for field in fields if field in task.targets and not task.dialogue]
     return {"columns": [own.get(field, field) for field in fields], "target": targets}
 
 

@@ -103,6 +103,12 @@ class Config(BaseConfig):
     def parameters(self) -> int:
         return self.model.parameters
 
+    @property
+    def starts_from_others(self) -> bool:
+        """Dialogues in tokens that are there already are for a model that knows them."""
+        given = self.data.tokenizer not in text.TOKENIZERS
+        return super().starts_from_others or (self.data.document == "dialogue" and given)
+
     @model_validator(mode="after")
     def _consistent(self):
         wanted = {"masked": "encoder", "causal": "decoder"}[self.objective]

@@ -22,6 +22,7 @@ from bmtool.tasks.language_model.predict import Model, predictor
 from bmtool.text import packing
 from bmtool.text.backbones import build, hub
 from bmtool.text.backbones.graphs import masked, steps
+from bmtool.text.chat.chat import Chat
 from bmtool.text.masking import mask, mask_to_measure
 from bmtool.text.packing import ANSWERS, Batch, PackedBatches, Read, Stream
 from bmtool.text.passages import cut
@@ -167,7 +168,12 @@ class Task(Trained):
         for name, contents in self.tokenizer.for_others(causal=self.is_causal).items():
             write_bytes(folder / name, contents)
         if self.is_causal:
-            write_text(folder / "generation_config.json", json.dumps(numbers, indent=2) + "\n")
+            write_text(folder / "generation_config.json", json.dumps(numbers | self._ends(), indent=2) + "\n")
+
+    def _ends(self) -> dict[str, Any]:
+        """What ends a turn of a dialogue, where that is another token than what ends a text."""
+        token = Chat(self.tokenizer).ending.token if self.is_chat else self.tokenizer.end
+        return {"eos_token_id": [self.tokenizer.end, token]} if token != self.tokenizer.end else {}
 
 
 def _require_fit(config: Config, tokenizer: Tokenizer, shape: hub.Shape) -> None:
