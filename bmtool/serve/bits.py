@@ -27,21 +27,23 @@ async def written(service: Service, prompt: Any, options: Options, held: Held) -
     asked: Begin | Next = Begin(uuid4().hex, prompt, options)
     cost = costs.of_run("text", settings) // SHARE
     service.writing += 1
-    bit = None
+    ended = False
     try:
-        while bit is None or not bit["ended"]:
+        while not ended:
             before = held.bytes
             (said,) = await service.ask(Asked([asked], True, WRITES, [cost]), held)
             held.less(held.bytes - before)
             if isinstance(said, BadInput):
+                ended = True
                 more = {"code": "context_length_exceeded"} if isinstance(said, TooLong) else {}
                 raise ProblemError(503 if str(said) == LOST else 422, str(said), **more)
             bit = parse(said)
+            ended = bool(bit["ended"])
             yield bit
             asked = Next(asked.name)
     finally:
         service.writing -= 1
-        if bit is None or not bit["ended"]:
+        if not ended:
             service.later(_end(service, asked.name))
 
 

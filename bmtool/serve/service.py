@@ -59,6 +59,7 @@ class Service:
             registry=self.registry,
         )
         self.waiting = Gauge("bmtool_queue", "Inputs that wait for the model.", registry=self.registry)
+        self.texts = Gauge("bmtool_writing", "Texts that are being written.", registry=self.registry)
         self.held = Gauge("bmtool_memory_held_bytes", "Memory that requests under way hold.", registry=self.registry)
         self._reloading = asyncio.Lock()
         self._background: set[asyncio.Task] = set()
@@ -72,6 +73,7 @@ class Service:
         limits = Limits(s.batch, costs.of_run(self.entry.takes, s), s.wait_ms, s.queue)
         self.batcher = Batcher(self._run, limits, self.sizes.observe)
         self.waiting.set_function(lambda: self.batcher.waiting)
+        self.texts.set_function(lambda: self.writing)
         self.held.set_function(lambda: self.memory.held)
         self.ready = True
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
