@@ -68,6 +68,8 @@ class Data(text.TokenisedData):
         yield from super().packages()
         if self.whole_words:
             yield Package("rjieba", "rjieba", "data.whole_words takes rjieba")
+        if self.document == "dialogue":
+            yield Package("jinja2", "jinja2", "data.document: dialogue takes Jinja")
 
     @model_validator(mode="before")
     @classmethod

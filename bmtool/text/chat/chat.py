@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bmtool.errors import BadInput, ConfigError
+from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.text.chat import template
 from bmtool.text.chat.child import Child
 from bmtool.text.chat.template import PLAIN, Ask
@@ -90,7 +90,9 @@ class Chat:
     def ending(self) -> Ending:
         asked = [turn(USER, SAID)]
         (whole,) = self._rendered([Ask([*asked, turn(ASSISTANT, SAID)])])
-        behind = whole[whole.rindex(SAID) + 1 :]
+        if (place := whole.rfind(SAID)) < 0:
+            raise DataError(f"{self._tokenizer.origin}: the chat template does not write what the assistant says")
+        behind = whole[place + 1 :]
         if found := self._special.search(behind):
             return Ending(int(self._tokenizer.library.token_to_id(found[0])))
         stop = (behind,) if behind.strip() else ()
