@@ -130,7 +130,6 @@ def test_answers_are_all_that_the_assistant_says_and_what_ends_it(tokenizer, tex
 
 
 @pytest.mark.parametrize("text, error, message", [
-    ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", DataError, "takes more than 2 s of computing"),
     ("{% set a = 'x' * 10 ** 9 %}{{ a ~ a }}", DataError, "fails: MemoryError"),
     ("{{ '%1000000000d' % 1 }}", DataError, "fails: MemoryError"),
     ("{{ 'ab' * 3000000 }}", DataError, "more than 4,000,000 letters"),
@@ -146,8 +145,14 @@ def test_templates_with_code_are_harmless_or_refused(tokenizer, text, error, mes
     chat = Chat(named(tokenizer, text))
     with pytest.raises(error, match=message):
         chat.dialogue(TURNS)
-    with pytest.raises(error, match=message):  # and its process is there again
-        chat.dialogue(TURNS)
+
+
+def test_a_template_without_end_is_stopped_and_there_for_others(tokenizer):
+    endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+    chat = Chat(named(tokenizer, f"{{% if messages | length > 1 %}}{endless}{{% endif %}}x"))
+    with pytest.raises(DataError, match="takes more than 2 s of computing or 512 MB, and was stopped"):
+        chat.prompt(TURNS[:3])
+    assert tokenizer.decode(chat.prompt(TURNS[:1])) == "x"
 
 
 def test_a_template_lies_where_checkpoints_have_it(tokenizer, tmp_path):

@@ -161,6 +161,7 @@ def interactive(model: str | Path, *, system: str | None = None, options: dict[s
             said.append({"role": "assistant", "content": answered})
         else:
             said.pop()
+    print(file=sys.stderr)
 
 
 def _ask() -> str:

@@ -35,8 +35,8 @@ async def written(service: Service, prompt: Any, options: Options, held: Held) -
             held.less(held.bytes - before)
             if isinstance(said, BadInput):
                 ended = True
-                more = {"code": "context_length_exceeded"} if isinstance(said, TooLong) else {}
-                raise ProblemError(503 if str(said) == LOST else 422, str(said), **more)
+                code = "context_length_exceeded" if isinstance(said, TooLong) else None
+                raise ProblemError(503 if str(said) == LOST else 422, str(said), code=code)
             bit = parse(said)
             ended = bool(bit["ended"])
             yield bit
