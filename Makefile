@@ -1,6 +1,7 @@
 # make demo    set-up, then the whole pipeline on the embedded sample (under 5 minutes on 2 cores after the installs)
 # make demo-images  the same for images: pretrain without labels, finetune, evaluate, export, predict
 # make demo-tabular  the same for rows of tables: a network, boosted trees, whether one is better, export, predict
+# make demo-text  language models: one that writes and one that fills masks, exported, asked, served
 # make serve   set-up, then the model that comes with bmtool at http://127.0.0.1:8000/
 # make transcripts  runs every command that the READMEs and docs show, and writes back what comes
 # make install-server VENV=DIR  what translate, predict and serve need and nothing else, without PyTorch; then DIR/bin/bmtool serve
@@ -17,7 +18,7 @@ LAST := zhejianshi zuotian shei ye mei xiangdao, jiuxiang tianshang diao xialai 
 QUESTION := nin hao, qing wen wo de ding dan shen me shi hou fa huo?
 
 # make pretrained TEXT=...   the model that comes with bmtool, from your text (hours)
-.PHONY: setup demo demo-images demo-tabular serve install-server pretrained test test-all stress lint release benchmark transcripts clean-demo
+.PHONY: setup demo demo-images demo-tabular demo-text serve install-server pretrained test test-all stress lint release benchmark transcripts clean-demo
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -101,6 +102,32 @@ demo-tabular: setup
 	@echo; echo "== done"
 	@echo "what each column matters  $(TABULAR)/network/eval/test.importance.png"
 
+TEXT_RUNS := runs/demo-text
+LANGUAGE := configs/language-model/tiny
+WRITER := $(TEXT_RUNS)/writer
+demo-text: setup
+	@rm -rf $(TEXT_RUNS)
+	@echo; echo "== 1. prepare-data: characters of our own sample sentences, packed into one stream"
+	$(BIN)/bmtool prepare-data $(LANGUAGE).yaml
+	@echo; echo "== 2. pretrain: a small GPT learns what comes next"
+	$(BIN)/bmtool pretrain $(LANGUAGE).yaml --set run=$(WRITER)
+	@echo; echo "== 3. evaluate: bits for a character of text that it has not seen"
+	$(BIN)/bmtool evaluate $(WRITER) --require "bits_per_character<=7.5"
+	@echo; echo "== 4. generate: with the run, then with its ONNX export (no PyTorch needed)"
+	$(BIN)/bmtool generate $(WRITER) "今天" --max-tokens 30
+	$(BIN)/bmtool export-onnx $(WRITER)
+	$(BIN)/bmtool generate $(WRITER)/export/model.onnx "今天" --max-tokens 30
+	$(BIN)/bmtool generate $(WRITER)/export/model.onnx "今天天气" --choices 很好,书本
+	@echo; echo "== 5. export-hf: a directory that transformers loads, and that is asked as it is"
+	$(BIN)/bmtool export-hf $(WRITER) $(TEXT_RUNS)/hf
+	$(BIN)/bmtool generate $(TEXT_RUNS)/hf "今天" --max-tokens 30
+	@echo; echo "== 6. a small BERT learns what stands under a mask"
+	$(BIN)/bmtool prepare-data $(LANGUAGE)-masked.yaml
+	$(BIN)/bmtool pretrain $(LANGUAGE)-masked.yaml --set run=$(TEXT_RUNS)/masked
+	$(BIN)/bmtool predict $(TEXT_RUNS)/masked "今天天[MASK]很好" --top 3
+	@echo; echo "== 7. serve: asked over HTTP"
+	$(BIN)/python .ci/ask $(WRITER)/export/model.onnx /v1/predict '{"text": "今天", "max_tokens": 20}'
+
 serve: setup
 	$(BIN)/bmtool serve
 
@@ -142,3 +169,5 @@ benchmark: setup
 	$(BIN)/python benchmarks/training_memory.py
 	$(BIN)/python benchmarks/images.py steps
 	$(BIN)/python benchmarks/images.py few-labels
+	$(BIN)/python benchmarks/small_models.py teacher
+	$(BIN)/python benchmarks/small_models.py prune

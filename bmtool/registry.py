@@ -35,6 +35,9 @@ class Entry:
     # Its text goes on from what it is given, or fills it: `generate` and `predict` ask for it, and `translate` does not.
     goes_on: bool = False
 
+    # A file of directories that others wrote, which are asked as they are: its task has `as_it_is`.
+    known_by: str = ""
+
     @property
     def translates(self) -> bool:
         return (self.takes, self.gives) == ("text", "text") and not self.goes_on
@@ -94,7 +97,9 @@ TASKS = {
         kit="text",
         takes="text",
         gives="text",
+        first="tiny",
         goes_on=True,
+        known_by="config.json",
     ),
     "image-classification": Entry(
         "bmtool.tasks.image_classification",

@@ -58,16 +58,25 @@ def fresh(code: str, *arguments: object, **more) -> subprocess.CompletedProcess:
 # --- the page ---
 
 
-def test_the_page_is_a_program_that_runs(tmp_path):
-    """In an empty folder, as one who has no repository."""
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
-    assert len(blocks) >= 7
+def ran(page: Path, folder: Path) -> list[str]:
+    """What the program of a page says in an empty folder, as to one who has no repository."""
+    program = "".join(re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL))
     done = subprocess.run(
-        [sys.executable, "-c", "".join(blocks)], capture_output=True, text=True, check=False, cwd=tmp_path,
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    said = done.stdout.splitlines()
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_program_of_the_readme_runs(name, tmp_path):
+    first, figure, label = ran(ROOT / name, tmp_path)
+    assert first == "你好世界" and float(figure.split()[0]) > 0.5 and label in ("in time", "late")
+
+
+def test_the_page_is_a_program_that_runs(tmp_path):
+    said = ran(PAGE, tmp_path)
     assert said[0] == "finished 400" and {"32", "600", "你好世界", "['再見', '謝謝']"} <= set(said)
     assert said[-1] == "override: train.stepz: unknown key; did you mean 'steps'?"
 

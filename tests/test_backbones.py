@@ -9,6 +9,8 @@ from safetensors.torch import load_file, save_file
 from bmtool import torchvision  # noqa: F401  before transformers, which imports the other one
 from bmtool.errors import DataError
 from bmtool.text.backbones import decoder, encoder, hub
+from bmtool.text.backbones.build import build
+from bmtool.text.backbones.config import DecoderModel, EncoderModel
 
 transformers = pytest.importorskip("transformers")
 
@@ -43,14 +45,10 @@ def theirs(request, tmp_path):
 
 def opened(folder):
     """Backbone and head with the weights of a directory."""
-    kind = hub.FORMATS[json.loads((folder / "config.json").read_text("utf-8"))["model_type"]].kind
-    checkpoint = hub.open_checkpoint(folder, kind)
-    backbone, head = (make(checkpoint.shape).eval() for make in NETWORKS[kind])
-    parts = {"backbone": backbone, "head": head}
-    shapes = {part: {name: tuple(t.shape) for name, t in m.state_dict().items()} for part, m in parts.items()}
-    for part, tensors in checkpoint.tensors(shapes).items():
-        parts[part].load_state_dict(tensors)
-    return backbone, head
+    checkpoint = hub.open_checkpoint(folder)
+    model = {"encoder": EncoderModel, "decoder": DecoderModel}[checkpoint.format.kind]()
+    parts = build(checkpoint.shape, model, checkpoint)
+    return parts["backbone"].eval(), parts["head"].eval()
 
 
 @torch.no_grad()
@@ -166,7 +164,7 @@ def test_a_config_that_does_not_fit_is_refused_by_name(llama, settings, message)
 
 
 def opened_as_decoder(folder):
-    checkpoint = hub.open_checkpoint(folder, "decoder")
+    checkpoint = hub.open_checkpoint(folder)
     parts = {"backbone": decoder.Decoder(checkpoint.shape), "head": decoder.CausalHead(checkpoint.shape)}
     checkpoint.tensors({part: {n: tuple(t.shape) for n, t in m.state_dict().items()} for part, m in parts.items()})
 
@@ -192,7 +190,7 @@ def test_weights_that_cannot_be_used_are_refused(llama):
     with pytest.raises(DataError, match=r"has no model.safetensors"):
         opened_as_decoder(llama)
     with pytest.raises(DataError, match="is of type llama, which is a decoder"):
-        hub.open_checkpoint(llama, "encoder")
+        hub.open_of_kind(llama, "encoder")
 
 
 def test_weights_in_parts(llama):

@@ -138,6 +138,17 @@ def test_what_a_baseline_has_seen_is_counted(abc, learned, photos, invoke, tmp_p
     assert "was trained on" not in invoke("evaluate", abc, "--baseline", abc, "--output", tmp_path).stderr
 
 
+def test_what_a_model_has_seen_of_files_is_counted_and_stays_in_the_report(abc, photos, invoke, tmp_path):
+    learned_from = len(Images(photos / "prepared" / "abc", "train"))
+    result = invoke("evaluate", abc, "--data", photos / "abc", "--output", tmp_path)
+    said = f"{abc} was trained on {learned_from} of these examples, so that the figures are too good"
+    assert f"warning: {said}" in result.stderr and f"note: {said}" not in result.stderr
+    (path,) = (path for path in tmp_path.glob("*.json"))
+    assert any(said in remark for remark in json.loads(path.read_text("utf-8"))["remarks"])
+    assert said in path.with_suffix(".md").read_text("utf-8")
+    assert "was trained on" not in invoke("evaluate", abc, "--output", tmp_path).stderr
+
+
 def test_when_the_images_have_gone_models_of_other_sizes_are_refused(learned, photos, invoke, tmp_path):
     big, small = learned("abc", "abc"), learned("abc", "small", "data.size=4")
     source = photos / "abc"

@@ -311,6 +311,16 @@ def test_ray_gives_the_same_bytes_on_two_workers(prepare, tmp_path, small_blocks
     assert outputs(tmp_path / "one") == outputs(tmp_path / "ray")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_cluster_that_is_not_there_is_told_in_one_line(prepare, tmp_path, monkeypatch):
+    pytest.importorskip("ray.data")
+    many(tmp_path)
+    monkeypatch.setenv("RAY_ADDRESS", "no-such-protocol://nowhere")
+    with pytest.raises(ResourceError, match=r"Ray did not start .*data.engine=processes") as told:
+        prepare("data.engine=ray", sources=["*.xz"], name="ray")
+    assert "\n" not in str(told.value)
+
+
 # --- going on ---
 
 

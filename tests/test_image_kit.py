@@ -24,7 +24,7 @@ from torch import nn
 from bmtool.base.files import lock
 from bmtool.base.needs import needs
 from bmtool.commands.prepare_data import prepare_data
-from bmtool.config.image import Augment, ImageData
+from bmtool.config.image import Augment, ImageData, on_features
 from bmtool.config.load import load
 from bmtool.data import replacing
 from bmtool.data.batching import Order, hashed
@@ -33,7 +33,7 @@ from bmtool.errors import ConfigError, DataError, ResourceError
 from bmtool.images import decoding, pictures, steps
 from bmtool.images.augment import Augmenter, require_together
 from bmtool.images.batches import batches, collate
-from bmtool.images.features import FeatureBatches, on_features
+from bmtool.images.features import FeatureBatches
 from bmtool.images.fingerprint import changes, require_same
 from bmtool.images.pictures import Frame
 from bmtool.images.prepare import Images, prepare

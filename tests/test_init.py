@@ -137,6 +137,15 @@ def test_a_name_of_one_s_own_names_the_run_and_the_data_too(empty):
     assert len(set(columns)) == 1
 
 
+def test_a_workflow_takes_a_config_of_its_own_folder(empty, invoke, monkeypatch):
+    assert invoke("init", "gan", "a.yaml").exit_code == 0
+    (empty / "within").mkdir()
+    monkeypatch.chdir(empty / "within")
+    done = invoke("init", "ci", "../a.yaml")
+    assert done.exit_code == 2 and "../a.yaml lies outside this folder" in done.stderr
+    assert not list((empty / "within").iterdir())
+
+
 def test_nothing_is_written_over(empty, invoke):
     assert invoke("init", "gan", "a.yaml").exit_code == 0
     before = (empty / "a.yaml").read_bytes()
@@ -178,6 +187,18 @@ def test_what_is_missing_is_said(empty, invoke, monkeypatch):
     assert invoke(*command).exit_code == 0 and load.load("pinyin2hanzi-tiny.yaml").run == "runs/pinyin2hanzi-tiny"
     said = invoke("init", "tabular-regression", "--data", "x.csv").stderr
     assert "data.target names the column to be learned" in said and "put your data at x.csv" in said
+    said = invoke("init", "tabular-classification", "b.yaml", "--name", "breast-cancer", "--data", "nothere").stderr
+    assert "data.positive names the class that matters: yours (b.yaml:" in said and "put your data at nothere" in said
+
+
+def test_a_configuration_starts_from_the_run_that_is_there(empty, invoke):
+    (empty / "runs" / "pinyin2hanzi").mkdir(parents=True)
+    (empty / "runs" / "pinyin2hanzi" / "run.json").write_text("{}", encoding="utf-8")
+    said = invoke("init", "pinyin2hanzi", "--name", "customer_service").stderr
+    assert "to be trained first" not in said
+    text = (empty / "customer_service.yaml").read_text("utf-8")
+    assert "pinyin2hanzi-tiny" not in text and "--from runs/pinyin2hanzi\n" in text
+    assert load.load("customer_service.yaml").data.vocabulary == "runs/pinyin2hanzi"
 
 
 def short(path: Path) -> None:

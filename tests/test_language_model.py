@@ -477,19 +477,37 @@ def test_a_checkpoint_with_a_list_of_words_and_more_embeddings_goes_on(case, nam
         *SHAPED[name],
     ]
     run = pretrain(config_path(case), settings(case, tmp_path / "run", *more))
-    predictor = load_model(run, print).predictor
-    read = predictor.read("今天天气" if case == CAUSAL else "今天天[MASK]")
-    with torch.no_grad():
-        logits = model(torch.from_numpy(read.tokens)[None]).logits[0].numpy()
-    if case == CAUSAL:
-        scores = predictor.steps.begin([read.tokens])[0][0]
-        np.testing.assert_allclose(scores, logits[-1, : len(WORDS)], atol=1e-4)
-        assert len(predictor.predict([read], Options(max_tokens=5, temperature=5.0))[0].text) <= 5
-    else:
-        (scores,) = predictor._run([read.tokens], [np.array([4])])
-        np.testing.assert_allclose(scores[0], logits[4, : len(WORDS)], atol=1e-4)
+    for asked in (run, folder):
+        predictor = load_model(asked, print).predictor
+        read = predictor.read("今天天气" if case == CAUSAL else "今天天[MASK]")
+        with torch.no_grad():
+            logits = model(torch.from_numpy(read.tokens)[None]).logits[0].numpy()
+        if case == CAUSAL:
+            scores = predictor.steps.begin([read.tokens])[0][0]
+            np.testing.assert_allclose(scores, logits[-1, : len(WORDS)], atol=1e-4)
+            assert len(predictor.predict([read], Options(max_tokens=5, temperature=5.0))[0].text) <= 5
+        else:
+            (scores,) = predictor._run([read.tokens], [np.array([4])])
+            np.testing.assert_allclose(scores[0], logits[4, : len(WORDS)], atol=1e-4)
     again = kind.from_pretrained(export_hf(run, tmp_path / "again"))
     assert again.config.vocab_size == len(WORDS) + 7
+
+
+def test_a_checkpoint_is_asked_and_measured_as_it_is(trained, tmp_path, capsys):
+    run, folder = trained(CAUSAL), export_hf(trained(CAUSAL), tmp_path / "hf")
+    text = tmp_path / "text.txt"
+    text.write_text("今天天气很好\n我们去吃饭\n", encoding="utf-8")
+    for asked in (run, folder):
+        generate(asked, ["今天"], options={"temperature": 0, "max_tokens": 6})
+    one, two = capsys.readouterr().out.splitlines()
+    assert one == two and one.startswith("今天")
+    figures = [evaluate([asked], data=str(text), output=str(tmp_path / "out")).figures for asked in (run, folder)]
+    assert figures[0]["bits_per_character"].value == pytest.approx(figures[1]["bits_per_character"].value, abs=1e-4)
+    with pytest.raises(ConfigError, match="a model of others has no splits: give what to measure on with --data"):
+        evaluate([folder])
+    (folder / "config.json").write_text('{"model_type": "t5"}', encoding="utf-8")
+    with pytest.raises(DataError, match="is a model of type 't5'"):
+        load_model(folder, print)
 
 
 def test_tokens_of_another_model_and_too_much_context_are_refused(trained, prepared, settings, tmp_path):

@@ -48,6 +48,15 @@ def test_a_real_difference_is_found_and_none_is_not():
     assert nothing.p == 1 and nothing.value == 0
 
 
+def test_models_that_differ_in_one_thing_are_not_told_apart_by_a_macro_average():
+    """The resamples that leave it out have no difference, and stay there when the others are moved."""
+    zeros = np.zeros(1 + RESAMPLES)
+    without = np.random.default_rng(0).random(RESAMPLES) < 0.35
+    delta = np.concatenate([[-0.011], np.where(without, 0.0, -0.007)])
+    found = difference(delta, zeros)
+    assert not found.significant and found.low < 0 == found.high
+
+
 def test_a_biased_resample_is_centred():
     f = figure(np.concatenate([[0.5], np.random.default_rng(0).normal(0.6, 0.01, RESAMPLES)]))
     assert f.low < 0.5 < f.high

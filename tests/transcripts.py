@@ -23,7 +23,8 @@ ROOT = Path(__file__).parent.parent
 READMES = ("README.md", "README.zh-CN.md")
 # In the order in which they are run; what a page shows may rest on what those before it have made.
 TASKS = tuple(
-    f"docs/tasks/{name}.md" for name in ("pinyin2hanzi", "image-classification", "autoencoder", "gan", "tabular")
+    f"docs/tasks/{name}.md"
+    for name in ("pinyin2hanzi", "language-model", "image-classification", "autoencoder", "gan", "tabular")
 )
 PAGES = (*READMES, *TASKS, "docs/tune.md")
 ABSOLUTE, RELATIVE = 0.05, 0.15

@@ -6,7 +6,7 @@ an export carries it, the server shows it. One section of the file belongs to it
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -248,10 +248,34 @@ def _training(config: BaseConfig, info: dict[str, Any], model: Of) -> str:
     kind = getattr(config.model, "kind", None)
     facts = {
         "model": kind, "finetuned from": _called(began) if began else "nothing: trained from scratch", "seed": config.seed,
+        "adapters": _adapters(config, info), "taught by": _taught(config, info), "pruned": pruned(info),
         "checkpoint": model.checkpoint, "sha256 of the weights": model.weights,
         "bmtool, torch, Python": ", ".join(info["versions"].get(name, "-") for name in ("bmtool", "torch", "python")),
     }  # fmt: skip
     return "\n".join(f"- {name}: {value}" for name, value in facts.items() if value is not None)
+
+
+def _adapters(config: BaseConfig, info: dict[str, Any]) -> str | None:
+    lora, base = config.finetune.lora, info.get("base")
+    if lora is None or base is None:
+        return None
+    return f"LoRA of rank {lora.rank}, alpha {lora.alpha:g}; sha256 of its base `{base['sha256']}`"
+
+
+def _taught(config: BaseConfig, info: dict[str, Any]) -> str | None:
+    train, teacher = config.train, info.get("teacher")
+    if teacher is None:
+        return None
+    how = f"{train.teacher_weight:g} of the loss, temperature {train.teacher_temperature:g}"
+    return f"{_called(teacher['path'])} ({how}); sha256 of its weights `{teacher['sha256']}`"
+
+
+def pruned(info: Mapping[str, Any]) -> str | None:
+    """How many weights of a run were pruned; None of one that prunes none."""
+    if "zeros" not in info:
+        return None
+    none, all_ = info["zeros"]
+    return f"{none:,} of the {all_:,} weights of linear layers and convolutions are 0 ({none / all_:.1%})"
 
 
 def _limits(card: Card, report: Report | None, model: Of) -> str:

@@ -34,6 +34,8 @@ def init(config: str | None = None, *, require: list[str] | None = None) -> None
     """
     path = config or _only()
     loaded = load(path)
+    if not Path(path).resolve().is_relative_to(Path.cwd()):
+        raise ConfigError(f"{path} lies outside this folder, which is what a workflow checks out: copy it here")
     bounds = [str(gate.parse(bound)) for bound in require or []]
     names = list(registry.find(loaded.task).load("evaluation").names)
     gate.check_names([gate.parse(bound) for bound in bounds], names)

@@ -3,14 +3,14 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.table import Table
 
 from bmtool.base.console import Console, Terminal, answer
 from bmtool.base.files import filling, write_json, write_text
-from bmtool.commands import following, refusals, reports, seen
+from bmtool.commands import following, refusals, reports
 from bmtool.commands.loading import Loaded, load_model, load_several
 from bmtool.commands.measuring import Source, feed
 from bmtool.commands.refusals import require_known, require_measurable
@@ -105,8 +105,10 @@ def _compared(title: str, source: Source, predictions: Path, baseline: str) -> E
     unlike = first.unlike(others[0]) if others else {}
     feed(source, predictions)
     measured = first.measured()
+    warnings = [*first.warnings(measured), *source.warnings()]
+    measured = replace(measured, remarks=[*measured.remarks, *warnings])
     reference = others[0].measured().without(unlike) if others else None
-    return Evaluated(title, measured, [*first.warnings(measured)], reference, baseline, unlike)
+    return Evaluated(title, measured, warnings, reference, baseline, unlike)
 
 
 def _say_what_to_know(console: Console, source: Source, found: Evaluated) -> None:
@@ -117,13 +119,10 @@ def _say_what_to_know(console: Console, source: Source, found: Evaluated) -> Non
     for name, why in found.unlike.items():
         console.warn(f"{name} is not compared: {why}")
     for remark in found.measured.said:
-        console.say(f"note: {remark}")
-    for warning in found.warnings:
-        console.warn(warning)
-    if source.data is None:
-        first, *others = source.measuring
-        for warning in seen.warnings(first, [*first.members, *others], source.split):
-            console.warn(warning)
+        if remark in found.warnings:
+            console.warn(remark)
+        else:
+            console.say(f"note: {remark}")
 
 
 def _folder(loaded: Loaded, model: str | Path, output: str | None) -> Path:

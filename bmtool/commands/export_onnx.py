@@ -60,6 +60,8 @@ def export_onnx(
     _keep(report, run.exports / f"parity{'-int8' if int8 else ''}.json", console)
     shown = ", ".join(f"{key.replace('_', ' ')} {value:.6g}" for key, value in report.items() if key != "bytes")
     console.say(f"wrote {path} ({short(report['bytes'])}B); compared with PyTorch: {shown}")
+    if pruned := cards.pruned(run.info()):
+        console.say(pruned)
     before = ", measured before rounding to int8" if int8 and carried.metrics else ""
     console.say(f"it carries {carried.said}{before}")
     console.say(f"next: {following.using(path)}")

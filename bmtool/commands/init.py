@@ -12,7 +12,7 @@ from bmtool.base.files import write_bytes, write_text
 from bmtool.base.needs import require
 from bmtool.commands import following, refusals
 from bmtool.config import document as documents
-from bmtool.config import load, shipped
+from bmtool.config import image, load, shipped, table
 from bmtool.config.editing import with_value
 from bmtool.config.schema import BaseConfig
 from bmtool.config.shipped import Shipped
@@ -20,6 +20,10 @@ from bmtool.errors import ConfigError
 
 # Beside the configuration, for editors; by a name that nobody else's file has.
 SCHEMA = "bmtool.schema.json"
+# What a configuration for the sample says of its columns.
+YOURS = {"target": "the column to be learned", "positive": "the class that matters"}
+# Sources that are no files.
+BUILT_IN = {"-", *image.NAMED, *table.EXAMPLES}
 
 
 def listing() -> list[dict[str, Any]]:
@@ -65,7 +69,7 @@ def init(task: str, file: str | None = None, *, name: str | None = None, data: s
     write_text(path, text)
     write_bytes(path.parent / SCHEMA, (shipped.folder() / shipped.SCHEMA).read_bytes())
     console.say(f"wrote {path}: {chosen.task}, the config {chosen.name}; {path.parent / SCHEMA} is for editors")
-    for line in _told(path, is_sample=data is None):
+    for line in _told(path, own=data):
         console.say(line)
     return path
 
@@ -92,24 +96,33 @@ def _rewritten(chosen: Shipped, path: Path, data: str | None) -> str:
         # They are of the sample.
         for columns in held.get("columns", {}):
             text = with_value(text, ("data", "columns", columns), [])
+    parent, usual = _parent(documents.parsed(text, path).data), f"runs/{chosen.task}"
+    if parent and not Path(parent).exists() and Path(usual, "run.json").exists():
+        text = text.replace(parent, usual)
     return text
+
+
+def _parent(config: dict[str, Any]) -> str | None:
+    """The run that a configuration starts from."""
+    return config["data"].get("vocabulary")
 
 
 # --- what is said ---
 
 
-def _told(path: Path, *, is_sample: bool) -> list[str]:
+def _told(path: Path, *, own: str | None) -> list[str]:
     """Where the data are, or are to be put, and the next command."""
     document, config = documents.read(path), load.load(path)
     key = "sources" if "sources" in document.data["data"] else "source"
     place, prepare = document.place(("data", key)), following.preparing(path)
     lines, missing = _lacking(config), []
-    if "target" in document.data["data"] and not is_sample:
-        lines.append(f"data.target names the column to be learned: yours ({document.place(('data', 'target'))})")
+    for name, what in YOURS.items() if own is not None else ():
+        if name in document.data["data"]:
+            lines.append(f"data.{name} names {what}: yours ({document.place(('data', name))})")
     for source in _sources(document.data["data"][key]):
         if copied := _sampled(source):
             lines.append(f"copied {source} ({copied}): sample data; your own go to data.{key} ({place})")
-        elif _is_path(source) and not glob(source):
+        elif (_is_path(source) or source == own) and not glob(source) and source not in BUILT_IN:
             missing.append(source)
     if missing:
         return [*lines, f"put your data at {', '.join(missing)}, as {place} says; next: {prepare}"]

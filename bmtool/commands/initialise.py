@@ -1,39 +1,55 @@
 """Starting from another run: which weights come over, which are new, which stay fixed."""
 
 import json
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from rich.table import Table
 from torch import Tensor, nn
 
 from bmtool.base.console import Console
+from bmtool.base.units import few
+from bmtool.commands import bases
 from bmtool.config.schema import BaseConfig, Finetune
+from bmtool.engine import adapters
+from bmtool.engine.record import Base
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.task import Trained
 from bmtool.errors import ConfigError
 
 SHOWN = 40  # rows of the table; more are summed up
+NAMED = 3  # tensors that a message names
 
 
-def initialise(task: Trained, config: BaseConfig, parent: RunDir, console: Console, announce: bool) -> None:
-    """Load the best weights of `parent` into `task` by name and shape, then freeze what `config.finetune` does not train.
+def start_from(  # noqa: PLR0913
+    parent: RunDir | None, task: Trained, run: RunDir, console: Console, *, base: Base | None, finetunes: bool
+) -> None:  # fmt: skip
+    """Give a task the weights that finetuning starts from, those of its base where it holds on to one, and choose what learns."""
+    place = bases.found(run, base, "base") if base else None
+    if parent is not None:
+        source = parent if place is None else RunDir.open(place)
+        name = (base and base["checkpoint"]) or source.checkpoints(console.warn).best()
+        initialise(task, source, name, console, announce=not run.checkpoints(console.warn).names())
+    elif finetunes:
+        freeze(task, task.take(place) if place else ())
+
+
+def initialise(task: Trained, parent: RunDir, name: str, console: Console, *, announce: bool) -> None:
+    """Load the weights of a checkpoint of `parent` into `task` by name and shape, then choose what learns.
 
     Raises ConfigError when nothing at all fits.
     """
-    checkpoints = parent.checkpoints(console.warn)
-    name = checkpoints.best()
-    given = checkpoints.weights(name)
+    config = task.config
+    given = bases.weights(parent, name, console.warn)
     unfit = task.bound if _counts_otherwise(task, config, parent) else ()
-    wanted = {
-        f"{part}.{key}": value for part, module in task.modules.items() for key, value in module.state_dict().items()
-    }
+    wanted = bases.tensors(task)
     fates = {key: _fate(key, value, given, unfit) for key, value in wanted.items()}
     if "loaded" not in fates.values():
         raise ConfigError(f"no weight of {parent.path} fits this model ({_kind(parent.config())} -> {_kind(config)})")
     for part, module in task.modules.items():
         mine = {key: value for key, value in module.state_dict().items() if fates[f"{part}.{key}"] == "loaded"}
         module.load_state_dict({key: given[f"{part}.{key}"] for key in mine}, strict=False)
-    freeze(task.modules, config.finetune)
+    freeze(task, {key for key, fate in fates.items() if fate == "loaded"})
     if announce:
         fates |= {key: "left out" for key in given if key not in wanted}
         console.say(f"starting from {parent.path} ({name})")
@@ -67,20 +83,51 @@ def _fate(key: str, value: Tensor, given: dict[str, Tensor], unfit: tuple[str, .
     return "loaded" if given[key].shape == value.shape else f"new, was {list(given[key].shape)}"
 
 
-def freeze(modules: dict[str, nn.Module], settings: Finetune) -> None:
-    """Leave only what `settings.train` names trainable; ConfigError when a name fits no parameter."""
-    named = {f"{part}.{key}": p for part, module in modules.items() for key, p in module.named_parameters()}
+def freeze(task: Trained, loaded: Collection[str]) -> None:
+    """Leave only what `finetune` asks for to be learned; with `lora`, adapters are added and all else lies in the base of the run.
+
+    `loaded` are the names of the tensors that are not new. ConfigError when a name fits no parameter, or nothing would be learned.
+    """
+    settings: Finetune = task.config.finetune
+    if settings.lora is not None:
+        adapters.adapt(task.modules["backbone"], settings.lora)
+    named = {f"{part}.{key}": p for part, module in task.modules.items() for key, p in module.named_parameters()}
     for prefix in settings.lr_scale:
         _require_some(prefix, named, "finetune.lr_scale")
-    if settings.train == "all":
+    if settings.lora is None and settings.train == "all":
         return
+    chosen = _named(settings, named, loaded) | _last_blocks(task.modules, settings.last_blocks or 0)
+    for key, parameter in named.items():
+        parameter.requires_grad_(key in chosen)
+    if settings.lora is not None:
+        _require_learned(task, chosen, loaded)
+        task.fixed = frozenset(named.keys() - chosen)
+
+
+def _named(settings: Finetune, named: Mapping[str, nn.Parameter], loaded: Collection[str]) -> set[str]:
+    """The parameters that `train` means; with adapters these too, and `all` is each part beside the backbone that holds something new."""
+    added = adapters.of(named)
+    if settings.train == "all":
+        new = {key.split(".")[0] for key in named.keys() - added - set(loaded)} - {"backbone"}
+        return added | {key for key in named if key.split(".")[0] in new}
     prefixes = ["head"] if settings.train == "head" else list(settings.train)
     for prefix in prefixes:
         _require_some(prefix, named, "finetune.train")
-    chosen = {key for key in named if key.startswith(tuple(prefixes))}
-    chosen |= _last_blocks(modules, settings.last_blocks or 0)
-    for key, parameter in named.items():
-        parameter.requires_grad_(key in chosen)
+    return added | {key for key in named if key.startswith(tuple(prefixes))}
+
+
+def _require_learned(task: Trained, chosen: Collection[str], loaded: Collection[str]) -> None:
+    """ConfigError for weights that are new and would stay as they were drawn, and for a phase with nothing to learn."""
+    named = {f"{part}.{key}" for part, module in task.modules.items() for key, _ in module.named_parameters()}
+    if drawn := sorted(named - set(chosen) - set(loaded)):
+        raise ConfigError(
+            f"finetune.lora: {few(drawn, NAMED)}: new, and would stay as drawn: name what is to be learned in finetune.train"
+        )
+    for phase, parts in task.phases.items():
+        if not any(key.split(".")[0] in parts for key in chosen):
+            raise ConfigError(
+                f"finetune.lora: phase {phase} has nothing to learn: name some of {', '.join(parts)} in finetune.train"
+            )
 
 
 def _last_blocks(modules: dict[str, nn.Module], count: int) -> set[str]:
@@ -94,7 +141,7 @@ def _last_blocks(modules: dict[str, nn.Module], count: int) -> set[str]:
     return {f"backbone.{key}" for key, p in modules["backbone"].named_parameters() if id(p) in wanted}
 
 
-def _require_some(prefix: str, named: dict[str, Any], where: str) -> None:
+def _require_some(prefix: str, named: Mapping[str, Any], where: str) -> None:
     if not any(key.startswith(prefix) for key in named):
         parts = sorted({".".join(key.split(".")[:2]) for key in named})
         raise ConfigError(f"{where}: no parameter starts with {prefix!r} (there are {', '.join(parts)}, ...)")

@@ -51,6 +51,8 @@ def load_model(path: str | Path, warn: Callable[[str], None], task: str | None =
     path = PRETRAINED / (task or "pinyin2hanzi") / "model.onnx" if name == DEFAULT else Path(path)
     if path.suffix == ".onnx":
         loaded = _from_file(name, path)
+    elif theirs := _of_others(path):
+        loaded = _from_checkpoint(name, path, theirs)
     elif path.exists():
         loaded = _from_run(name, path, warn)
     else:
@@ -86,6 +88,24 @@ def _from_run(name: str, path: Path, warn: Callable[[str], None]) -> Loaded:
     )  # fmt: skip
 
 
+def _of_others(path: Path) -> str:
+    """The task of a directory that is no run of ours and that others wrote; "" for any else."""
+    if (path / "run.json").exists():
+        return ""
+    return next(
+        (name for name, entry in registry.TASKS.items() if entry.known_by and (path / entry.known_by).is_file()), ""
+    )
+
+
+def _from_checkpoint(name: str, path: Path, task: str) -> Loaded:
+    from bmtool.config.schema import Train
+    from bmtool.engine.device import choose
+
+    entry = registry.find(task)
+    opened = entry.load("task").as_it_is(path, choose(Train()).device)
+    return Loaded(name, entry, task, opened.predictor(), opened.about() | {"task": task}, path=name)
+
+
 def load_several(paths: Sequence[str | Path], warn: Callable[[str], None], weights: Sequence[float]) -> Loaded:
     """One model, or several that answer as one: classes and numbers are averaged, texts are voted on.
 
@@ -109,8 +129,14 @@ def load_several(paths: Sequence[str | Path], warn: Callable[[str], None], weigh
     return first
 
 
-def restore(path: str | Path, warn: Callable[[str], None], *, device: str = "auto") -> tuple["RunDir", "Task", str]:
-    """Run directory, task with its best weights, and the checkpoint's name. DataError when there are weights that are no numbers."""
+def restore(
+    path: str | Path, warn: Callable[[str], None], *, device: str = "auto", checkpoint: str | None = None
+) -> tuple["RunDir", "Task", str]:
+    """Run directory, task with the weights of a checkpoint (the best unless one is named), and its name.
+
+    Adapters are merged into the weights of their base. DataError when there are weights that are no numbers.
+    """
+    from bmtool.commands import bases
     from bmtool.engine.device import choose
     from bmtool.engine.run_dir import RunDir
 
@@ -118,10 +144,9 @@ def restore(path: str | Path, warn: Callable[[str], None], *, device: str = "aut
     run.require_assets()
     config = run.config()
     task = registry.find(config.task).load("task").open(config, run.assets)
-    checkpoints = run.checkpoints(warn)
-    name = checkpoints.best()
+    name = checkpoint or run.checkpoints(warn).best()
     where = choose(config.train.model_copy(update={"device": device, "precision": "fp32"})).device
-    weights = checkpoints.weights(name)
+    weights = bases.weights(run, name, warn)
     if not task.fitted and (broken := [key for key, tensor in weights.items() if tensor.isnan().any()]):
         raise DataError(
             f"checkpoint {name} of {run.path} holds what is no number (NaN in {few(broken, NAMED)}): its training went wrong; "

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bmtool.base.files import sha256
+from bmtool.commands import seen
 from bmtool.commands.checking import checked
 from bmtool.commands.lines import warn
 from bmtool.commands.loading import Loaded
@@ -35,6 +36,8 @@ class Source:
         self._digest = hashlib.sha256()
         kind = measuring[0].entry.load("evaluation")
         self.evaluations: list[Evaluation] = [kind(one.predictor, 1 + RESAMPLES) for one in measuring]
+        # of the examples of files, as `seen` compares them
+        self.keys: set[Hashable] = set()
         self._examples = self._opened(split, unit)
 
     def _opened(self, split: str, unit: str | None) -> Iterator[Example]:
@@ -43,7 +46,8 @@ class Source:
         if self.data is not None:
             return kit.file(Path(self.data), unit, self.tally, reads)
         if first.run is None:
-            raise ConfigError("a model file has no splits: give what to measure on with --data PATH")
+            what = "file" if first.path.endswith(".onnx") else "of others"
+            raise ConfigError(f"a model {what} has no splits: give what to measure on with --data PATH")
         prepared = checked(first.run.prepared(), first.entry, warn)
         return kit.split(first.run.config().data, prepared, split, reads)
 
@@ -52,6 +56,7 @@ class Source:
         for example in self._examples:
             if self.data is not None:
                 self._digest.update(_fingerprint(example.raw) + _fingerprint(example.truth))
+                self._remember(example)
             if reason := self._refused(example):
                 self.tally.drop(reason, example.name, str(example.truth))
                 continue
@@ -59,6 +64,19 @@ class Source:
                 yield tuple(replace(example, read=evaluation.read(example)) for evaluation in self.evaluations)
             except BadInput as error:
                 self.tally.drop(str(error), example.name)
+
+    def _remember(self, example: Example) -> None:
+        if len(self.keys) < seen.LIMIT:
+            self.keys.add(self.measuring[0].entry.load("examples").key(example))
+
+    def warnings(self) -> Iterator[str]:
+        """What was measured on and a model had learned from."""
+        first, *others = self.measuring
+        if self.data is None:
+            yield from seen.warnings(first, [*first.members, *others], self.split)
+        else:
+            for one in self.measuring:
+                yield from seen.in_files(one, self.keys)
 
     def digest(self) -> str:
         """sha256, in hex, of the examples of files, wherever these lie; those that were left out are among them."""

@@ -28,6 +28,23 @@ def warnings(first: Loaded, others: list[Loaded], split: str) -> Iterator[str]:
             yield said
 
 
+def in_files(loaded: Loaded, keys: set[Hashable]) -> Iterator[str]:
+    """What to say where examples of files, by their `keys`, are among those that a run was trained on."""
+    if loaded.run is None or loaded.run.changed_data():
+        return
+    try:
+        prepared = checked(loaded.run.prepared(), loaded.entry, lambda message: None)
+    except DataError:
+        return
+    if described(prepared)["splits"]["train"]["examples"] > LIMIT:
+        return
+    if seen := keys & _keys(loaded.entry, loaded.run, "train"):
+        yield (
+            f"{loaded.name} was trained on {len(seen):,} of these examples, so that the figures are too good: "
+            "`bmtool evaluate` without --data measures on those that were kept from it"
+        )
+
+
 def _of(other: Loaded, entry: Entry, run: "RunDir", split: str) -> str:
     unknown = f"{other.name} was trained on other data, perhaps on some of these examples, which cannot be told"
     if other.run is None:

@@ -13,18 +13,21 @@ from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.suggest import suggest
 from bmtool.base.units import short
-from bmtool.commands import following, refusals
-from bmtool.commands.initialise import freeze, initialise, require_same_vocabulary
+from bmtool.commands import bases, cards, following, refusals
+from bmtool.commands.initialise import require_same_vocabulary, start_from
 from bmtool.commands.loading import DEFAULT
 from bmtool.commands.prepare_data import fingerprint, make_current
+from bmtool.commands.teaching import require_teacher, teach
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
-from bmtool.engine import distributed, fitting, longer, precision
+from bmtool.engine import adapters, distributed, fitting, longer, precision
 from bmtool.engine.checkpoint import name_of, step_of
 from bmtool.engine.device import Device, choose, make_deterministic
 from bmtool.engine.ending import end
 from bmtool.engine.observing import Observer
+from bmtool.engine.pruning import zeros
 from bmtool.engine.ranking import deciding
+from bmtool.engine.record import Base
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.session import Session
 from bmtool.engine.task import Best, Task, Trained, require_examples
@@ -102,8 +105,11 @@ def require_sense(kind: type[Task], config: BaseConfig, parent: RunDir | None = 
     """ConfigError for what this kind of task cannot do, has no use for, or lacks."""
     if issubclass(kind, Trained):
         _require_phases(kind, config)
+        require_teacher(config)
         if finetunes:
             _require_weights(kind, config, parent)
+        else:
+            _require_from_scratch(config)
         return
     if finetunes:
         raise ConfigError(
@@ -119,10 +125,19 @@ def require_sense(kind: type[Task], config: BaseConfig, parent: RunDir | None = 
 
 def _require_weights(kind: type[Trained], config: BaseConfig, parent: RunDir | None) -> None:
     """ConfigError when finetuning has nothing to start from."""
-    if parent is None and not kind.is_pretrained(config):
+    if parent is None and kind.pretrained_from(config) is None:
         raise ConfigError("finetuning starts from a run: name it with --from (this model holds no weights of its own)")
     if parent is not None and kind_of(parent.config()).fitted:
         raise ConfigError(f"{parent.path} was fitted: it holds no weights to start from, name another run with --from")
+
+
+def _require_from_scratch(config: BaseConfig) -> None:
+    """ConfigError for what can only be done to weights that have been learned."""
+    for key in ("lora", "prune"):
+        if getattr(config.finetune, key):
+            raise ConfigError(
+                f"finetune.{key} is for weights that have been learned: use `bmtool finetune`, or leave it out"
+            )
 
 
 def _require_phases(kind: type[Trained], config: BaseConfig) -> None:
@@ -182,10 +197,10 @@ def _facts(task: Task, device: Device, parent: RunDir | None, best: Best | None)
     }  # fmt: skip
 
 
-def _begin(start: _Start, console: Console, best: Best | None) -> None:
+def _begin(start: _Start, console: Console, best: Best | None, pins: dict[str, Base] | None = None) -> None:
     """Describe the run; of one that goes on say what is changed."""
     run, task = start.run, start.task
-    facts = _facts(task, start.device, start.parent, best)
+    facts = _facts(task, start.device, start.parent, best) | (pins or {})
     run.require_same(task.config, facts)
     if upgrade := run.upgrade():
         console.say(upgrade)
@@ -214,18 +229,18 @@ def _learn(start: _Start, console: Console, stop: list[int]) -> None:
     is_main = distributed.rank() == 0
     for split in ("train", "valid"):
         require_examples(split, task.batches(split, None).examples)
-    best = deciding(task, config.train.best)
+    best, pins = deciding(task, config.train.best), bases.pins(task, run, start.parent, console.warn)
+    start_from(start.parent, task, run, console, base=pins.get("base"), finetunes=start.finetunes)
+    teach(task, run, pins.get("teacher"), console)
     if is_main:
-        _begin(start, console, best)
+        _begin(start, console, best, pins)
     distributed.barrier()
     rewound = run.info().get("resume_from")
     resumes = rewound or run.checkpoints(console.warn).newest()
-    if start.parent is not None:
-        initialise(task, config, start.parent, console, announce=resumes is None)
-    elif start.finetunes:
-        freeze(task.modules, config.finetune)
     trainer = Trainer(task, config, start.device)
     _settle_precision(trainer, run, resumes is not None)
+    if is_main and trainer.pruned is not None:
+        run.note(zeros=zeros(task.modules))
     session = Session(run, trainer, console, best=best, trackers=start.trackers, observer=start.observer)
     _introduce(trainer, console)
     if resumes is not None:
@@ -246,6 +261,8 @@ def _settle_precision(trainer: Trainer, run: RunDir, resumes: bool) -> None:
 def _introduce(trainer: Trainer, console: Console) -> None:
     config, processes = trainer.config, distributed.world_size()
     console.say(f"{config.run}: {config.task}, {_size(trainer)}")
+    for line in _additions(trainer):
+        console.say(line)
     if config.train.validate_every > config.train.steps:
         console.say(
             f"train.validate_every ({config.train.validate_every:,}) is more than train.steps: validated once, at the last step"
@@ -260,6 +277,15 @@ def _size(trainer: Trainer) -> str:
     parts = [f"{short(total, 2)} parameters"]
     parts += [f"{short(trained, 2)} of them trained"] if trained < total else []
     return ", ".join(parts + ([f"{short(core, 2)} in the dense core"] if core else []))
+
+
+def _additions(trainer: Trainer) -> Iterator[str]:
+    """What finetuning has done to the network."""
+    settings, task = trainer.config.finetune.lora, trainer.task
+    if settings is not None:
+        yield adapters.said(task.modules["backbone"], settings)
+    if trainer.pruned is not None:
+        yield f"pruned: {cards.pruned({'zeros': zeros(task.modules)})}"
 
 
 # --- signals ---

@@ -9,6 +9,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from bmtool.base.needs import Package
 from bmtool.config.schema import MANY, OF_A_RUN, BaseConfig, DataPath, FilePath, Name, Section, Train, of_sources
 
+# Sources by name, which torchvision or scikit-learn know.
+NAMED = ("digits", "mnist", "fashion-mnist", "cifar10")
 LARGEST = 1e30  # of values that are black or white; they are its inverse apart
 Level = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Width = Annotated[int, Field(ge=1, le=65_536)]
@@ -204,6 +206,13 @@ class ImageConfig(BaseConfig):
         if self.data.size < 2**stages:
             raise ValueError(f"model.channels: {stages} stages halve {self.data.size} pixels to nothing: take fewer")
         return self
+
+
+def on_features(config: ImageConfig) -> bool:
+    """Whether only the head learns, from images that never change and that nobody else looks at: decided by the settings alone."""
+    finetune, teacher = config.finetune, config.train.teacher
+    is_fixed = finetune.train == "head" and not finetune.last_blocks and finetune.lora is None
+    return is_fixed and config.augment == Augment() and teacher is None
 
 
 class WithoutClasses(ImageConfig):

@@ -173,12 +173,41 @@ class Train(Section):
     keep_best: int = Field(1, ge=1, le=1000)
     # average this many of the best checkpoints at the end, keep it if it is better
     average_best: int = Field(0, ge=0, le=1000)
+    # a run whose answers are learned beside the right ones (Hinton et al. 2015): of the same task, with the same classes or tokenizer
+    teacher: FilePath | None = None
+    # its scores, and those of the model that learns, are divided by it
+    teacher_temperature: float = Field(2.0, ge=0.01, le=1000)
+    # how much of the loss its answers are, the right ones the rest
+    teacher_weight: float = Field(0.5, gt=0, le=1)
 
     @model_validator(mode="after")
     def _enough_checkpoints(self):
         if self.average_best > self.keep_best:
             raise ValueError(f"average_best ({self.average_best}) needs keep_best of at least as many")
         return self
+
+    @model_validator(mode="after")
+    def _somebody_teaches(self):
+        fields = type(self).model_fields
+        for key in ("teacher_temperature", "teacher_weight"):
+            if self.teacher is None and getattr(self, key) != fields[key].default:
+                raise ValueError(f"{key} is of no effect without teacher")
+        return self
+
+
+class Lora(Section):
+    """Two small matrices beside each layer, in place of its own weights (Hu et al. 2021)."""
+
+    # rows of the one and columns of the other
+    rank: int = Field(8, ge=1, le=4096)
+    # what they say counts alpha / rank times
+    alpha: float = Field(16.0, gt=0, le=65_536)
+    # names of layers of the backbone, or how they end, with * for anything (query, blocks.3.*); null: all linear layers and convolutions
+    targets: Annotated[list[Name], Field(min_length=1, max_length=1000)] | None = None
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / self.rank
 
 
 class Finetune(Section):
@@ -192,6 +221,10 @@ class Finetune(Section):
     layer_decay: float = Field(1.0, gt=0, le=1)
     # Steps after which one more block, from the head down, begins to learn.
     unfreeze_every: int | None = Field(None, ge=1, le=MANY)
+    # learn adapters of the backbone in place of its weights; `train` names what else learns, `all` being what is new besides
+    lora: Lora | None = None
+    # share of the weights of each linear layer and convolution, the smallest, that are 0 from the first step on (Han et al. 2015)
+    prune: float = Field(0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _blocks_go_with_head(self):
@@ -199,6 +232,14 @@ class Finetune(Section):
             raise ValueError("last_blocks goes with `train: head`")
         if self.unfreeze_every is not None and self.train != "all":
             raise ValueError("unfreeze_every goes with `train: all`")
+        return self
+
+    @model_validator(mode="after")
+    def _adapters_go_alone(self):
+        if self.lora is not None and self.unfreeze_every is not None:
+            raise ValueError("unfreeze_every goes without lora: what it adapts stays as it is")
+        if self.lora is not None and self.prune:
+            raise ValueError("prune goes without lora: what adapters add fills up the zeros")
         return self
 
 

@@ -178,10 +178,21 @@ class Ray:
         if self._ours:
             address = os.environ.get("RAY_ADDRESS")
             options = {"address": address} if address else {"num_cpus": self._workers or None}
-            self._ray.init(log_to_driver=False, configure_logging=False, include_dashboard=False, **options)
+            self._start(options)
         context = self._ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         return self
+
+    def _start(self, options: dict[str, Any]) -> None:
+        """ResourceError where there is no cluster and none can be made: Ray raises any kind of error then."""
+        try:
+            self._ray.init(log_to_driver=False, configure_logging=False, include_dashboard=False, **options)
+        except Exception as error:
+            self._ray.shutdown()
+            said = " ".join(str(error).split())
+            raise ResourceError(
+                f"data.engine: ray: Ray did not start ({said[:200]}); --set data.engine=processes does without it"
+            ) from error
 
     def __exit__(self, *_: object) -> None:
         if self._ours:

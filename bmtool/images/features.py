@@ -1,25 +1,16 @@
 """Training a head on what a fixed backbone makes of the images: the backbone runs once an image, a step takes milliseconds."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import nn
 
 from bmtool.base.needs import needs
-from bmtool.config.image import Augment
 from bmtool.data.batching import Order
 from bmtool.errors import ConfigError
 from bmtool.images.batches import Batch, as_tensor
 from bmtool.images.prepare import Images
 
 _CHUNK = 128
-
-
-def on_features(config: Any) -> bool:
-    """Whether only the head learns, from images that never change: decided by the settings alone."""
-    finetune = config.finetune
-    return finetune.train == "head" and not finetune.last_blocks and config.augment == Augment()
 
 
 class FeatureBatches:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bmtool.base.needs import needs
-from bmtool.config.image import ImageData
+from bmtool.config.image import NAMED, ImageData
 from bmtool.data.tally import Tally, passed_over
 from bmtool.errors import DataError
 from bmtool.images import folders, pictures, tables, webdataset
@@ -25,7 +25,6 @@ IDX = {"train": "train", "test": "t10k"}
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
-NAMED = ("digits", "mnist", "fashion-mnist", "cifar10")
 _READ = (*READERS, tars.SUFFIX)
 
 

@@ -13,6 +13,9 @@ from bmtool.engine.task import TRAIN_AGAIN, Batches, Graph, Identity, Trained
 from bmtool.images.batches import batches
 from bmtool.images.prepare import Images
 
+# Of the `data` section: what an image is when a model sees it.
+SHAPE = ("size", "channels", "fit", "range")
+
 
 class Statistics(NamedTuple):
     """Of the training images: mean and deviation of each channel in 0 .. 1."""
@@ -57,9 +60,16 @@ class ImageTask(Trained):
     def batches(self, split: str, seed: int | None) -> Batches:
         return batches(self.config, split, seed)
 
+    def reads_otherwise(self, other: "ImageTask") -> str:
+        """What another model's images are and these are not; "" where both read the same."""
+        pairs = ((key, getattr(other.config.data, key), getattr(self.config.data, key)) for key in SHAPE)
+        return ", ".join(
+            f"its data.{key} is {theirs}, and here it is {ours}" for key, theirs, ours in pairs if theirs != ours
+        )
+
     def about(self) -> dict[str, Any]:
         data = self.config.data
-        return {"size": data.size, "channels": data.channels, "fit": data.fit, "range": data.range}
+        return {key: getattr(data, key) for key in SHAPE}
 
     def image_graph(self, module: nn.Module, outputs: tuple[str, ...], **more: Any) -> Graph:
         """A graph that takes `images` [batch, C, H, W]."""

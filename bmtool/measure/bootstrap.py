@@ -87,7 +87,10 @@ def figure(values: np.ndarray, lowest: float = -np.inf, highest: float = np.inf)
     Centring may push an end out of what the figure can be, `lowest` ... `highest`. No truth lies there, so the end is cut off without
     any loss of coverage (a range-preserving interval: Efron & Tibshirani 1993, section 13.7). The figure itself is always inside.
     """
-    value, resampled = float(values[0]), centred(values)
+    return _interval(float(values[0]), centred(values), lowest, highest)
+
+
+def _interval(value: float, resampled: np.ndarray, lowest: float, highest: float) -> Figure:
     if not len(resampled) or not np.isfinite(value):
         return Figure(value, float("nan"), float("nan"))
     low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).clip(lowest, highest)
@@ -109,10 +112,13 @@ class Difference:
 
 
 def difference(model: np.ndarray, baseline: np.ndarray, lowest: float = -np.inf, highest: float = np.inf) -> Difference:
-    """Compare two sets of resamples [1 + RESAMPLES] made with the same weights, of a figure that is in `lowest` ... `highest`."""
+    """Compare two sets of resamples [1 + RESAMPLES] made with the same weights, of a figure that is in `lowest` ... `highest`.
+
+    Resamples in which both have the same figure speak for no difference, however the others are moved.
+    """
     delta = model - baseline
-    shown = figure(delta, lowest - highest, highest - lowest)
-    finite = centred(delta)
+    finite = np.where(delta[1:][np.isfinite(delta[1:])] == 0, 0, centred(delta))
+    shown = _interval(float(delta[0]), finite, lowest - highest, highest - lowest)
     tail = min((finite <= 0).sum(), (finite >= 0).sum()) if len(finite) else RESAMPLES
     return Difference(shown.value, shown.low, shown.high, float(min(1.0, 2 * (tail + 1) / (RESAMPLES + 1))))
 

@@ -12,7 +12,7 @@ from bmtool.config.settings import settings
 from bmtool.engine.kept import WEIGHTS
 from bmtool.engine.record import Record
 from bmtool.errors import DataError
-from bmtool.measure.report import Report
+from bmtool.measure.report import OWN, Report
 from bmtool.runs.summary import DAMAGED, Best, best, summed_up
 
 Warn = Callable[[str], None]
@@ -77,7 +77,7 @@ def _checkpoints(record: Record, warn: Warn) -> Iterator[dict[str, Any]]:
 
 def evaluations(record: Record, chosen: Best | None, warn: Warn) -> Iterator[dict[str, Any]]:
     """The reports in eval/; `is_current` says whether one is of the weights that are used now, None where it does not say."""
-    for path in sorted(record.evaluations.glob("*.json")):
+    for path in sorted(record.evaluations.glob("*.json"), key=lambda path: (path.stem != OWN, path.name)):
         try:
             report = read_json(path, Report, f"`bmtool evaluate {record.path}` measures it again")
         except DataError as error:

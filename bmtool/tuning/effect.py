@@ -12,7 +12,10 @@ REFUSED = {
     "run": "every trial has a directory of its own",
     "train.best": "all trials are compared by one figure: name it with --figure",
     "train.stop_after": "trials that stop at other steps of one schedule cannot be compared: vary train.steps",
-    **dict.fromkeys(("finetune.train", "finetune.last_blocks"), _FINETUNED),
+    **{
+        f"finetune.{key}": _FINETUNED for key in
+        ("train", "last_blocks", "lora", "lora.rank", "lora.alpha", "lora.targets", "prune")
+    },
     **{
         f"train.{key}": _WATCHED for key in
         ("log_every", "save_every", "validate_every", "keep_last", "device", "threads", "workers", "deterministic", "compile")

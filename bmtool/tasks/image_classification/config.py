@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from bmtool.base.needs import Package
 from bmtool.config import options
-from bmtool.config.image import Augment, Cnn, EfficientNetLite0, ImageConfig, Mlp, Torchvision
+from bmtool.config.image import Cnn, EfficientNetLite0, ImageConfig, Mlp, Torchvision, on_features
 from bmtool.config.schema import Section
 
 
@@ -45,10 +45,8 @@ class Config(ImageConfig):
         mixes = self.augment.mixup or self.augment.cutmix
         if mixes and (self.loss.focal or self.loss.class_weights):
             raise ValueError("augment.mixup and augment.cutmix do not go with loss.focal or loss.class_weights")
-        if self.balance == "smote" and (
-            self.finetune.train != "head" or self.finetune.last_blocks or self.augment != Augment()
-        ):
+        if self.balance == "smote" and not on_features(self):
             raise ValueError(
-                "balance: smote makes feature vectors: it goes with finetune.train: head and no augmentation"
+                "balance: smote makes feature vectors: it goes with finetune.train: head, no adapters, no augmentation and no teacher"
             )
         return self

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bmtool.config.image import Augment
+from bmtool.base.units import few
+from bmtool.config.image import Augment, on_features
 from bmtool.engine.task import Allowed, Batches, Best, Graph, Loss
 from bmtool.errors import ConfigError
 from bmtool.images import backbones, pictures
 from bmtool.images.batches import Batch, batches
-from bmtool.images.features import FeatureBatches, on_features
+from bmtool.images.features import FeatureBatches
 from bmtool.images.prepare import Images, require_classes
 from bmtool.images.task import ImageTask, Statistics
 from bmtool.measure.labels import LabelMeter
@@ -23,6 +24,7 @@ from bmtool.tasks.image_classification.config import Config
 from bmtool.tasks.image_classification.predict import Classifier
 
 SHEET = 40  # augmented images that are shown before training
+SHOWN = 10  # classes that a message names
 
 
 class Task(ImageTask):
@@ -40,8 +42,11 @@ class Task(ImageTask):
         self._weights: Tensor | None = None
 
     @classmethod
-    def is_pretrained(cls, config: Config) -> bool:
-        return backbones.is_pretrained(config.model)
+    def pretrained_from(cls, config: Config) -> Path | None:
+        return backbones.pretrained_from(config.model)
+
+    def take(self, weights: Path) -> set[str]:
+        return {f"backbone.{key}" for key in backbones.take(self.modules["backbone"], self.config.model, weights)}
 
     def prepared(self, images: Images) -> None:
         self._images = images
@@ -58,13 +63,24 @@ class Task(ImageTask):
 
     # -- training -------------------------------------------------------------------------------------------------------
 
+    def refuses(self, teacher: "Task") -> str:
+        if self.labels != teacher.labels:
+            return f"its classes are {few(teacher.labels, SHOWN)}, and here they are {few(self.labels, SHOWN)}"
+        return self.reads_otherwise(teacher)
+
+    def scores(self, batch: Batch) -> Tensor:
+        return self.logits(batch.images)
+
     def logits(self, images: Tensor) -> Tensor:
         """[B, classes] of images [B, C, H, W], or of features [B, F]."""
         features = images if images.ndim == 2 else self.modules["backbone"](images)
         return self.modules["head"](features)
 
     def loss(self, phase: str, batch: Batch) -> Loss:
-        settings, logits = self.config.loss, self.logits(batch.images)
+        return self.loss_of(batch, self.scores(batch))
+
+    def loss_of(self, batch: Batch, scores: Tensor) -> Loss:
+        settings, logits = self.config.loss, scores
         weight = None if self._weights is None else self._weights.to(logits.device)
         if not settings.focal:
             total = functional.cross_entropy(

@@ -39,26 +39,29 @@ class Task(Trained):
     best: ClassVar = Best("bits_per_character", "min")
     int8: ClassVar = Allowed("bits_per_character", 0.02, relative=True)
 
-    def __init__(self, config: Config, tokenizer: Tokenizer, shape: hub.Shape):
+    def __init__(self, config: Config, tokenizer: Tokenizer, shape: hub.Shape, given: hub.Checkpoint | None = None):
         self.config, self.tokenizer, self.shape = config, tokenizer, shape
-        self.modules = build.build(shape, config.model)
+        self.modules = build.build(shape, config.model, given)
         self.core_parameters = sum(p.numel() for p in self.modules["backbone"].blocks.parameters())
         if config.objective == "masked" and tokenizer.special.mask is None:
             raise ConfigError(f"objective: masked: {tokenizer.origin} has no token for a mask: use objective: causal")
 
     @classmethod
-    def is_pretrained(cls, config: Config) -> bool:
-        return config.model.weights is not None
+    def pretrained_from(cls, config: Config) -> Path | None:
+        return Path(config.model.weights) if config.model.weights else None
+
+    def take(self, weights: Path) -> set[str]:
+        build.take_over(self.modules, hub.open_of_kind(weights, self.config.model.kind))
+        return {f"{part}.{key}" for part, module in self.modules.items() for key in module.state_dict()}
 
     @classmethod
     def fresh(cls, config: Config) -> "Task":
         stream = prepare.open_stream(config.data, config.data.prepared, "train")
-        given = hub.open_checkpoint(Path(config.model.weights), config.model.kind) if config.model.weights else None
+        weights = cls.pretrained_from(config)
+        given = hub.open_of_kind(weights, config.model.kind) if weights else None
         shape = given.shape if given else build.shape_of(config.model, stream.tokenizer.size)
         _require_fit(config, stream.tokenizer, shape)
-        task = cls(config, stream.tokenizer, shape)
-        if given:
-            build.take_over(task.modules, given)
+        task = cls(config, stream.tokenizer, shape, given)
         data_hash = prepare.data_hash(config.data.prepared)
         task.identity = Identity(data_hash, stream.tokenizer.sha256)
         return task
@@ -67,6 +70,20 @@ class Task(Trained):
     def open(cls, config: Config, assets: Path) -> "Task":
         described = read_json(assets / SHAPE, dict[str, Any], TRAIN_AGAIN)
         return cls(config, open_tokenizer(assets), hub.shape_of(described, str(assets / SHAPE)))
+
+    @classmethod
+    def as_it_is(cls, folder: Path, device: torch.device) -> "Task":
+        """A checkpoint of others, to be asked and measured. DataError when it is none."""
+        given, tokenizer = hub.open_checkpoint(folder), open_tokenizer(folder)
+        objective = {"encoder": "masked", "decoder": "causal"}[given.format.kind]
+        context = {"kind": given.format.kind, "context": given.shape.context}
+        section = {"model": context, "train": {"batch_tokens": given.shape.context}}
+        unused = {"data": {"sources": [str(folder)], "prepared": str(folder)}, "run": str(folder)}
+        config = Config.model_validate({"task": prepare.NAME, "objective": objective} | section | unused)
+        task = cls(config, tokenizer, given.shape, given)
+        for module in task.modules.values():
+            module.to(device).eval()
+        return task
 
     @property
     def is_causal(self) -> bool:
@@ -117,13 +134,33 @@ class Task(Trained):
         nats, _, target = self._nats(batch)
         return Loss(nats.sum(), len(target))
 
-    def _nats(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """-log p [N] of every target, what stands at it [N, D], and the targets [N]."""
+    def refuses(self, teacher: "Task") -> str:
+        if self.config.objective != teacher.config.objective:
+            return f"its objective is {teacher.config.objective}, and here it is {self.config.objective}"
+        if self.tokenizer.sha256 != teacher.tokenizer.sha256 or self.shape.vocabulary != teacher.shape.vocabulary:
+            sizes = f"{teacher.shape.vocabulary:,} of them, and {self.shape.vocabulary:,} here"
+            return f"its tokens are others ({sizes}): prepare the data with `--set data.tokenizer={self.config.train.teacher}`"
+        if self.config.model.context > (most := teacher.about()["context"]):
+            return f"it reads {most:,} tokens, and model.context is {self.config.model.context:,}"
+        return ""
+
+    def taught(self, batch: Batch, temperature: float) -> tuple[Loss, Tensor]:
+        target = batch.target[batch.target != packing.NOTHING]
+        with torch.no_grad():
+            theirs = self.teacher.asked(batch)  # type: ignore[union-attr]
+        hard, soft = build.nats_taught(self.asked(batch), theirs, target, temperature)
+        return Loss(hard.sum(), len(target)), soft.sum()
+
+    def asked(self, batch: Batch) -> build.Place:
+        """What stands at every target."""
         backbone = self.modules["backbone"]
         x_BTD = backbone(batch.token, batch.keep(causal=self.is_causal), batch.place)
-        asked = batch.target != packing.NOTHING
-        x_ND, target = x_BTD[asked], batch.target[asked]
-        return build.nats(self.modules["head"], x_ND, build.table(backbone), target), x_ND, target
+        return build.Place(self.modules["head"], x_BTD[batch.target != packing.NOTHING], build.table(backbone))
+
+    def _nats(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """-log p [N] of every target, what stands at it [N, D], and the targets [N]."""
+        place, target = self.asked(batch), batch.target[batch.target != packing.NOTHING]
+        return build.nats(*place, target), place.x_ND, target
 
     def meter(self) -> TextMeter:
         return TextMeter()

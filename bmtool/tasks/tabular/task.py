@@ -31,6 +31,7 @@ from bmtool.tasks.tabular.config import Config
 from bmtool.tasks.tabular.model import Backbone, Whole, log_probabilities
 from bmtool.tasks.tabular.predict import Classifier, Regressor
 
+SHOWN = 10  # classes that a message names
 LINES = 10  # of the log of a boosting that does all its rounds
 
 
@@ -148,12 +149,18 @@ class Network(_OnRows, Trained):
     def _scores(self, values: Tensor) -> Tensor:
         return self.modules["head"](self.modules["backbone"](values))
 
+    def refuses(self, teacher: "Network") -> str:
+        if not self.schema.labels:
+            return "it gives numbers, and soft targets are of classes"
+        return "" if self.schema.vocabulary() == teacher.schema.vocabulary() else _unlike(self.schema, teacher.schema)
+
+    def scores(self, batch: Batch) -> Tensor:
+        return log_probabilities(self._scores(batch.values).float())
+
     def loss(self, phase: str, batch: Batch) -> Loss:
         scores = self._scores(batch.values).float()
         if self.schema.labels:
-            weight = None if self.weights is None else torch.from_numpy(self.weights).to(scores)
-            total = functional.nll_loss(log_probabilities(scores), batch.target, weight, reduction="sum")
-            return Loss(total, batch.size)
+            return self.loss_of(batch, log_probabilities(scores))
         wanted, huber = (batch.target - self.schema.mean) / self.schema.deviation, self.config.loss.huber
         error = (scores[:, 0], wanted.float())
         total = (
@@ -163,6 +170,10 @@ class Network(_OnRows, Trained):
         )
         return Loss(total, batch.size)
 
+    def loss_of(self, batch: Batch, scores: Tensor) -> Loss:
+        weight = None if self.weights is None else torch.from_numpy(self.weights).to(scores)
+        return Loss(functional.nll_loss(scores, batch.target, weight, reduction="sum"), batch.size)
+
     def answers(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         said = self.whole()(batch.values)
         return (said.float().exp() if self.schema.labels else said).cpu().numpy(), batch.target.cpu().numpy()
@@ -170,6 +181,17 @@ class Network(_OnRows, Trained):
     def whole(self) -> Whole:
         unit = None if self.schema.labels else (self.schema.mean, self.schema.deviation)
         return Whole(list(self.modules.values()), unit)
+
+
+def _unlike(ours: Schema, theirs: Schema) -> str:
+    """What differs of two tables, by name."""
+    columns = {column.name: (column.kind, column.categories) for column in ours.columns}
+    for column in theirs.columns:
+        if columns.get(column.name) != (column.kind, column.categories):
+            return f"its column {column.name!r} is not here, or holds other categories"
+    if ours.labels != theirs.labels:
+        return f"its classes are {', '.join(theirs.labels[:SHOWN])}, and here they are {', '.join(ours.labels[:SHOWN])}"
+    return "its columns stand in another order, or others are here besides"
 
 
 class Boosted(_OnRows, Fitted):

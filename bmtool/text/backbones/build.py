@@ -1,7 +1,8 @@
 """Backbones and heads from a `model` section, or from a checkpoint of others; and the loss of what they say."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as again
 
 from bmtool.errors import DataError
+from bmtool.nn.distillation import soft_nats
 from bmtool.text.backbones import decoder, encoder
 from bmtool.text.backbones.config import DecoderModel, EncoderModel
 from bmtool.text.backbones.hub import Checkpoint, Shape
@@ -40,21 +42,35 @@ def unlike(model: EncoderModel | DecoderModel, shape: Shape) -> list[tuple[str, 
     return found
 
 
-def build(shape: Shape, model: EncoderModel | DecoderModel) -> dict[str, nn.Module]:
-    """`backbone` and `head`, with the dropout and checkpointing of the section."""
+def build(shape: Shape, model: EncoderModel | DecoderModel, given: Checkpoint | None = None) -> dict[str, nn.Module]:
+    """`backbone` and `head`, with the dropout and checkpointing of the section, and the weights of a checkpoint if there is one.
+
+    DataError when it is of another network, or lacks a part.
+    """
     how = {"dropout": model.dropout, "checkpointing": model.checkpointing}
-    if isinstance(shape, encoder.Shape):
-        return {"backbone": encoder.Encoder(shape, **how), "head": encoder.MaskedHead(shape)}
-    return {"backbone": decoder.Decoder(shape, **how), "head": decoder.CausalHead(shape)}
+    with torch.device("meta") if given else nullcontext():
+        if isinstance(shape, encoder.Shape):
+            modules = {"backbone": encoder.Encoder(shape, **how), "head": encoder.MaskedHead(shape)}
+        else:
+            modules = {"backbone": decoder.Decoder(shape, **how), "head": decoder.CausalHead(shape)}
+    if given:
+        take_over(modules, given)
+    return modules
 
 
 def take_over(modules: Mapping[str, nn.Module], checkpoint: Checkpoint) -> None:
-    """The weights of a checkpoint. DataError when it is of another network, or lacks a part."""
+    """The weights of a checkpoint in the place of those that are there. DataError as for `build`."""
     shapes = {part: {n: tuple(t.shape) for n, t in module.state_dict().items()} for part, module in modules.items()}
     for part, tensors in checkpoint.tensors(shapes).items():
         if shapes[part] and not tensors:
             raise DataError(f"{checkpoint.folder} holds no {part} of a language model: name a checkpoint that has one")
-        modules[part].load_state_dict(tensors)
+        # One after the other, each let go when it is copied: the weights are never in memory twice.
+        copied = {name: _copied(tensors.pop(name)) for name in list(tensors)}
+        modules[part].load_state_dict(copied, assign=True)
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    return torch.empty(tensor.shape, dtype=torch.float32).copy_(tensor)
 
 
 def table(backbone: nn.Module) -> Tensor:
@@ -63,19 +79,47 @@ def table(backbone: nn.Module) -> Tensor:
     return embedding.weight  # type: ignore[return-value, union-attr]
 
 
+class Place(NamedTuple):
+    """What stands at the places [N, D] of which something is asked, and what makes scores [N, V] of it."""
+
+    head: nn.Module
+    x_ND: Tensor
+    table_VD: Tensor
+
+    def scores(self, x_ND: Tensor) -> Tensor:
+        return self.head(x_ND, self.table_VD).float()
+
+
 def nats(head: nn.Module, x_ND: Tensor, table_VD: Tensor, target_N: Tensor) -> Tensor:
     """-log p of each target, float32 [N]; the scores [N, V] are never held as a whole where they are many."""
+    ours = Place(head, x_ND, table_VD)
 
     def part(x: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(head(x, table_VD).float(), target, reduction="none")
+        return F.cross_entropy(ours.scores(x), target, reduction="none")
 
-    rows = max(1, SCORES // len(table_VD))
-    if len(x_ND) <= rows:
-        return part(x_ND, target_N)
-    pairs = zip(x_ND.split(rows), target_N.split(rows))
+    return _by_parts(part, len(table_VD), x_ND, target_N)
+
+
+def nats_taught(ours: Place, theirs: Place, target_N: Tensor, temperature: float) -> Tensor:
+    """-log p of each target, and how far each answer is from that of a teacher, float32 [2, N]; scores as in `nats`."""
+
+    def part(x: Tensor, y: Tensor, target: Tensor) -> Tensor:
+        scores = ours.scores(x)
+        hard = F.cross_entropy(scores, target, reduction="none")
+        return torch.stack([hard, soft_nats(scores, theirs.scores(y), temperature)], dim=1)
+
+    return _by_parts(part, len(ours.table_VD), ours.x_ND, theirs.x_ND, target_N).T
+
+
+def _by_parts(part: Callable[..., Tensor], vocabulary: int, *rows: Tensor) -> Tensor:
+    """What `part` makes of these rows; so many at once that their scores are not too many."""
+    count = max(1, SCORES // vocabulary)
+    if len(rows[0]) <= count:
+        return part(*rows)
+    pieces = zip(*(held.split(count) for held in rows))
     if not torch.is_grad_enabled():
-        return torch.cat([part(*pair) for pair in pairs])
-    return torch.cat([again(part, *pair, use_reentrant=False) for pair in pairs])
+        return torch.cat([part(*piece) for piece in pieces])
+    return torch.cat([again(part, *piece, use_reentrant=False) for piece in pieces])
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,7 +17,7 @@ from bmtool.text.backbones import decoder, encoder
 from bmtool.text.backbones.names import BERT, GPT2, LLAMA, Names, Parts, Shapes
 
 AGAIN = "copy it again from where it came"
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 NAMED = 3  # tensors that a message names
 
 Shape: TypeAlias = encoder.Shape | decoder.Shape
@@ -142,21 +142,28 @@ class Checkpoint:
     def tensors(self, shapes: Shapes) -> Parts:
         """Of "backbone" and "head" (which a file may lack), by the names and of the shapes that they have here; they stay on disk until
         they are used. DataError that names what is missing, unknown, of another shape or no number."""
-        with ExitStack() as stack:
-            return self.format.names.read(_Files(self.folder, stack), shapes, str(self.folder))
+        return self.format.names.read(_Files(self.folder), shapes, str(self.folder))
 
 
-def open_checkpoint(folder: Path, kind: str) -> Checkpoint:
-    """DataError for what is no checkpoint, one of a network that is not built here, or none of `kind`."""
-    path = folder / "config.json"
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """DataError for what is no checkpoint, or one of a network that is not built here."""
+    path = folder / CONFIG
     if not path.is_file():
-        raise DataError(f"model.weights: {folder} has no config.json: name a directory in the Hugging Face format")
+        raise DataError(f"{folder} has no {CONFIG}: name a directory in the Hugging Face format")
     given: Config = read_json(path, dict[str, Any], AGAIN)
-    found = _format(given, f"model.weights: {folder}")
-    if found.kind != kind:
-        name = given["model_type"]
-        raise DataError(f"model.weights: {folder} is of type {name}, which is a {found.kind}: set model.kind to that")
+    found = _format(given, str(folder))
     return Checkpoint(folder, found, found.shape(Settings(given, str(path))))
+
+
+def open_of_kind(folder: Path, kind: str) -> Checkpoint:
+    """As `open_checkpoint`; DataError also for none of `kind`."""
+    found = open_checkpoint(folder)
+    if found.format.kind != kind:
+        name, _ = described(found.shape)
+        raise DataError(
+            f"model.weights: {folder} is of type {name}, which is a {found.format.kind}: set model.kind to that"
+        )
+    return found
 
 
 def shape_of(given: Config, origin: str) -> Shape:
@@ -174,27 +181,34 @@ def _format(given: Config, origin: str) -> Format:
 
 
 class _Files(Mapping[str, Tensor]):
-    """The tensors of a directory by the names in its files, mapped into memory."""
+    """The tensors of a directory by the names in its files. Each is mapped into memory by itself, so that what is let go takes none."""
 
-    def __init__(self, folder: Path, stack: ExitStack):
-        from safetensors import SafetensorError, safe_open
-
-        self._folder, self._held = folder, {}
+    def __init__(self, folder: Path):
+        self._held: dict[str, Path] = {}
         for path in _paths(folder):
-            try:
-                opened = stack.enter_context(safe_open(path, framework="pt"))
-            except (SafetensorError, OSError) as error:
-                raise DataError(f"{path} cannot be read ({str(error).splitlines()[0][:120]}): {AGAIN}") from error
-            self._held |= dict.fromkeys(opened.keys(), opened)
+            with _opened(path) as file:
+                self._held |= dict.fromkeys(file.keys(), path)
 
     def __getitem__(self, name: str) -> Tensor:
-        return self._held[name].get_tensor(name)
+        with _opened(self._held[name]) as file:
+            return file.get_tensor(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._held)
 
     def __len__(self) -> int:
         return len(self._held)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path} cannot be read ({str(error).splitlines()[0][:120]}): {AGAIN}") from error
 
 
 def _paths(folder: Path) -> list[Path]:
@@ -229,7 +243,7 @@ def write_checkpoint(folder: Path, shape: Shape, parts: Mapping[str, Mapping[str
     save_file({key: tensor.contiguous() for key, tensor in theirs.items()}, folder / WEIGHTS, {"format": "pt"})
     dtype = str(next(iter(theirs.values())).dtype).removeprefix("torch.")
     held = {"model_type": name, **given, "torch_dtype": dtype, **more}
-    write_text(folder / "config.json", json.dumps(held, indent=2) + "\n")
+    write_text(folder / CONFIG, json.dumps(held, indent=2) + "\n")
 
 
 def special_numbers(special: Any, *, causal: bool) -> dict[str, int]:
