@@ -22,7 +22,7 @@ from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
 from bmtool.engine import adapters, distributed, fitting, longer, precision
 from bmtool.engine.checkpoint import name_of, step_of
-from bmtool.engine.device import Device, choose, make_deterministic
+from bmtool.engine.device import Device, choose, keep_memory, make_deterministic
 from bmtool.engine.ending import end
 from bmtool.engine.observing import Observer
 from bmtool.engine.pruning import zeros
@@ -74,6 +74,7 @@ def train(
     refusals.require_training(config)
     run, is_main = RunDir(config.run), distributed.rank() == 0
     device = choose(config.train)
+    keep_memory(device.device)
     run.require_same(config)
     onward = longer.start(run, config, Console(speaks=is_main).warn)
     if observer is None:
