@@ -1,7 +1,8 @@
 """Preparing text: speed and memory from 1 % to 100 % of a corpus, labelling against pypinyin, everything against Hugging Face datasets.
 
-    python benchmarks/prepare_data.py [--text FILE|DIRECTORY|GLOB]... [--near]
+    python benchmarks/prepare_data.py [--text FILE|DIRECTORY|GLOB]... [--near] [--config FILE]
 
+Of another --config, such as a language model's, speed and memory alone.
 Without --text, sentences of the embedded sample are shuffled into 20 million characters; real text says more.
 """
 
@@ -37,13 +38,15 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--text", action="append", default=[])
     options.add_argument("--near", action="store_true", help="also with near-duplicates looked for")
+    options.add_argument("--config", default=CONFIG)
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         files = [path for text in given.text for path in expand(text)] or [_made(Path(folder))]
-        labelling(files)
-        comparison(files, Path(folder))
+        if given.config == CONFIG:
+            labelling(files)
+            comparison(files, Path(folder))
         for near in (False, True) if given.near else (False,):
-            growth(files, Path(folder), near)
+            growth(files, Path(folder), near, given.config)
 
 
 def _made(folder: Path) -> Path:
@@ -154,7 +157,7 @@ def with_datasets(path: str, folder: str) -> None:
 # --- growth ---
 
 
-def growth(files: list[Path], folder: Path, near: bool) -> None:
+def growth(files: list[Path], folder: Path, near: bool, config: str) -> None:
     print(f"prepare-data, near-duplicates {'on' if near else 'off'}:")
     for share in SHARES:
         part = files
@@ -163,14 +166,16 @@ def growth(files: list[Path], folder: Path, near: bool) -> None:
             (folder / "part").mkdir(exist_ok=True)
             for source, target in zip(files, part):
                 target.write_text("\n".join(_lines([source], share)) + "\n", encoding="utf-8")
-        seconds, peak, characters = prepare(part, folder / "grown", f"data.duplicates.near={json.dumps(near)}")
+        seconds, peak, characters = prepare(
+            part, folder / "grown", f"data.duplicates.near={json.dumps(near)}", config=config
+        )
         print(
             f"  {share:4.0%}: {characters / 1e6:7.1f} M characters  {seconds:6.1f} s  {characters / seconds / 1e6:5.2f} M characters/s"
             f"  peak {peak / 1e6:,.0f} MB"
         )
 
 
-def prepare(files: list[Path], target: Path, *settings: str) -> tuple[float, int, int]:
+def prepare(files: list[Path], target: Path, *settings: str, config: str = CONFIG) -> tuple[float, int, int]:
     """(seconds, peak bytes of all its processes, characters) of one `bmtool prepare-data` from nothing."""
     for path in (target, target.with_name(f".{target.name}.cache")):
         shutil.rmtree(path, ignore_errors=True)
@@ -180,7 +185,7 @@ def prepare(files: list[Path], target: Path, *settings: str) -> tuple[float, int
         "-m",
         "bmtool",
         "prepare-data",
-        CONFIG,
+        config,
         *(word for value in values for word in ("--set", value)),
     ]
     started = time.perf_counter()

@@ -47,3 +47,7 @@ class Interrupted(BmtoolError):
 
 class BadInput(ValueError):
     """Why one input cannot be used, in a few words that are the same for every such input. The others are answered."""
+
+
+class TooLong(BadInput):
+    """It is longer than the model reads."""

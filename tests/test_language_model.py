@@ -454,6 +454,9 @@ SMALL = {
     },
 }  # fmt: skip
 
+# What the tiny configs say of a shape, and these checkpoints have otherwise.
+SHAPED = {"gpt2": ["model.feedforward=680", "model.key_value_heads=null"], "bert": ["model.feedforward=1024"]}
+
 
 @pytest.mark.parametrize("case, name", [(CAUSAL, "gpt2"), (MASKED, "bert")])
 def test_a_checkpoint_with_a_list_of_words_and_more_embeddings_goes_on(case, name, settings, tmp_path):
@@ -471,6 +474,7 @@ def test_a_checkpoint_with_a_list_of_words_and_more_embeddings_goes_on(case, nam
         f"model.weights={folder}",
         "optim.lr=1e-9",
         "train.steps=1",
+        *SHAPED[name],
     ]
     run = pretrain(config_path(case), settings(case, tmp_path / "run", *more))
     for asked in (run, folder):

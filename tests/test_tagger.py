@@ -16,8 +16,9 @@ from bmtool.chinese.syllables import alike
 from bmtool.errors import DataError
 from bmtool.ngram import estimate
 from bmtool.ngram.model import pack
+from bmtool.predict.batches import BATCH_TOKENS, SMALL, batches
 from bmtool.tasks.pinyin2hanzi import decode, tagger, typed
-from bmtool.tasks.pinyin2hanzi.predict import BATCH_TOKENS, SMALL, Wishes, batches, best_ways, translate
+from bmtool.tasks.pinyin2hanzi.predict import Wishes, best_ways, translate
 from bmtool.tasks.pinyin2hanzi.proofread import proofread
 from bmtool.tasks.pinyin2hanzi.tagger import TaggerPredictor
 from bmtool.tasks.pinyin2hanzi.typed import lexicon

@@ -124,7 +124,10 @@ def generate(  # noqa: PLR0913
     model: Model,
     prompts: Annotated[
         list[str],
-        typer.Argument(help="Texts to go on from; without any, lines of standard input.", metavar="[PROMPT]..."),
+        typer.Argument(
+            help="Texts to go on from, or what a user says; without any, lines of standard input.",
+            metavar="[PROMPT]...",
+        ),
     ] = [],  # noqa: B006
     input_: Annotated[
         str | None, typer.Option("--input", help="A file of prompts, a line each.", metavar="FILE", parser=flags.path)
@@ -136,15 +139,37 @@ def generate(  # noqa: PLR0913
         str | None,
         typer.Option(help="Score these texts instead: which is the likeliest to follow?", metavar="A,B,..."),
     ] = None,
+    chat: Annotated[
+        bool | None,
+        typer.Option(
+            "--chat/--no-chat",
+            help="Take prompts for what a user says, or for texts to go on from; without either, as the model was trained.",
+            show_default=False,
+        ),
+    ] = None,
+    system: Annotated[
+        str | None, typer.Option(help="In a dialogue: what the assistant is told before.", metavar="TEXT")
+    ] = None,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", "-i", help="A dialogue at the terminal, line by line.")
+    ] = False,
 ) -> None:
-    """Text that goes on from where prompts stop.
+    """Text that goes on from where prompts stop, or answers in a dialogue.
 
-    One prompt is written as it comes.
+    One prompt is answered as it comes.
     """
     from bmtool.commands import generate
 
     options = context.meta[flags.OPTIONS]
-    generate.generate(model, prompts, input_file=input_, as_json=json, choices=choices, options=options)
+    if interactive:
+        if prompts or input_ or json or choices is not None or chat is False:
+            raise ConfigError(
+                "--interactive asks for its lines: leave PROMPT, --input, --json, --choices and --no-chat out"
+            )
+        generate.interactive(model, system=system, options=options)
+        return
+    way = generate.Way(chat, system)
+    generate.generate(model, prompts, input_file=input_, as_json=json, choices=choices, way=way, options=options)
 
 
 def predict(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 FINISH_SECONDS = 20  # after a signal, for what runs; then it is answered 503
 CLOSE_SECONDS = 25  # after a signal, for clients to take their answers; then connections are closed
-PACKAGES = "fastapi uvicorn prometheus-client python-multipart"
+PACKAGES = "fastapi uvicorn prometheus-client python-multipart jinja2"
 
 
 def serve(  # noqa: PLR0913

@@ -178,6 +178,9 @@ class TextData(Section):
         yield from of_sources(*(source.path for source in self.sources))
 
 
+TOKENIZERS = ("char", "wordpiece", "bpe", "unigram")  # that are learned
+
+
 class TokenisedData(TextData):
     """Of tasks that read tokens, not words of their own."""
 

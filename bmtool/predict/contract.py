@@ -55,7 +55,21 @@ class Writes(Predictor, Protocol):
 
 
 class Continues(Writes, Protocol):
-    """Of a model that goes on from where a text stops: what `generate` asks."""
+    """Of a model that goes on from where a text stops, or answers in a dialogue: what `generate` and the server ask."""
+
+    chats: bool  # whether it was trained on dialogues: `read` takes a text for what a user says then
+
+    def read_text(self, raw: Any) -> Any:
+        """A text to go on from, whatever the model was trained on."""
+        ...
+
+    def read_dialogue(self, raw: Any) -> Any:
+        """Turns to answer, `{"role", "content"}` each. ConfigError for a model without a chat template."""
+        ...
+
+    def begin(self, prompt: Any, options: Options) -> Iterator[Any]:
+        """What is written, after every token (`text.generation.Written`)."""
+        ...
 
     def stream(self, prompt: Any, options: Options) -> Iterator[str]:
         """What follows, in pieces that never change again. ConfigError before the first for options that have no effect."""
@@ -63,6 +77,16 @@ class Continues(Writes, Protocol):
 
     def choose(self, prompts: Sequence[Any], choices: Sequence[str]) -> list[Value]:
         """Which of the choices follows each prompt, with their probabilities."""
+        ...
+
+
+class Embeds(Predictor, Protocol):
+    """Of a model that has hidden states."""
+
+    def read_to_embed(self, raw: Any) -> Any: ...
+
+    def embed(self, texts: Sequence[Any]) -> np.ndarray:
+        """A vector for each, float64 [texts, width]."""
         ...
 
 

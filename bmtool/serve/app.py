@@ -15,9 +15,9 @@ from starlette.exceptions import HTTPException
 import bmtool
 from bmtool.base.pages import known
 from bmtool.errors import BmtoolError, ResourceError
-from bmtool.serve import bodies, streams
+from bmtool.serve import bodies, openai, streams
 from bmtool.serve.guard import Guard
-from bmtool.serve.problems import ProblemError, problem
+from bmtool.serve.problems import ProblemError, problem, told
 from bmtool.serve.service import Service
 
 HEADERS = {
@@ -75,14 +75,13 @@ def show_problems(app: FastAPI) -> None:
     """Errors are problem details."""
 
     @app.exception_handler(ProblemError)
-    async def on_problem(_: Request, error: ProblemError) -> JSONResponse:
-        return error.answer
+    async def on_problem(request: Request, error: ProblemError) -> JSONResponse:
+        return error.told(request.url.path)
 
     @app.exception_handler(BmtoolError)
-    async def on_ours(_: Request, error: BmtoolError) -> JSONResponse:
-        if isinstance(error, ResourceError):
-            return problem(503, "Service unavailable", str(error))
-        return problem(422, "Unprocessable content", str(error))
+    async def on_ours(request: Request, error: BmtoolError) -> JSONResponse:
+        status = 503 if isinstance(error, ResourceError) else 422
+        return ProblemError(status, str(error)).told(request.url.path)
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -100,8 +99,9 @@ def show_problems(app: FastAPI) -> None:
         )
 
     @app.exception_handler(HTTPException)
-    async def on_http(_: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, str(error.detail), str(error.detail), error.headers)
+    async def on_http(request: Request, error: HTTPException) -> JSONResponse:
+        found = problem(error.status_code, str(error.detail), str(error.detail), error.headers)
+        return told(found, request.url.path, error.headers or {})
 
 
 def _routes(app: FastAPI, service: Service) -> None:
@@ -127,6 +127,7 @@ def _routes(app: FastAPI, service: Service) -> None:
         """What the model says of one input or a list: the field is called as what the model takes; images also as a form."""
         return await _answered(request, service)
 
+    openai.routes(app, service)
     _state(app, service)
 
 

@@ -18,7 +18,6 @@ from bmtool.predict.contract import Options
 from bmtool.registry import Entry
 from bmtool.serve.costs import priced
 from bmtool.serve.jsontext import parse
-from bmtool.serve.memory import Held
 from bmtool.serve.problems import ProblemError
 from bmtool.serve.settings import Settings
 
@@ -42,7 +41,7 @@ PARSED = 6  # bytes that a byte of JSON becomes at most: its text, what was pars
 class Asked(NamedTuple):
     inputs: list
     single: bool  # one input was sent, not a list
-    options: Options
+    options: Options | str  # a word for another kind of work: see `writing`
     costs: list[int]
 
 
@@ -76,16 +75,28 @@ def shared(entry: Entry) -> dict[str, Any]:
 async def read(request: Request, entry: Entry, *, about: dict[str, Any], settings: Settings) -> Asked:
     """A request to the model of the card `about`, by its content type. ProblemError or RequestValidationError for what does not fit."""
     kind = content_type(request)
-    held: Held = request.state.held
     if kind == "multipart/form-data" and entry.takes == "image":
         inputs, single, options = await _form(request, entry, settings)
         return Asked(inputs, single, options, await asyncio.to_thread(priced, entry, inputs, options, settings))
+    raw = await _raw_json(request)
+    work = partial(_from_json, raw, entry, about, settings)
+    return await asyncio.to_thread(work) if len(raw) > SHORT or entry.takes == "image" else work()
+
+
+async def json_of(request: Request) -> Any:
+    """What a request holds, parsed."""
+    raw = await _raw_json(request)
+    return await asyncio.to_thread(parse, raw) if len(raw) > SHORT else parse(raw)
+
+
+async def _raw_json(request: Request) -> bytes:
+    """ProblemError for another content type."""
+    kind = content_type(request)
     if kind not in ("", "application/json") and not kind.endswith("+json"):
         raise ProblemError(415, f"send JSON as `Content-Type: application/json`, not {kind[:80]}")
     raw = await request.body()
-    held.more(PARSED * len(raw))
-    work = partial(_from_json, raw, entry, about, settings)
-    return await asyncio.to_thread(work) if len(raw) > SHORT or entry.takes == "image" else work()
+    request.state.held.more(PARSED * len(raw))
+    return raw
 
 
 def content_type(request: Request) -> str:

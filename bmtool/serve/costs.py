@@ -70,7 +70,7 @@ def _times(options: Options) -> int:
     times = 1
     for name, field in type(options).model_fields.items():
         marks: Any = field.json_schema_extra or {}
-        times *= marks.get("times", 1) if getattr(options, name) else 1
+        times *= marks.get("times", 1) if getattr(options, name) not in (0, False) else 1
     return times
 
 

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bmtool.serve.jsontext import Values
 from bmtool.serve.memory import Held, Memory
 from bmtool.serve.origins import Origins
-from bmtool.serve.problems import ProblemError, problem
+from bmtool.serve.problems import ProblemError, problem, told
 from bmtool.serve.process import log_bug
 from bmtool.serve.settings import Settings
 
@@ -76,12 +76,11 @@ class Guard:
             self.origins.check(scope["method"], dict(scope["headers"]))
             await self.inner(scope, receive, answer)
         except ProblemError as refused:
-            await refused.answer(scope, receive, answer)
+            await refused.told(scope["path"])(scope, receive, answer)
         except Exception as error:  # a bug of ours: named in the log, never in the answer
             log_bug(log, error, request=answer.id)
-            await problem(500, "Internal error", "the server failed to answer; its log has the request id")(
-                scope, receive, answer
-            )
+            found = problem(500, "Internal error", "the server failed to answer; its log has the request id")
+            await told(found, scope["path"], {})(scope, receive, answer)
 
     async def _asked(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A request of this server's own pages, or of one that was named: its body is read before the application sees it."""
@@ -96,7 +95,7 @@ class Guard:
             scope["state"]["read"] = True
             await self.app(scope, _replay(parts, receive), send)
         except ProblemError as refused:
-            await refused.answer(scope, receive, send)
+            await refused.told(scope["path"])(scope, receive, send)
         finally:
             held.release()
 

@@ -1,7 +1,7 @@
 """What a server answers with: a loaded model behind the calls of the command line."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,12 @@ from bmtool.commands.loading import DEFAULT, PRETRAINED, Loaded, load_model
 from bmtool.errors import BadInput
 from bmtool.predict.contract import Options
 from bmtool.predict.inputs import KEY
+from bmtool.serve.writing import EMBEDS, WRITES, Writings
 
 ABOUT = ("run", "checkpoint", "data_hash", "bmtool", "int8")
 
 
-def encoded(record: dict) -> bytes:
+def encoded(record: Mapping[str, Any]) -> bytes:
     """Here rather than in the server's process, which so never holds more of an answer than its bytes, nor its other requests up."""
     return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
 
@@ -24,6 +25,9 @@ class Served:
     """A model and what is said of it."""
 
     loaded: Loaded
+
+    def __post_init__(self) -> None:
+        self._writings = Writings(self.loaded.predictor)
 
     @classmethod
     def load(cls, path: str, warn: Callable[[str], None]) -> "Served":
@@ -37,6 +41,8 @@ class Served:
         value |= {"takes": loaded.entry.takes, "gives": loaded.entry.gives, "translates": loaded.entry.translates}
         value |= {key: info[key] for key in ABOUT if key in info}
         value |= loaded.predictor.facts()
+        value |= {"writes": hasattr(loaded.predictor, "begin"), "embeds": hasattr(loaded.predictor, "embed")}
+        value["chats"] = bool(getattr(loaded.predictor, "chats", False))
         value |= {"metrics": info.get("metrics") or {}, "validation": info.get("validation") or {}}
         if card := self._card():
             value["card"] = card
@@ -54,8 +60,12 @@ class Served:
         model = cards.Of(loaded.checkpoint, loaded.weights, loaded.predictor.facts())
         return cards.text(loaded.run, model, warn)
 
-    def run(self, options: Options, inputs: list) -> list:
-        """A record for each input, as JSON in UTF-8; a BadInput stands for itself."""
+    def run(self, options: Options | str, inputs: list) -> list:
+        """A record for each input, as JSON in UTF-8; a BadInput stands for itself. In place of options a word of `writing`."""
+        if isinstance(options, str):
+            kinds: dict[str, Callable[[list], list]] = {WRITES: self._writings.run, EMBEDS: self._embedded}
+            work = kinds[options]
+            return [one if isinstance(one, BadInput) else encoded(one) for one in work(inputs)]
         read = [self._read(raw) for raw in inputs]
         good = [number for number, item in enumerate(read) if not isinstance(item, BadInput)]
         out: list = list(read)
@@ -65,9 +75,20 @@ class Served:
                 out[number] = encoded(self._named(inputs[number]) | value.record())
         return out
 
-    def _read(self, raw: Any) -> Any:
+    def _embedded(self, texts: list[str]) -> list[dict | BadInput]:
+        """The vector of each text, and how many tokens it has."""
+        predictor = self.loaded.predictor
+        read = [self._read(text, predictor.read_to_embed) for text in texts]
+        good = [one for one in read if not isinstance(one, BadInput)]
+        vectors = iter(predictor.embed(good).astype("float32").tolist() if good else [])
+        return [
+            one if isinstance(one, BadInput) else {"embedding": next(vectors), "tokens": len(one.tokens)}
+            for one in read
+        ]
+
+    def _read(self, raw: Any, reads: Callable[[Any], Any] | None = None) -> Any:
         try:
-            return self.loaded.predictor.read(raw)
+            return (reads or self.loaded.predictor.read)(raw)
         except BadInput as error:
             return error
 

@@ -50,7 +50,7 @@ class ModelProcess:
             raise
         return self
 
-    def run(self, options: Options, inputs: list) -> list:
+    def run(self, options: Options | str, inputs: list) -> list:
         """What `Served.run` answers, or raises. `Gone` when there is no process any more."""
         try:
             self._pipe.send((options, inputs))
@@ -108,7 +108,7 @@ def _serve(path: str, pipe: Connection, memory: int) -> None:
             pipe.send(_answer(served, *pipe.recv()))
 
 
-def _answer(served: Served, options: Options, inputs: list) -> list | Exception:
+def _answer(served: Served, options: Options | str, inputs: list) -> list | Exception:
     try:
         return served.run(options, inputs)
     except BmtoolError as error:

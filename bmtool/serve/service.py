@@ -23,6 +23,10 @@ PATHS = {
     "/v1/translate",
     "/v1/translate/stream",
     "/v1/predict",
+    "/v1/completions",
+    "/v1/chat/completions",
+    "/v1/embeddings",
+    "/v1/models",
     "/v1/model",
     "/v1/reload",
     "/health",
@@ -41,6 +45,7 @@ class Service:
         self.path, self.model, self.settings, self.warn = path, model, settings, warn
         self.memory = Memory(settings.room)
         self.ready = False
+        self.writing = 0  # texts that are being written
         self._ended = False
         self._starting: ModelProcess | None = None
         self._in_use = threading.Lock()  # of `model`: held while it runs
@@ -54,6 +59,7 @@ class Service:
             registry=self.registry,
         )
         self.waiting = Gauge("bmtool_queue", "Inputs that wait for the model.", registry=self.registry)
+        self.texts = Gauge("bmtool_writing", "Texts that are being written.", registry=self.registry)
         self.held = Gauge("bmtool_memory_held_bytes", "Memory that requests under way hold.", registry=self.registry)
         self._reloading = asyncio.Lock()
         self._background: set[asyncio.Task] = set()
@@ -67,6 +73,7 @@ class Service:
         limits = Limits(s.batch, costs.of_run(self.entry.takes, s), s.wait_ms, s.queue)
         self.batcher = Batcher(self._run, limits, self.sizes.observe)
         self.waiting.set_function(lambda: self.batcher.waiting)
+        self.texts.set_function(lambda: self.writing)
         self.held.set_function(lambda: self.memory.held)
         self.ready = True
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
@@ -92,7 +99,7 @@ class Service:
             if process is not None:
                 process.kill()
 
-    def _run(self, options: Options, inputs: list) -> list:
+    def _run(self, options: Options | str, inputs: list) -> list:
         """In the batcher's thread."""
         with self._in_use:
             return self.model.run(options, inputs)
@@ -120,7 +127,7 @@ class Service:
         if self.ready:
             self.ready = False
             self.warn("the model's process has ended (for want of memory?): it is started again")
-            self._in_background(self._revive())
+            self.later(self._revive())
 
     async def answer(self, asked: Asked, held: Held) -> bytes:
         """JSON: one answer for one input, `answers` for a list. ProblemError for an input that cannot be used."""
@@ -167,7 +174,7 @@ class Service:
             finally:
                 held.release()
 
-        self._in_background(attempt())
+        self.later(attempt())
 
     async def _revive(self) -> None:
         """Start the model until it starts."""
@@ -179,7 +186,8 @@ class Service:
                 self.warn(f"the model does not start: {error}")
                 await asyncio.sleep(self.settings.revive_seconds)
 
-    def _in_background(self, work: Coroutine) -> None:
+    def later(self, work: Coroutine) -> None:
+        """Do it beside what is asked; it is not waited for."""
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)

@@ -26,6 +26,9 @@ class Settings:
     # of one request
     images: int = 16
     n_best: int = 20
+    # texts that are written for one request, and that are being written together
+    choices: int = 16
+    writing: int = 32
     # inputs of one run of the model
     batch: int = 64
     # how long a request waits for others to join it

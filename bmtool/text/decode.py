@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from bmtool.data.tally import Tally
-from bmtool.text.records import Record, from_cells, from_json, header_of
+from bmtool.text.chat.turns import Turn
+from bmtool.text.records import Record, from_cells, from_json, header_of, turns_of
 from bmtool.text.sources import CONTINUED, TOO_LONG, WHOLE, Block, File, blocks, not_encoded, unreadable
 
 
@@ -37,6 +38,8 @@ def decode(file: File, block: Block) -> Lines:
         for number, line in enumerate(lines.text):
             if line.strip():
                 _put(lines, number, from_json(line, file.layouts))
+            else:  # tabs would be taken for columns
+                lines.text[number] = ""
     else:
         lines.text = [line.replace("\t", " ") if "\t" in line else line for line in lines.text]
     return lines
@@ -88,6 +91,16 @@ def _put(lines: Lines, number: int, record: Record | str) -> None:
 
 def read_lines(file: File, tally: Tally) -> Iterator[tuple[str, str]]:
     """(`file:line`, text) for every usable line, without targets; the others are dropped and counted in `tally`."""
+    return ((place, text) for place, text, _ in _read(file, tally))
+
+
+def read_dialogues(file: File, tally: Tally) -> Iterator[tuple[str, str, list[Turn]]]:
+    """(`file:line`, all that is said, turns) for every dialogue; what is none is dropped and counted in `tally`."""
+    return ((place, text, turns_of(targets)) for place, text, targets in _read(file, tally))
+
+
+def _read(file: File, tally: Tally) -> Iterator[tuple[str, str, str]]:
+    """(`file:line`, text, targets)."""
     for block in blocks(file, tally):
         lines = decode(file, block)
         tally.read += lines.count
@@ -101,4 +114,4 @@ def read_lines(file: File, tally: Tally) -> Iterator[tuple[str, str]]:
             elif not text.strip():
                 tally.drop("empty line", place)
             else:
-                yield place, text
+                yield place, text, lines.targets.get(number, "")

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bmtool.errors import DataError
 from bmtool.nn import sampling, search
-from bmtool.predict.backends import Backend
+from bmtool.predict.backends import Arrays, Backend
 from bmtool.text.tokenizer import Tokenizer, Writer
 
 SCORES = 1 << 24  # numbers of scores that are held together
@@ -24,7 +25,7 @@ class State(NamedTuple):
 
 
 class Steps:
-    """The graph `model` of a decoder: tokens [R, T], cache and `keep` to scores [R, T, V] and a longer cache."""
+    """The graph `model` of a decoder: tokens [R, T], cache and `keep` to scores [R, T, V], a longer cache, and hidden states."""
 
     def __init__(self, backend: Backend, cache: Sequence[int], tokens: int):
         """cache: layers, heads of keys and values, width of a head. A network may have scores of more than the `tokens` there are."""
@@ -36,12 +37,30 @@ class Steps:
 
     def read(self, tokens_RT: np.ndarray, keep_RT: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         """Scores [R, T, V] after every token."""
+        found, state = self._run(tokens_RT, keep_RT, state)
+        return self._scores(found), state
+
+    def _run(self, tokens_RT: np.ndarray, keep_RT: np.ndarray, state: State) -> tuple[Arrays, State]:
         keep = np.concatenate([state.keep, keep_RT], axis=1)
         found = self.backend.run("model", {"token": tokens_RT, "past": state.past, "keep": keep})
-        return self.backend.numpy(found["scores"])[:, :, : self._tokens], State(found["next_past"], keep)
+        return found, State(found["next_past"], keep)
+
+    def _scores(self, found: Arrays) -> np.ndarray:
+        return self.backend.numpy(found["scores"])[:, :, : self._tokens]
 
     def parts(self, rows: Sequence[np.ndarray]) -> Iterator[tuple[slice, np.ndarray, State]]:
         """Rows that are read bit by bit, with what they lack in front: (columns, scores [R, columns, V], state so far)."""
+        return ((here, self._scores(found), state) for here, found, state in self._parts(rows))
+
+    def means(self, rows: Sequence[np.ndarray]) -> np.ndarray:
+        """The mean of what stands at the tokens of each row, float64 [R, width]. DataError for an export that does not give it."""
+        total: Any = 0.0
+        for here, found, state in self._parts(rows):
+            x_RTD = hidden(self.backend, found)
+            total = total + (x_RTD * state.keep[:, here, None]).sum(axis=1, dtype=np.float64)
+        return total / np.array([[len(row)] for row in rows])
+
+    def _parts(self, rows: Sequence[np.ndarray]) -> Iterator[tuple[slice, Arrays, State]]:
         width = max(map(len, rows))
         tokens, keep = np.zeros((len(rows), width), np.int64), np.zeros((len(rows), width), bool)
         for number, row in enumerate(rows):
@@ -49,8 +68,8 @@ class Steps:
         step, state = max(1, SCORES // (len(rows) * self._tokens)), self.empty(len(rows))
         for start in range(0, width, step):
             here = slice(start, min(start + step, width))
-            scores, state = self.read(tokens[:, here], keep[:, here], state)
-            yield here, scores, state
+            found, state = self._run(tokens[:, here], keep[:, here], state)
+            yield here, found, state
 
     def begin(self, rows: Sequence[np.ndarray]) -> tuple[np.ndarray, State]:
         """Scores [R, V] after the last token of each row."""
@@ -63,6 +82,15 @@ class Steps:
 
     def reorder(self, state: State, rows_R: np.ndarray) -> State:
         return State(self.backend.take(state.past, rows_R), state.keep[rows_R])
+
+
+def hidden(backend: Backend, found: Arrays) -> np.ndarray:
+    """What stands at each token, [R, T, width]. DataError for an export that was made before there was such an output."""
+    if "hidden" not in found:
+        raise DataError(
+            "this export does not give its hidden states: export the run again with `bmtool export-onnx RUN`"
+        )
+    return backend.numpy(found["hidden"])
 
 
 @dataclass
@@ -112,27 +140,29 @@ def _begun(text: str, stop: str) -> int:
 
 
 class How(NamedTuple):
-    """Beside how a token is drawn: from which seed, how many at most, in how much room, and before what text it stops."""
+    """Beside how a token is drawn: from which seed, how many at most, in how much room, and before what text or token it stops."""
 
     draw: sampling.Draw
     seed: int
     max_tokens: int
     context: int
     stop: tuple[str, ...] = ()
+    end: int | None = None  # None: the token that ends a text
 
 
 def write(steps: Steps, tokenizer: Tokenizer, prompts: Sequence[np.ndarray], how: How) -> Iterator[list[Written]]:
     """All rows after every step. A row depends on nothing but its own prompt and `how`."""
     rows = [Written(prompt, Writer(tokenizer, int(prompt[-1])), how.stop) for prompt in prompts]
+    end = tokenizer.end if how.end is None else how.end
     chance = [np.random.default_rng(how.seed) for _ in rows]
     scores, state = steps.begin(prompts)
     going = list(range(len(rows)))
     while going:
         even = np.array([chance[n].random() for n in going])
-        tokens = _next(_writable(scores, tokenizer), [rows[n] for n in going], how, even)
+        tokens = _next(_writable(scores, tokenizer, end), [rows[n] for n in going], how, even)
         log_p = sampling.log_softmax(scores)[np.arange(len(going)), tokens]
         for number, token, given in zip(going, tokens.tolist(), log_p.tolist()):
-            rows[number].add(token, given, tokenizer.end)
+            rows[number].add(token, given, end)
             _require_room(rows[number], how)
         yield rows
         left = [place for place, number in enumerate(going) if not rows[number].ended]
@@ -153,10 +183,10 @@ def _next(scores: np.ndarray, rows: Sequence[Written], how: How, even: np.ndarra
     return sampling.drawn(scores, how.draw, even)
 
 
-def _writable(scores: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
+def _writable(scores: np.ndarray, tokenizer: Tokenizer, end: int) -> np.ndarray:
     """Of special tokens only the end may be written."""
     out = scores.copy()
-    out[:, [number for number in tokenizer.special if number not in (None, tokenizer.end)]] = -np.inf
+    out[:, [number for number in tokenizer.special if number not in (None, end)]] = -np.inf
     return out
 
 
@@ -170,15 +200,15 @@ def _require_room(row: Written, how: How) -> None:
 class _Beams:
     """A prompt for `search.beam_search`."""
 
-    def __init__(self, steps: Steps, tokenizer: Tokenizer):
-        self._steps, self._tokenizer, self.end = steps, tokenizer, tokenizer.end
+    def __init__(self, steps: Steps, tokenizer: Tokenizer, end: int):
+        self._steps, self._tokenizer, self.end = steps, tokenizer, end
 
     def step(self, tokens_R: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
         if isinstance(state, np.ndarray):
             scores, after = self._steps.begin([state])
         else:
             scores, after = self._steps.step(tokens_R, state)
-        return sampling.log_softmax(_writable(scores, self._tokenizer)), after
+        return sampling.log_softmax(_writable(scores, self._tokenizer, self.end)), after
 
     def reorder(self, state: Any, rows_R: np.ndarray) -> Any:
         return self._steps.reorder(state, rows_R)
@@ -188,14 +218,14 @@ def likeliest(
     steps: Steps, tokenizer: Tokenizer, prompt: np.ndarray, how: How, beams: int
 ) -> list[tuple[Written, float]]:
     """The ways that a beam search finds, each with its log-probability, likeliest first."""
-    room = min(how.max_tokens, how.context - len(prompt))
-    (found,) = search.beam_search(_Beams(steps, tokenizer), prompt, batch=1, beam=beams, max_steps=room)
+    room, end = min(how.max_tokens, how.context - len(prompt)), tokenizer.end if how.end is None else how.end
+    (found,) = search.beam_search(_Beams(steps, tokenizer, end), prompt, batch=1, beam=beams, max_steps=room)
     out = []
     for way in found:
         row = Written(prompt, Writer(tokenizer, int(prompt[-1])), how.stop)
         for token in way.tokens:
             if not row.ended:
-                row.add(token, 0.0, tokenizer.end)
+                row.add(token, 0.0, end)
         row.finish("end" if len(way.tokens) < room else "length")
         out.append((row, way.log_probability))
     return out
@@ -223,3 +253,9 @@ def score(steps: Steps, rows: Sequence[np.ndarray]) -> list[Scored]:
         given = np.take_along_axis(scores - highest, wanted[:, :, None], axis=2)[:, :, 0]
         nats[:, here], right[:, here] = sums - given, scores.argmax(axis=2) == wanted
     return [Scored(nats[n, width - len(row) :], right[n, width - len(row) :]) for n, row in enumerate(shown)]
+
+
+def follow(steps: Steps, prompt: np.ndarray, rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Log-probabilities of several rows of tokens, each behind the prompt, float64 [rows]."""
+    found = [one for row in rows for one in score(steps, [np.concatenate([prompt, row])])]
+    return np.array([-one.nats[len(prompt) - 1 :].sum() for one in found])

@@ -92,7 +92,11 @@ def find_sources(data: TextData, task: TextTask) -> tuple[list[Source], Aside]:
             continue
         spec = entry.model_copy(update=columns) if File(path).format and not entry.columns else entry
         targets = _targets(spec, task, f"data.sources.{data.sources.index(entry)}")
-        file = File(path, tuple(spec.columns), spec.encoding, task.columns, targets, spec.measured)
+        file = File(path, tuple(spec.columns), spec.encoding, task.columns, targets, spec.measured, task.dialogue)
+        if task.dialogue and not file.format:
+            raise DataError(
+                f"{file.name} holds lines of text: dialogues are records (.jsonl, .json, .csv, .tsv, .parquet, .arrow)"
+            )
         found[identity] = source = Source(spec, file, split=part.split, given=given)
         if path is not None:
             source.bytes, source.sha256 = path.stat().st_size, sha256(path)
@@ -133,23 +137,25 @@ def _columns(data: TextData, task: TextTask) -> dict[str, list[str]]:
 
     ConfigError for a field that the task does not know.
     """
-    own, alone = data.columns, "text" not in task.columns
-    known = [*task.columns, *(["text"] if alone else [])]
+    own, ways = data.columns, task.ways
+    known = [field for way in reversed(ways) for field in way]
     if unknown := [field for field in own if field not in known]:
         fields = f"{task.name} has no field {unknown[0]!r}{suggest(unknown[0], known)} (fields are {', '.join(known)})"
         raise ConfigError(f"data.columns: {fields}")
-    if alone and "text" in own and len(own) > 1:
-        raise ConfigError(
-            f"data.columns: a record is text, or {' and '.join(task.columns)}: name the columns of one of them"
-        )
     if not own:
         return {}
-    fields = ("text",) if alone and "text" in own else task.columns
-    targets = [own.get(field, field) for field in fields if field in task.targets]
+    fields = next((way for way in ways if own.keys() <= set(way)), None)
+    if fields is None:
+        every = ", or ".join(" and ".join(way) for way in ways)
+        raise ConfigError(f"data.columns: a record is {every}: name the columns of one of them")
+    targets = [own.get(field, field) for field in fields if field in task.targets and not task.dialogue]
     return {"columns": [own.get(field, field) for field in fields], "target": targets}
 
 
 def _targets(spec: SourceSpec, task: TextTask, place: str) -> tuple[str, ...]:
+    if task.dialogue:
+        _require_dialogue(spec, place)
+        return task.targets
     if spec.target or not spec.columns:
         return tuple(spec.target) or task.targets
     named = tuple(column for column in spec.columns if column in task.targets)
@@ -157,6 +163,14 @@ def _targets(spec: SourceSpec, task: TextTask, place: str) -> tuple[str, ...]:
         wanted, columns = ", ".join(task.targets), ", ".join(spec.columns)
         raise ConfigError(f"{place}: which of the columns {columns} is the {wanted}? name it: `target: [...]`")
     return named
+
+
+def _require_dialogue(spec: SourceSpec, place: str) -> None:
+    """ConfigError for columns that hold no dialogue."""
+    if spec.target or spec.measured:
+        raise ConfigError(f"{place}: dialogues are kept and measured as a whole: leave target and measured out")
+    if len(spec.columns) > 2:
+        raise ConfigError(f"{place}: a dialogue is one column of turns, or a prompt and a response: name one or two")
 
 
 def protected_files(data: TextData) -> list[Path]:

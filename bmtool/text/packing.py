@@ -19,6 +19,10 @@ from bmtool.data.shards import Shards
 from bmtool.text.tokenizer import Tokenizer
 
 NOTHING = -1  # a target that is not asked for; the document of padding
+ANSWERS, BEGINS = (
+    1,
+    2,
+)  # bits of the field `turns` of dialogues: the assistant says the token; a dialogue begins with it
 
 
 @dataclass
@@ -78,6 +82,14 @@ def next_tokens(tokens_BW: np.ndarray, document_BW: np.ndarray) -> tuple[Read, n
     return Read(tokens_BW[:, :-1], target), document_BW[:, :-1]
 
 
+def answers(tokens_BW: np.ndarray, turns_BW: np.ndarray) -> tuple[Read, np.ndarray]:
+    """As `next_tokens`, of dialogues: only what the assistant says is asked for, where what it answers stands in the row."""
+    document = ((turns_BW & BEGINS) > 0).cumsum(axis=1)
+    read, document_BT = next_tokens(tokens_BW, document)
+    asked = ((turns_BW[:, 1:] & ANSWERS) > 0) & (document_BT > 0)
+    return read._replace(target=np.where(asked, read.target, NOTHING)), document_BT
+
+
 class Stream:
     """All documents of a split, one after the other. They are the examples, or begin and end at the examples that `documents`, int64
     [documents + 1], names; these are stored with line ends around them, where a document has what begins and ends it."""
@@ -108,6 +120,10 @@ class Stream:
         """Which tokens begin a word, bool [rows, width]."""
         return np.stack([self._shards.span("words", start, start + width) for start in starts.tolist()]).astype(bool)
 
+    def turns(self, start: int, stop: int) -> np.ndarray:
+        """Of dialogues, uint8: see ANSWERS and BEGINS."""
+        return self._shards.span("turns", start, stop)
+
 
 class PackedBatches:
     """Rows to learn from; `make` makes a batch of (tokens [B, W], position, where the rows begin)."""
@@ -122,14 +138,14 @@ class PackedBatches:
 
 
 def whole_batches(
-    stream: Stream, cut: Cut, *, batch_tokens: int, make: Callable[[list[np.ndarray]], Batch]
+    stream: Stream, cut: Cut, *, batch_tokens: int, make: Callable[[list[tuple[int, int]]], Batch]
 ) -> LengthBatches:
-    """Every document whole, in windows where it is too long: what is measured on."""
+    """Every document whole, in windows where it is too long: what is measured on. `make` makes a batch of places from start to stop."""
     windows = Windows(stream.bounds, cut)
 
     def collate(numbers: np.ndarray) -> Batch:
         places = zip(windows.starts[numbers].tolist(), windows.lengths[numbers].tolist())
-        return make([stream.span(start, start + length) for start, length in places])
+        return make([(start, start + length) for start, length in places])
 
     tokens = int(windows.lengths.sum())
     counted = LengthSource(len(windows), tokens, lambda numbers: windows.lengths[numbers], collate)
@@ -144,10 +160,13 @@ def padded(rows: Sequence[np.ndarray], fill: int) -> np.ndarray:
     return out
 
 
-def measured_next(rows: Sequence[np.ndarray], tokenizer: Tokenizer) -> Batch:
-    """Rows to be measured on: what is next."""
+def measured_next(rows: Sequence[np.ndarray], tokenizer: Tokenizer, asked: Sequence[np.ndarray] | None = None) -> Batch:
+    """Rows to be measured on: what is next; of `asked`, bool [tokens] of each row, the tokens that count."""
     document = padded([np.zeros(len(row), np.int64) for row in rows], NOTHING)
-    return batch(*next_tokens(padded(rows, tokenizer.pad), document))
+    read, document = next_tokens(padded(rows, tokenizer.pad), document)
+    if asked is not None:
+        read = read._replace(target=np.where(padded(asked, 0)[:, 1:] > 0, read.target, NOTHING))
+    return batch(read, document)
 
 
 def measured_masked(rows: Sequence[tuple[np.ndarray, np.ndarray]], tokenizer: Tokenizer) -> Batch:

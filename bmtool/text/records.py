@@ -8,6 +8,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from bmtool.errors import BadInput
+from bmtool.text.chat import turns
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -26,14 +29,54 @@ class Layout:
         """The place of the measured column among the texts."""
         return self.texts.index(self.measured) if self.measured else len(self.texts) - 1
 
+    def fits(self, value: dict) -> bool:
+        texts = (value.get(column) for column in self.texts)
+        return all(isinstance(text, str) for text in texts) and all(column in value for column in self.targets)
+
+    def record(self, value: dict) -> "Record | str":
+        """A record that fits; or what is wrong with it."""
+        try:
+            targets = [as_target(value[column]) for column in self.targets]
+        except (ValueError, RecursionError):
+            return "a target that JSON has no form for (NaN, infinity)"
+        return _encodable(Record([value[column] for column in self.texts], targets))
+
+
+@dataclass(frozen=True)
+class Dialogue(Layout):
+    """Turns in one column, or a prompt and a response in two. The text is all that is said in it; the turns are the target."""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return ("said",)
+
+    def fits(self, value: dict) -> bool:
+        return all(column in value for column in self.columns)
+
+    def record(self, value: dict) -> "Record | str":
+        given = [value[column] for column in self.columns]
+        if len(given) == 2:
+            given = [[{"role": role, "content": said} for role, said in zip((turns.USER, turns.ASSISTANT), given)]]
+        try:
+            found = turns.to_learn(given[0])
+        except BadInput as error:
+            return str(error)
+        return _encodable(Record([" ".join(one["content"] for one in found)], [as_target(found)]))
+
 
 PLAIN = Layout(("text",))
+DIALOGUES = (Dialogue(("prompt", "response")), Dialogue(("messages",)))
 
 
 @dataclass(frozen=True)
 class Record:
     texts: list[str]
     targets: list[str]  # JSON
+
+
+def turns_of(sentence: str) -> list[turns.Turn]:
+    """The turns of a dialogue: its text, a tab, and they as JSON."""
+    return json.loads(sentence.rpartition("\t")[2])
 
 
 def measured_text(sentence: str, column: int) -> str:
@@ -52,27 +95,17 @@ def from_json(line: str, layouts: tuple[Layout, ...]) -> Record | str:
     except (ValueError, RecursionError):
         return "not JSON"
     for layout in layouts:
-        if isinstance(value, dict) and _has(value, layout):
-            return _record(value, layout)
+        if isinstance(value, dict) and layout.fits(value):
+            return layout.record(value)
     return "no column " + " or ".join(", ".join(layout.columns) for layout in layouts)
 
 
-def _has(value: dict, layout: Layout) -> bool:
-    texts = (value.get(column) for column in layout.texts)
-    return all(isinstance(text, str) for text in texts) and all(column in value for column in layout.targets)
-
-
-def _record(value: dict, layout: Layout) -> Record | str:
+def _encodable(record: Record) -> Record | str:
     try:
-        targets = [as_target(value[column]) for column in layout.targets]
-    except (ValueError, RecursionError):
-        return "a target that JSON has no form for (NaN, infinity)"
-    texts = [value[column] for column in layout.texts]
-    try:
-        "".join([*texts, *targets]).encode()
+        "".join([*record.texts, *record.targets]).encode()
     except UnicodeEncodeError:
         return "half of a surrogate pair"
-    return Record(texts, targets)
+    return record
 
 
 def as_target(value: Any) -> str:
@@ -91,5 +124,4 @@ def from_cells(line: str, names: list[str], layout: Layout) -> Record | str:
     cells = line.removesuffix("\r").split("\t")
     if len(cells) != len(names):
         return f"not {len(names)} columns ({', '.join(names)})"
-    found = dict(zip(names, cells))
-    return Record([found[column] for column in layout.texts], [as_target(found[column]) for column in layout.targets])
+    return layout.record(dict(zip(names, cells)))

@@ -21,7 +21,7 @@ from bmtool.errors import DataError
 from bmtool.sources import columnar, hub, parts
 from bmtool.sources.rows import rows
 from bmtool.text.archives import BROKEN, OPEN, suffix_of_stdin
-from bmtool.text.records import PLAIN, Layout
+from bmtool.text.records import DIALOGUES, PLAIN, Dialogue, Layout
 
 MAX_LINE_BYTES = 1 << 20  # a longer line is no sentence: it is skipped without being held in memory
 BLOCK_BYTES = 4 << 20
@@ -43,6 +43,7 @@ class File:
     pair: tuple[str, ...] = ()  # the columns that a task takes before "text" where no columns are named
     targets: tuple[str, ...] = ()  # of the columns, or the pair: kept as they are
     measured: str = ""  # of the columns: the one that filters measure; empty: the last that is no target
+    dialogue: bool = False  # its records are dialogues, in one of two layouts or in the columns that are named
 
     @property
     def name(self) -> str:
@@ -59,6 +60,8 @@ class File:
     @property
     def layouts(self) -> tuple[Layout, ...]:
         """What a record may be, the first one that fits."""
+        if self.dialogue:
+            return (Dialogue(self.columns),) if self.columns else DIALOGUES
         if self.columns:
             return (Layout(self.columns, self.targets, self.measured),)
         return (Layout(self.pair, self.targets), PLAIN) if self.pair else (PLAIN,)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bmtool.text.records import DIALOGUES
+
 SPLITS = ("train", "valid", "test")
 
 
@@ -52,6 +54,14 @@ class TextTask:
     count: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]  # fields of a split -> numbers to count, by name
     finish: Callable[[Path, dict[str, dict[str, Counts]]], dict]  # directory, split -> counts -> part of the manifest
     targets: tuple[str, ...] = ()  # of the columns, those that are kept as they are
+    dialogue: bool = False  # sources hold dialogues: the text of a sentence is all that is said, its target the turns
     # A fixed sample of the training sentences -> file name -> contents. The files go into the prepared directory.
     learn: Callable[[Iterator[str]], dict[str, bytes]] | None = None
     learning: dict = field(default_factory=dict)  # all that `learn` depends on, as `settings`
+
+    @property
+    def ways(self) -> tuple[tuple[str, ...], ...]:
+        """The columns that a record may have, in one way or another."""
+        if self.dialogue:
+            return tuple(layout.columns for layout in DIALOGUES)
+        return (self.columns,) if "text" in self.columns else (("text",), *([self.columns] if self.columns else []))

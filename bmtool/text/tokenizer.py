@@ -23,6 +23,7 @@ from bmtool.text.characters import WORD, Text, unit_kinds
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # work is shared among processes already
 
 FILE, CONFIG, VOCABULARY = "tokenizer.json", "tokenizer_config.json", "vocab.txt"
+TEMPLATE = "chat_template.jinja"  # where newer checkpoints have what older ones have in tokenizer_config.json
 AGAIN = "copy it again from where it came"
 REPLACEMENT = "\ufffd"
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -55,17 +56,8 @@ class Tokenizer:
 
     def __init__(self, text: str, config: dict[str, Any], origin: str):
         """`text` is a tokenizer.json, `config` what tokenizer_config.json says. DataError when it is none."""
-        import tokenizers
-
         self.text, self.config, self.origin = text, config, origin
-        try:
-            self.library = tokenizers.Tokenizer.from_str(text)
-        except Exception as error:  # the library raises plain Exception
-            raise DataError(
-                f"{origin} is no tokenizer that can be read ({str(error).splitlines()[0][:120]}): {AGAIN}"
-            ) from error
-        self.library.no_truncation()
-        self.library.no_padding()
+        self.library = self.obeying()
         # "[CLS]" in a text is text
         self.library.encode_special_tokens = True
         self._numbers = self.library.get_vocab(with_added_tokens=True)
@@ -79,8 +71,28 @@ class Tokenizer:
 
     def _role(self, role: str) -> int | None:
         keys, names = _ROLES[role]
-        given = [value.get("content") if isinstance(value := self.config.get(key), dict) else value for key in keys]
+        given = map(self.named, keys)
         return next((self._numbers[name] for name in (*given, *names) if name in self._numbers), None)
+
+    def named(self, key: str) -> str | None:
+        """What tokenizer_config.json calls a special token, such as `bos_token`."""
+        value = self.config.get(key)
+        name = value.get("content") if isinstance(value, dict) else value
+        return name if isinstance(name, str) else None
+
+    def obeying(self) -> Any:
+        """The library's own tokenizer, to which the name of a special token in a text is that token. DataError when it is none."""
+        import tokenizers
+
+        try:
+            library = tokenizers.Tokenizer.from_str(self.text)
+        except Exception as error:  # the library raises plain Exception
+            raise DataError(
+                f"{self.origin} is no tokenizer that can be read ({str(error).splitlines()[0][:120]}): {AGAIN}"
+            ) from error
+        library.no_truncation()
+        library.no_padding()
+        return library
 
     @property
     def begin(self) -> int:
@@ -296,6 +308,8 @@ def open_tokenizer(folder: str | Path) -> Tokenizer:
     place = Path(folder)
     place = place / "assets" if (place / "assets" / FILE).is_file() else place
     config = read_json(place / CONFIG, dict[str, Any], AGAIN) if (place / CONFIG).is_file() else {}
+    if (place / TEMPLATE).is_file():
+        config |= {"chat_template": _read(place / TEMPLATE)}
     if (place / FILE).is_file():
         return Tokenizer(_read(place / FILE), config, str(place / FILE))
     if (place / VOCABULARY).is_file():

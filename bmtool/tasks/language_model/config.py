@@ -1,7 +1,7 @@
 """The typed sections of language-model."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,9 +14,10 @@ CAUSAL_ONLY = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetiti
 
 
 class Options(options.Options):
-    max_tokens: int = Field(
-        64, ge=1, le=1 << 20, json_schema_extra=options.times(16), description="So many tokens at most are written."
-    )
+    max_tokens: int | None = Field(
+        None, ge=1, le=1 << 20, json_schema_extra=options.times(16),
+        description="So many tokens at most are written; without it 64, or in a dialogue as many as there is room for.",
+    )  # fmt: skip
     temperature: float = Field(
         0.8, ge=0, le=100, description="Above 1 more is dared, below 1 less; 0 takes the likeliest token."
     )
@@ -53,10 +54,13 @@ class Clean(text.Clean):
     max_repeats: int = Field(0, ge=0, le=1_000_000)
 
 
+STEPS = ("html", "nfkc", "invisible", "simplify", "mask")  # of cleaning that change what is said
+
+
 class Data(text.TokenisedData):
     clean: Clean = Clean()
-    # what is read on from one line to the next: nothing, or all lines of a file
-    document: Literal["line", "file"] = "line"
+    # what is read on from one line to the next: nothing, or all lines of a file; dialogue: records of prompt and response, or of messages
+    document: Literal["line", "file", "dialogue"] = "line"
     # masks hide whole words (Cui et al. 2021), as rjieba cuts them; needs `pip install rjieba`
     whole_words: bool = False
 
@@ -64,6 +68,22 @@ class Data(text.TokenisedData):
         yield from super().packages()
         if self.whole_words:
             yield Package("rjieba", "rjieba", "data.whole_words takes rjieba")
+        if self.document == "dialogue":
+            yield Package("jinja2", "jinja2", "data.document: dialogue takes Jinja")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _dialogues_stay_as_they_are(cls, section: Any) -> Any:
+        if not isinstance(section, dict) or section.get("document") != "dialogue":
+            return section
+        given = section.get("clean", {})
+        return section | {"clean": dict.fromkeys(STEPS, False) | given} if isinstance(given, dict) else section
+
+    @model_validator(mode="after")
+    def _dialogues_are_not_changed(self):
+        if self.document == "dialogue" and (on := [name for name in STEPS if getattr(self.clean, name)]):
+            raise ValueError(f"clean.{on[0]} changes what is said, and dialogues are learned as they are: leave it out")
+        return self
 
     @model_validator(mode="after")
     def _files_stay_whole(self):
@@ -85,11 +105,19 @@ class Config(BaseConfig):
     def parameters(self) -> int:
         return self.model.parameters
 
+    @property
+    def starts_from_others(self) -> bool:
+        """Dialogues in tokens that are there already are for a model that knows them."""
+        given = self.data.tokenizer not in text.TOKENIZERS
+        return super().starts_from_others or (self.data.document == "dialogue" and given)
+
     @model_validator(mode="after")
     def _consistent(self):
         wanted = {"masked": "encoder", "causal": "decoder"}[self.objective]
         if self.model.kind != wanted:
             raise ValueError(f"objective: {self.objective} needs model.kind: {wanted}, not {self.model.kind}")
+        if self.objective == "masked" and self.data.document == "dialogue":
+            raise ValueError("data.document: dialogue needs objective: causal")
         if self.objective == "causal" and (self.data.whole_words or self.mask_share != 0.15):
             raise ValueError("mask_share and data.whole_words are for objective: masked")
         if self.train.batch_tokens < self.model.context:

@@ -9,9 +9,8 @@ from bmtool.measure.bootstrap import ratio
 from bmtool.measure.meter import Totals
 from bmtool.measure.report import Measured
 from bmtool.predict.examples import Example
+from bmtool.text.passages import COLUMNS
 
-# One row of numbers an example.
-COLUMNS = ("nats", "right", "tokens", "characters")
 OF_TOKENS = ("perplexity", "token_accuracy")
 
 

@@ -1,30 +1,32 @@
-"""What a language model says of text: how it goes on, what stands under a mask, how likely it is. Numpy only, on any back end.
-
-Shapes: R rows, T tokens, M masks, V vocabulary.
-"""
+"""What a language model says of text: how it goes on, what stands under a mask, how likely it is. Numpy only, on any back end."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
+from typing_extensions import NotRequired
 
-from bmtool.data.packing import Cut
-from bmtool.errors import BadInput, ConfigError
-from bmtool.nn import sampling, search
+from bmtool.errors import BadInput, ConfigError, TooLong
+from bmtool.nn import sampling
 from bmtool.predict import exported
 from bmtool.predict.assets import Assets
 from bmtool.predict.backends import Backend
+from bmtool.predict.batches import batches
 from bmtool.predict.values import Continuation, Labels, Text
 from bmtool.tasks.language_model.config import CAUSAL_ONLY, Options
-from bmtool.text import generation
+from bmtool.text import filling, generation, passages
+from bmtool.text.chat import turns
+from bmtool.text.chat.chat import Chat, Ending
 from bmtool.text.generation import ROWS, How, Steps, Written
 from bmtool.text.masking import mask_to_measure
+from bmtool.text.passages import Passage, Window
 from bmtool.text.tokenizer import Tokenizer, from_files
 
-BATCH_TOKENS = 2048
 PROBE_LENGTHS = (1, 5, 12, 40)
+MOST = 64  # tokens that are written unless somebody says otherwise
 
 
 class About(exported.About):
@@ -34,31 +36,16 @@ class About(exported.About):
     cache: list[int]
     # of a masked model: the share of the tokens that is hidden to measure it
     mask_share: float
-
-
-def cut(objective: str, context: int) -> Cut:
-    """How text is cut for a model that reads so many tokens: what comes next is asked but for the first, so that rows share one."""
-    return Cut(context + 1, context) if objective == "causal" else Cut(context, context)
-
-
-@dataclass(frozen=True)
-class Passage:
-    """Text that a model is measured on. `tokens` are those of the tokenizer with this sha256, what begins and ends it included; without
-    them the text is a document of its own."""
-
-    text: str
-    tokens: np.ndarray | None = None
-    tokenizer: str = ""
-
-    def __repr__(self) -> str:
-        return repr(self.text)
+    # whether it was trained on dialogues: a text is what a user says then
+    chat: NotRequired[bool]
 
 
 class Prompt(NamedTuple):
-    """A text with its tokens, as a model takes them."""
+    """A text with its tokens, as a model takes them; of a dialogue that the assistant is to answer also what ends its turn."""
 
     text: str
     tokens: np.ndarray
+    ending: Ending | None = None
 
 
 class Model:
@@ -66,6 +53,7 @@ class Model:
 
     objective: str
     weighs = False
+    chats = False
     progress: Callable[[int, int], None]
 
     def __init__(self, tokenizer: Tokenizer, backend: Backend, about: dict):
@@ -78,34 +66,39 @@ class Model:
             raise BadInput("no text")
         longest = int(self.tokenizer.characters.max(initial=1))
         if len(raw) > (self.context + 1) * longest * 4:
-            raise BadInput(f"{len(raw):,} characters are too many: the model reads {self.context:,} tokens")
+            raise TooLong(f"{len(raw):,} characters are too many: the model reads {self.context:,} tokens")
         return raw
 
     def _require_room(self, tokens: int, most: int) -> None:
         if tokens > most:
-            raise BadInput(f"{tokens:,} tokens are too many: the model reads {self.context:,}; shorten the text")
+            raise TooLong(f"{tokens:,} tokens are too many: the model reads {self.context:,}; shorten the text")
 
-    def read_passage(self, passage: Passage) -> list[np.ndarray]:
-        """The windows that a passage is measured in, tokens each."""
-        tokens = passage.tokens
-        if tokens is None or passage.tokenizer != self.tokenizer.sha256:
-            inside = self.tokenizer.encode([passage.text])[0]
-            tokens = np.concatenate([[self.tokenizer.begin], inside, [self.tokenizer.end]])
-        width, stride = cut(self.objective, self.context)
-        last = max(1, len(tokens) - (width - stride))
-        return [tokens[start : start + width] for start in range(0, last, stride)]
+    def read_passage(self, passage: Passage) -> list[Window]:
+        """The windows that a passage is measured in."""
+        return passages.windows(passage, self.tokenizer, passages.cut(self.objective, self.context))
 
-    def score(self, passages: Sequence[list[np.ndarray]]) -> np.ndarray:
+    def score(self, read: Sequence[Sequence[Window]]) -> np.ndarray:
         """(nats, how many were the likeliest, tokens, characters) of each passage, float64 [passages, 4]."""
-        windows = [(number, window) for number, each in enumerate(passages) for window in each]
-        out = np.zeros((len(passages), 4))
-        order = sorted(range(len(windows)), key=lambda n: len(windows[n][1]))
-        for batch in _batches(order, [len(window) for _, window in windows]):
-            for number, row in zip(batch, self._scored([windows[n][1] for n in batch])):
-                out[windows[number][0]] += row
-        return out
+        return passages.scored(read, self._scored)
 
-    def _scored(self, rows: list[np.ndarray]) -> Iterator[tuple[float, ...]]:
+    def _scored(self, rows: list[Window]) -> Iterator[tuple[float, ...]]:
+        raise NotImplementedError
+
+    def embed(self, texts: Sequence[Prompt]) -> np.ndarray:
+        """The mean of the last hidden states at the tokens of each text, float64 [texts, width]."""
+        out: dict[int, np.ndarray] = {}
+        for numbers in batches([len(text.tokens) for text in texts]):
+            out |= dict(zip(numbers, self._means([texts[n].tokens for n in numbers])))
+        return np.stack([out[number] for number in range(len(texts))])
+
+    def read_to_embed(self, raw: Any) -> Prompt:
+        """A text as it stands, with what begins it, and for a masked model what ends it."""
+        tokens = self.tokenizer.encode([self._text(raw)])[0]
+        ends = [self.tokenizer.end] if self.objective == "masked" else []
+        self._require_room(len(tokens) + 1 + len(ends), self.context)
+        return Prompt(raw, np.concatenate([[self.tokenizer.begin], tokens, ends]).astype(np.int64))
+
+    def _means(self, rows: Sequence[np.ndarray]) -> np.ndarray:
         raise NotImplementedError
 
     def facts(self) -> dict[str, Any]:
@@ -122,48 +115,66 @@ class Model:
         return [self.tokenizer.decode(random.choice(known, length)) for length in lengths]
 
 
-def _batches(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Of items in the order of their lengths, about BATCH_TOKENS each."""
-    batch: list[int] = []
-    for number in order:
-        if batch and (len(batch) + 1) * lengths[number] > BATCH_TOKENS:
-            yield batch
-            batch = []
-        batch.append(number)
-    if batch:
-        yield batch
-
-
 class Causal(Model):
-    """Goes on from where a text stops."""
+    """Goes on from where a text stops, or answers in a dialogue."""
 
     objective = "causal"
 
     def __init__(self, tokenizer: Tokenizer, backend: Backend, about: dict):
         super().__init__(tokenizer, backend, about)
-        self._cache = about["cache"]
+        self._cache, self.chats = about["cache"], about.get("chat", False)
 
     @property
     def steps(self) -> Steps:
         return Steps(self.backend, self._cache, self.tokenizer.size)
 
+    @cached_property
+    def chat(self) -> Chat:
+        """ConfigError for a model that has no chat template."""
+        return Chat(self.tokenizer)
+
     def read(self, raw: Any) -> Prompt:
+        """A text to go on from, which a model of dialogues takes for what a user says; or the turns of a dialogue."""
+        if isinstance(raw, list):
+            return self.read_dialogue(raw)
+        return self.read_dialogue([turns.turn(turns.USER, self._text(raw))]) if self.chats else self.read_text(raw)
+
+    def read_text(self, raw: Any) -> Prompt:
+        """A text to go on from, whatever the model was trained on."""
         tokens = self.tokenizer.encode([self._text(raw)])[0]
         self._require_room(len(tokens) + 1, self.context - 1)
         return Prompt(raw, np.concatenate([[self.tokenizer.begin], tokens]))
 
+    def read_dialogue(self, raw: Any) -> Prompt:
+        """Turns that the assistant is to answer. BadInput for others, and for more than the model reads."""
+        given = turns.to_answer(raw)
+        self._text("".join(one["content"] for one in given))
+        tokens = self.chat.prompt(given)
+        self._require_room(len(tokens), self.context - 1)
+        return Prompt(given[-1]["content"], tokens, self.chat.ending)
+
+    def read_passage(self, passage: Passage) -> list[Window]:
+        if passage.turns and passage.tokens is None:
+            found = self.chat.dialogue(passage.turns)
+            passage = Passage(passage.text, found.tokens, self.tokenizer.sha256, found.answers)
+        return super().read_passage(passage)
+
     def predict(self, inputs: Sequence[Prompt], options: Options = Options()) -> list[Text]:
-        how = self._how(options)
         if options.beams:
-            return [self._beams(prompt, how, options.beams) for prompt in inputs]
-        order = sorted(range(len(inputs)), key=lambda n: len(inputs[n].tokens))
+            return [self._beams(prompt, options) for prompt in inputs]
+        order = sorted(range(len(inputs)), key=lambda n: (repr(inputs[n].ending), len(inputs[n].tokens)))
         out: dict[int, Text] = {}
-        for start in range(0, len(order), ROWS):
-            numbers = order[start : start + ROWS]
-            steps = generation.write(self.steps, self.tokenizer, [inputs[n].tokens for n in numbers], how)
-            (rows,) = deque(steps, maxlen=1)
-            out |= {number: self._value(row) for number, row in zip(numbers, rows)}
+        for _, alike in groupby(order, key=lambda n: inputs[n].ending):
+            numbers = [*alike]
+            for start in range(0, len(numbers), ROWS):
+                some = numbers[start : start + ROWS]
+                (rows,) = deque(self._written([inputs[n] for n in some], options), maxlen=1)
+                out |= {number: self._value(row) for number, row in zip(some, rows)}
         return [out[number] for number in range(len(inputs))]
+
+    def begin(self, prompt: Prompt, options: Options) -> Iterator[Written]:
+        """What is written, after every token, as one row that grows."""
+        return (row for (row,) in self._written([prompt], options))
 
     def stream(self, prompt: Prompt, options: Options) -> Iterator[str]:
         """What is written as it comes, in pieces that never change again."""
@@ -171,20 +182,21 @@ class Causal(Model):
             yield self.predict([prompt], options)[0].text
             return
         told = 0
-        for (row,) in generation.write(self.steps, self.tokenizer, [prompt.tokens], self._how(options)):
+        for row in self.begin(prompt, options):
             yield row.ready[told:]
             told = len(row.ready)
+
+    def _written(self, prompts: Sequence[Prompt], options: Options) -> Iterator[list[Written]]:
+        how = self._how(options, prompts[0].ending)
+        return generation.write(self.steps, self.tokenizer, [prompt.tokens for prompt in prompts], how)
 
     def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Labels]:
         """How likely each of some texts is to follow, among them."""
         tokens = [self.tokenizer.encode([choice])[0] for choice in choices]
         out = []
         for prompt in prompts:
-            rows = [np.concatenate([prompt.tokens, choice]) for choice in tokens]
-            self._require_room(max(map(len, rows)), self.context)
-            found = [scored for row in rows for scored in generation.score(self.steps, [row])]
-            log_p = np.array([-one.nats[len(prompt.tokens) - 1 :].sum() for one in found])
-            p = np.exp(sampling.log_softmax(log_p))
+            self._require_room(len(prompt.tokens) + max(map(len, tokens)), self.context)
+            p = np.exp(sampling.log_softmax(generation.follow(self.steps, prompt.tokens, tokens)))
             order = np.argsort(-p, kind="stable")
             out.append(Labels(tuple((choices[n], float(p[n])) for n in order)))
         return out
@@ -192,7 +204,7 @@ class Causal(Model):
     def probes(self, count: int) -> list[Prompt]:
         return [self.read(text) for text in self._drawn(count)]
 
-    def _how(self, options: Options) -> How:
+    def _how(self, options: Options, ending: Ending | None) -> How:
         """ConfigError for options that have no effect."""
         set_ = options.asked
         if "top" in set_:
@@ -205,7 +217,12 @@ class Causal(Model):
         draw = sampling.Draw(
             options.temperature, options.top_k, options.top_p, options.min_p, options.repetition_penalty
         )
-        return How(draw, options.seed, options.max_tokens, self.context, options.stop)
+        most = options.max_tokens or (MOST if ending is None else self.context)
+        end, stop = ending or Ending(self.tokenizer.end)
+        return How(draw, options.seed, most, self.context, (*options.stop, *stop), end)
+
+    def _means(self, rows: Sequence[np.ndarray]) -> np.ndarray:
+        return self.steps.means(rows)
 
     def _value(self, row: Written) -> Continuation:
         log_p = tuple(row.log_probabilities)
@@ -217,16 +234,18 @@ class Causal(Model):
         details = {"tokens": shown, "log_probability": round(sum(log_p), 5), "ended": row.ended}
         return Continuation(((row.text, float(np.exp(sum(log_p)))),), details=details, log_probabilities=log_p)
 
-    def _beams(self, prompt: Prompt, how: How, beams: int) -> Continuation:
-        found = generation.likeliest(self.steps, self.tokenizer, prompt.tokens, how, beams)
+    def _beams(self, prompt: Prompt, options: Options) -> Continuation:
+        how = self._how(options, prompt.ending)
+        found = generation.likeliest(self.steps, self.tokenizer, prompt.tokens, how, options.beams)
         ways = tuple((row.text, float(np.exp(log_p))) for row, log_p in found)
         details = {"log_probability": round(found[0][1], 5), "ended": found[0][0].ended}
         return Continuation(ways, details=details, log_probabilities=(found[0][1],))
 
-    def _scored(self, rows: list[np.ndarray]) -> Iterator[tuple[float, ...]]:
-        for row, (nats, right) in zip(rows, generation.score(self.steps, rows)):
-            characters = self.tokenizer.characters[row[1:]].sum()
-            yield float(nats.sum()), float(right.sum()), float(len(nats)), float(characters)
+    def _scored(self, rows: list[Window]) -> Iterator[tuple[float, ...]]:
+        for row, (nats, right) in zip(rows, generation.score(self.steps, [row.tokens for row in rows])):
+            asked = slice(None) if row.asked is None else row.asked[1:]
+            characters = self.tokenizer.characters[row.tokens[1:][asked]].sum()
+            yield float(nats[asked].sum()), float(right[asked].sum()), float(len(nats[asked])), float(characters)
 
 
 class Masked(Model):
@@ -257,40 +276,24 @@ class Masked(Model):
     def predict(self, inputs: Sequence[Prompt], options: Options = Options()) -> list[Text]:
         if idle := sorted(options.asked & set(CAUSAL_ONLY)):
             raise ConfigError(f"--{idle[0].replace('_', '-')}: a masked model writes nothing on, it takes --top")
-        order = sorted(range(len(inputs)), key=lambda n: len(inputs[n].tokens))
         out: dict[int, Text] = {}
-        for batch in _batches(order, [len(prompt.tokens) for prompt in inputs]):
+        for batch in batches([len(prompt.tokens) for prompt in inputs]):
             rows = [inputs[n].tokens for n in batch]
             places = [np.flatnonzero(row == self.tokenizer.special.mask) for row in rows]
             for number, scores in zip(batch, self._run(rows, places)):
-                out[number] = self._value(inputs[number], sampling.log_softmax(scores), options.top)
+                out[number] = self._value(inputs[number], scores, options.top)
         return [out[number] for number in range(len(inputs))]
 
     def _run(self, rows: Sequence[np.ndarray], places: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-        """Scores [M, V] at some places of each row."""
-        width, most = max(map(len, rows)), max(1, *map(len, places))
-        token = np.full((len(rows), width), self.tokenizer.pad, np.int64)
-        keep, at = np.zeros((len(rows), width), bool), np.zeros((len(rows), most), np.int64)
-        for number, (row, place) in enumerate(zip(rows, places)):
-            token[number, : len(row)], keep[number, : len(row)], at[number, : len(place)] = row, True, place
-        found = self.backend.numpy(self.backend.run("model", {"token": token, "keep": keep, "at": at})["scores"])
-        return (scores[: len(place), : self.tokenizer.size] for scores, place in zip(found, places))
+        return filling.scores(self.backend, self.tokenizer, rows, places)
 
-    def _value(self, prompt: Prompt, log_p_MV: np.ndarray, top: int) -> Text:
-        order = np.argsort(-log_p_MV, axis=1, kind="stable")[:, :top]
-        words = [[self.tokenizer.decode([token]) for token in row] for row in order.tolist()]
-        log_p = np.take_along_axis(log_p_MV, order, axis=1).tolist()
-        ways = search.merge([[search.Hypothesis((), p) for p in row] for row in log_p], top)
-        parts = prompt.text.split(self.mask)
-        texts: dict[str, float] = {}
-        for choice, total in ways:
-            text = parts[0] + "".join(words[n][i] + part for n, (i, part) in enumerate(zip(choice, parts[1:])))
-            texts[text] = texts.get(text, 0.0) + float(np.exp(total))
-        masks = [
-            {"candidates": [{"text": w, "probability": round(float(np.exp(p)), 6)} for w, p in zip(row, given)]}
-            for row, given in zip(words, log_p)
-        ]
-        return Text(tuple(texts.items()), details={"masks": masks})
+    def _means(self, rows: Sequence[np.ndarray]) -> np.ndarray:
+        return filling.means(self.backend, self.tokenizer, rows)
+
+    def _value(self, prompt: Prompt, scores_MV: np.ndarray, top: int) -> Text:
+        found = filling.filled(prompt.text, self.mask, scores_MV, self.tokenizer, top)
+        masks = [{"candidates": [{"text": w, "probability": round(p, 6)} for w, p in row]} for row in found.words]
+        return Text(tuple(found.texts.items()), details={"masks": masks})
 
     def probes(self, count: int) -> list[Prompt]:
         return [
@@ -298,8 +301,8 @@ class Masked(Model):
             for number, text in enumerate(self._drawn(count))
         ]
 
-    def _scored(self, rows: list[np.ndarray]) -> Iterator[tuple[float, ...]]:
-        seen = [mask_to_measure(row, self.tokenizer, self._share) for row in rows]
+    def _scored(self, rows: list[Window]) -> Iterator[tuple[float, ...]]:
+        seen = [mask_to_measure(row.tokens, self.tokenizer, self._share) for row in rows]
         places = [np.flatnonzero(one.target >= 0) for one in seen]
         for one, place, scores in zip(seen, places, self._run([one.tokens for one in seen], places)):
             target = one.target[place]

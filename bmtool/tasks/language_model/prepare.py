@@ -1,26 +1,31 @@
 """From raw text to one stream of tokens for each split, and from there to batches.
 
 A prepared directory holds the field `tokens`, every line between two tokens: those that begin and end a document, or line ends where a file
-is one. With `data.whole_words` a field `words` says which tokens begin a word. `tokenizer.json` and `tokenizer_config.json` stand beside.
+is one. With `data.whole_words` a field `words` says which tokens begin a word. Dialogues are what their chat template makes of them, and a
+field `turns` says what the assistant speaks. `tokenizer.json` and `tokenizer_config.json` stand beside.
 """
 
 import functools
 from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bmtool.base.console import Console
 from bmtool.base.files import read_json, write_bytes
 from bmtool.data.prepared import AGAIN, MANIFEST, described
-from bmtool.errors import ConfigError
+from bmtool.errors import BadInput, ConfigError
 from bmtool.tasks.language_model.config import Config, Data
 from bmtool.text import learning, prepared
 from bmtool.text.assemble import Manifest
-from bmtool.text.packing import Stream
+from bmtool.text.chat import template
+from bmtool.text.chat.chat import Chat, with_template
+from bmtool.text.packing import ANSWERS, BEGINS, Stream
 from bmtool.text.prepare import changed as changed_text
 from bmtool.text.prepare import prepare as prepare_text
+from bmtool.text.records import DIALOGUES, turns_of
 from bmtool.text.task import Counts, Encoded, TextTask
 from bmtool.text.tokenizer import Tokenizer, open_tokenizer, plain
 
@@ -32,6 +37,11 @@ NO_LINES = "data.document: file takes a tokenizer that keeps line ends (char, bp
 @functools.lru_cache(maxsize=4)
 def _opened(folder: str) -> Tokenizer:
     return open_tokenizer(folder)
+
+
+@functools.lru_cache(maxsize=4)
+def _chat(folder: str) -> Chat:
+    return Chat(with_template(_opened(folder)))
 
 
 def _around(tokenizer: Tokenizer, document: str) -> tuple[int, int]:
@@ -53,18 +63,47 @@ def encode(  # noqa: PLR0913
     flat, ends = tokenizer.flat(sentences)
     lengths = np.diff(ends, prepend=0)
     before, behind = _around(tokenizer, document)
-    kind = np.uint16 if tokenizer.size <= 1 << 16 else np.uint32
-    tokens = _between(flat, ends, before, behind).astype(kind)
+    tokens = _between(flat, ends, before, behind).astype(_kind(tokenizer))
     fields = {"tokens": tokens}
     if whole_words:
         begins = [_begins(tokenizer, sentence) for sentence in sentences]
         fields["words"] = _between(np.concatenate([np.empty(0, bool), *begins]), ends, 1, 1).astype(np.uint8)
     good = np.flatnonzero(lengths)
     dropped = [(row, "no token in it") for row in np.flatnonzero(lengths == 0).tolist()]
-    strange = np.flatnonzero(flat == tokenizer.special.unknown) if tokenizer.special.unknown is not None else good[:0]
-    flagged = [(row, UNKNOWN) for row in np.unique(np.searchsorted(ends, strange, side="right")).tolist()]
     starts = np.cumsum(lengths + 2) - (lengths + 2)
-    return Encoded(fields, starts[good], (lengths + 2)[good], good, dropped, flagged)
+    return Encoded(fields, starts[good], (lengths + 2)[good], good, dropped, _unknown(tokenizer, flat, ends))
+
+
+def _unknown(tokenizer: Tokenizer, flat: np.ndarray, ends: np.ndarray) -> list[tuple[int, str]]:
+    """The rows, which end where `ends` says, that hold what the tokenizer does not know."""
+    strange = np.flatnonzero(flat == tokenizer.special.unknown) if tokenizer.special.unknown is not None else flat[:0]
+    return [(row, UNKNOWN) for row in np.unique(np.searchsorted(ends, strange, side="right")).tolist()]
+
+
+def encode_dialogues(
+    sentences: list[str], keys: np.ndarray, training: np.ndarray, *, folder: str | None, learned: Path | None = None
+) -> Encoded:
+    """Dialogues as the tokens of their chat template, with what the assistant says marked. See `TextTask`."""
+    chat, tokenizer = _chat(str(learned or folder)), _opened(str(learned or folder))
+    made, good, dropped = [], [], []
+    for row, sentence in enumerate(sentences):
+        try:
+            made.append(chat.dialogue(turns_of(sentence)))
+            good.append(row)
+        except BadInput as error:
+            dropped.append((row, str(error)))
+    tokens = np.concatenate([np.empty(0, np.int64), *(one.tokens for one in made)])
+    lengths = np.array([len(one.tokens) for one in made], np.int64)
+    ends, rows = np.cumsum(lengths), np.array(good, np.int64)
+    turns = np.concatenate([np.empty(0, bool), *(one.answers for one in made)]).astype(np.uint8) * np.uint8(ANSWERS)
+    turns[ends - lengths] |= BEGINS
+    fields = {"tokens": tokens.astype(_kind(tokenizer)), "turns": turns}
+    flagged = [(good[at], why) for at, why in _unknown(tokenizer, tokens, ends)]
+    return Encoded(fields, ends - lengths, lengths, rows, dropped, flagged)
+
+
+def _kind(tokenizer: Tokenizer) -> type[np.unsignedinteger]:
+    return np.uint16 if tokenizer.size <= 1 << 16 else np.uint32
 
 
 def _between(values: np.ndarray, ends: np.ndarray, before: int, behind: int) -> np.ndarray:
@@ -83,8 +122,10 @@ def _begins(tokenizer: Tokenizer, sentence: str) -> np.ndarray:
     return np.isin(at, words) & (np.diff(at, prepend=-1) != 0)
 
 
-def _learn(texts: Iterator[str], *, kind: str, size: int) -> dict[str, bytes]:
-    return learning.learn(texts, kind=kind, size=size).files()
+def _learn(texts: Iterator[str], *, kind: str, size: int, dialogue: bool) -> dict[str, bytes]:
+    """Of dialogues what is said is learned from."""
+    said = (text.partition("\t")[0] for text in texts) if dialogue else texts
+    return learning.learn(said, kind=kind, size=size).files()
 
 
 def _count(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -97,30 +138,46 @@ def text_task(data: Data) -> TextTask:
     if data.document == "file" and data.tokenizer == "wordpiece":
         raise ConfigError(NO_LINES)
     given = None if learns else open_tokenizer(data.tokenizer)
+    folder, dialogue = None if learns else data.tokenizer, data.document == "dialogue"
     settings = {
         "document": data.document, "whole_words": data.whole_words, "tokenizer": given.sha256 if given else data.tokenizer
     }  # fmt: skip
-    working = functools.partial(
-        encode, folder=None if learns else data.tokenizer, document=data.document, whole_words=data.whole_words
-    )
+    if dialogue:
+        settings["chat_template"] = (given and template.of(given.config, given.origin)) or template.PLAIN
+        working: Any = functools.partial(encode_dialogues, folder=folder)
+    else:
+        working = functools.partial(encode, folder=folder, document=data.document, whole_words=data.whole_words)
     return TextTask(
-        NAME, RULES, (), settings, {}, working, _count, functools.partial(_finish, given=None if learns else data.tokenizer),
-        learn=functools.partial(_learn, kind=data.tokenizer, size=data.vocabulary_size) if learns else None,
+        NAME, RULES, DIALOGUES[0].columns if dialogue else (), settings, {}, working, _count,
+        functools.partial(_finish, given=folder, dialogue=dialogue), DIALOGUES[1].columns if dialogue else (), dialogue,
+        learn=functools.partial(_learn, kind=data.tokenizer, size=data.vocabulary_size, dialogue=dialogue) if learns else None,
         learning={"vocabulary_size": data.vocabulary_size} if learns else {},
     )  # fmt: skip
 
 
-def _finish(directory: Path, counts: dict[str, dict[str, Counts]], given: str | None) -> dict:
-    """Write a tokenizer that was given beside the tokens, as one that was learned is."""
-    for name, contents in open_tokenizer(given).files().items() if given else ():
+def _finish(directory: Path, counts: dict[str, dict[str, Counts]], given: str | None, dialogue: bool) -> dict:
+    """Write a tokenizer that was given beside the tokens, as one that was learned is; of dialogues with its template."""
+    tokenizer = open_tokenizer(given or directory)
+    tokenizer = with_template(tokenizer) if dialogue else tokenizer
+    for name, contents in tokenizer.files().items():
         write_bytes(directory / name, contents)
-    tokenizer = open_tokenizer(directory)
     return {"vocabulary": {"sha256": tokenizer.sha256, "tokens": tokenizer.size}}
 
 
 def prepare(config: Config, console: Console, limit: int | None = None) -> dict:
     """Write the prepared data set that `config.data` describes and return its manifest; see `text.prepare`."""
-    return prepare_text(config.data, text_task(config.data), console, limit)
+    manifest = prepare_text(config.data, text_task(config.data), console, limit)
+    if config.data.document == "dialogue":
+        _say_what_is_too_long(config, manifest, console)
+    return manifest
+
+
+def _say_what_is_too_long(config: Config, manifest: dict, console: Console) -> None:
+    most = config.model.context + 1
+    long = sum(count for length, count in manifest["lengths"].items() if int(length) > most)
+    if long:
+        told = f"{long:,} of {manifest['splits']['train']['examples']:,} dialogues to learn from are longer than"
+        console.say(f"{told} model.context ({config.model.context:,} tokens): what stands behind that is not learned")
 
 
 def changed(config: Config, *, sources: bool = True) -> list[str]:
@@ -136,7 +193,8 @@ def data_hash(directory: str) -> str:
 
 def open_stream(data: Data, directory: str | Path, split: str) -> Stream:
     """The documents of a split. DataError that names the command to run when there are none."""
-    fields = ("tokens", "words") if data.whole_words else ("tokens",)
+    more = {"dialogue": ("turns",)}.get(data.document, ("words",) if data.whole_words else ())
+    fields = ("tokens", *more)
     _, shards = prepared.open_split(directory, split, task=NAME, rules=RULES, fields=fields)
     files = None
     if data.document == "file":

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,12 +18,14 @@ from bmtool.predict.assets import Held
 from bmtool.tasks.language_model import prepare
 from bmtool.tasks.language_model.config import Config
 from bmtool.tasks.language_model.metrics import TextMeter
-from bmtool.tasks.language_model.predict import Model, cut, predictor
+from bmtool.tasks.language_model.predict import Model, predictor
 from bmtool.text import packing
 from bmtool.text.backbones import build, hub
 from bmtool.text.backbones.graphs import masked, steps
+from bmtool.text.chat.chat import Chat
 from bmtool.text.masking import mask, mask_to_measure
-from bmtool.text.packing import Batch, PackedBatches, Read, Stream
+from bmtool.text.packing import ANSWERS, Batch, PackedBatches, Read, Stream
+from bmtool.text.passages import cut
 from bmtool.text.tokenizer import CONFIG, FILE, VOCABULARY, Tokenizer, open_tokenizer
 
 SHAPE = "config.json"  # among the assets: the network, as the Hugging Face format describes it
@@ -86,6 +89,10 @@ class Task(Trained):
     def is_causal(self) -> bool:
         return self.config.objective == "causal"
 
+    @property
+    def is_chat(self) -> bool:
+        return self.config.data.document == "dialogue"
+
     # --- learning ---
 
     def batches(self, split: str, seed: int | None) -> Any:
@@ -94,7 +101,8 @@ class Task(Trained):
         how = cut(config.objective, config.model.context)
         # Whoever asks for the training split in a fixed order wants some of it: a list of its documents would grow with the text.
         if seed is None and split != "train":
-            return packing.whole_batches(stream, how, batch_tokens=config.train.batch_tokens, make=self._to_measure)
+            make = partial(self._to_measure, stream)
+            return packing.whole_batches(stream, how, batch_tokens=config.train.batch_tokens, make=make)
         seed = seed or 0
         rows = Rows(stream.tokens, how, batch=config.train.batch_tokens // config.model.context, seed=seed)
 
@@ -104,6 +112,9 @@ class Task(Trained):
         return PackedBatches(stream, rows, make)
 
     def _to_learn(self, stream: Stream, tokens_BW: np.ndarray, key: tuple[int, int], starts: np.ndarray) -> Batch:
+        if self.is_chat:
+            turns = [stream.turns(start, start + tokens_BW.shape[1]) for start in starts.tolist()]
+            return packing.batch(*packing.answers(tokens_BW, np.stack(turns)))
         document = packing.documents(tokens_BW, self.tokenizer)
         if self.is_causal:
             return packing.batch(*packing.next_tokens(tokens_BW, document))
@@ -111,9 +122,11 @@ class Task(Trained):
         read = mask(tokens_BW, self.tokenizer, share=self.config.mask_share, key=key, words_BT=words)
         return packing.batch(Read(*read), document)
 
-    def _to_measure(self, rows: list[np.ndarray]) -> Batch:
+    def _to_measure(self, stream: Stream, places: list[tuple[int, int]]) -> Batch:
+        rows = [stream.span(*place) for place in places]
         if self.is_causal:
-            return packing.measured_next(rows, self.tokenizer)
+            asked = [stream.turns(*place) & ANSWERS for place in places] if self.is_chat else None
+            return packing.measured_next(rows, self.tokenizer, asked)
         hidden = [mask_to_measure(row, self.tokenizer, self.config.mask_share) for row in rows]
         return packing.measured_masked(hidden, self.tokenizer)
 
@@ -167,6 +180,7 @@ class Task(Trained):
         cache = [shape.layers, shape.key_value_heads, shape.head_width] if self.is_causal else []
         return {
             "objective": self.config.objective, "context": context, "cache": cache, "mask_share": self.config.mask_share,
+            "chat": self.is_chat,
         }  # fmt: skip
 
     def graphs(self) -> Sequence[Graph]:
@@ -191,11 +205,16 @@ class Task(Trained):
         for name, contents in self.tokenizer.for_others(causal=self.is_causal).items():
             write_bytes(folder / name, contents)
         if self.is_causal:
-            write_text(folder / "generation_config.json", json.dumps(numbers, indent=2) + "\n")
+            write_text(folder / "generation_config.json", json.dumps(numbers | self._ends(), indent=2) + "\n")
+
+    def _ends(self) -> dict[str, Any]:
+        """What ends a turn of a dialogue, where that is another token than what ends a text."""
+        token = Chat(self.tokenizer).ending.token if self.is_chat else self.tokenizer.end
+        return {"eos_token_id": [self.tokenizer.end, token]} if token != self.tokenizer.end else {}
 
 
 def _require_fit(config: Config, tokenizer: Tokenizer, shape: hub.Shape) -> None:
-    """ConfigError for a context that a checkpoint does not have; DataError for the tokens of another model."""
+    """ConfigError for a shape that a checkpoint does not have; DataError for the tokens of another model."""
     if config.model.context > shape.context:
         raise ConfigError(
             f"model.context: {config.model.weights} reads {shape.context:,} tokens, not {config.model.context:,}"
@@ -203,6 +222,11 @@ def _require_fit(config: Config, tokenizer: Tokenizer, shape: hub.Shape) -> None
     folder = config.model.weights
     if folder is None:
         return
+    if other := build.unlike(config.model, shape):
+        key, given, found = other[0]
+        raise ConfigError(
+            f"model.{key}: {given}, and {folder} has {found}, which is used: leave it out, or model.weights"
+        )
     with_tokenizer = any((Path(folder) / name).is_file() for name in (FILE, VOCABULARY))
     fits = tokenizer.sha256 == open_tokenizer(folder).sha256 if with_tokenizer else tokenizer.size == shape.vocabulary
     if not fits or tokenizer.size > shape.vocabulary:

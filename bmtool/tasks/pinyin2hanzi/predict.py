@@ -28,8 +28,6 @@ from bmtool.tasks.pinyin2hanzi.typed.lattice import Arc, Lattice, linear
 from bmtool.tasks.pinyin2hanzi.typed.lexicon import Lexicon, load
 from bmtool.tasks.pinyin2hanzi.vocab import INPUTS, Held, Vocabulary
 
-BATCH_TOKENS = 2048
-SMALL = 256  # tokens of a batch that may hold items of any lengths
 LONG = (
     2048  # places of a line from which on it is written bit by bit, and progress told: it may take seconds for so many
 )
@@ -180,23 +178,6 @@ def _inside(token: Token, start: int, end: int) -> Token:
     """The letters of a word from `start` to `end` of the line, that are copied."""
     text = token.text[start - token.start : end - token.start]
     return Token(text, "latin", token.spaced and start == token.start, start)
-
-
-def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Numbers of items of similar length, about BATCH_TOKENS a batch; those of length 0 are left out.
-
-    A batch takes the memory of its longest item for each: only what is small holds some more than twice as long as others.
-    """
-    order = sorted((number for number, length in enumerate(lengths) if length), key=lambda number: lengths[number])
-    batch: list[int] = []
-    for number in order:
-        padded = (len(batch) + 1) * lengths[number]
-        if batch and padded > (SMALL if lengths[number] > 2 * lengths[batch[0]] else BATCH_TOKENS):
-            yield batch
-            batch = []
-        batch.append(number)
-    if batch:
-        yield batch
 
 
 # --- the predictor ---

@@ -6,7 +6,8 @@ Shapes: B sentences, T positions, C candidates.
 import numpy as np
 
 from bmtool.chinese.pinyin import COPY_CLASSES
-from bmtool.tasks.pinyin2hanzi.predict import Written, batches
+from bmtool.predict.batches import batches
+from bmtool.tasks.pinyin2hanzi.predict import Written
 from bmtool.tasks.pinyin2hanzi.typed.lattice import Arc, Lattice
 from bmtool.tasks.pinyin2hanzi.vocab import COPY, INPUTS, SPECIALS, Vocabulary
 from bmtool.text.seq2seq.decode import Backend, Constrained, Free, force, search

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from bmtool.ngram.model import NgramModel
+from bmtool.predict.batches import batches
 from bmtool.tasks.pinyin2hanzi.channel import BOUNDARY, Candidates, Channel
 from bmtool.tasks.pinyin2hanzi.decode import Found, Path, search, window
-from bmtool.tasks.pinyin2hanzi.predict import Written, batches
+from bmtool.tasks.pinyin2hanzi.predict import Written
 from bmtool.tasks.pinyin2hanzi.typed.lattice import Arc, Lattice, linear, straighten
 from bmtool.tasks.pinyin2hanzi.vocab import Vocabulary
 from bmtool.text.seq2seq.specials import PAD

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,19 @@ def shape_of(model: EncoderModel | DecoderModel, vocabulary: int) -> Shape:
         vocabulary, model.width, model.layers, model.heads, model.key_value_heads or model.heads, model.width // model.heads,
         model.feedforward, model.context, qkv_bias=model.qkv_bias, tied=model.tied, rope_base=model.rope_base,
     )  # fmt: skip
+
+
+# of a `model` section and of a shape: what a checkpoint brings
+KEYS = ("width", "layers", "heads", "feedforward", "key_value_heads", "qkv_bias", "tied", "rope_base")
+
+
+def unlike(model: EncoderModel | DecoderModel, shape: Shape) -> list[tuple[str, Any, Any]]:
+    """(key, what is set, what the shape has) of what a section sets to something else; what it leaves as it is says nothing."""
+    fields, found = type(model).model_fields, []
+    for key in KEYS:
+        if key in fields and (given := getattr(model, key)) not in (fields[key].default, getattr(shape, key)):
+            found.append((key, given, getattr(shape, key)))
+    return found
 
 
 def build(shape: Shape, model: EncoderModel | DecoderModel, given: Checkpoint | None = None) -> dict[str, nn.Module]:

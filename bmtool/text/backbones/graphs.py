@@ -13,13 +13,13 @@ class _Steps(nn.Module):
         super().__init__()
         self.backbone, self.head = backbone, head
 
-    def forward(self, token: Tensor, past: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, token: Tensor, past: Tensor, keep: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x_RTD, grown = self.backbone.step(token, past, keep)
-        return self.head(x_RTD, table(self.backbone)), grown
+        return self.head(x_RTD, table(self.backbone)), grown, x_RTD
 
 
 def steps(backbone: nn.Module, head: nn.Module, shape: decoder.Shape) -> Graph:
-    """Scores after every token, and the longer cache. See `text.generation.Steps`."""
+    """Scores after every token, the longer cache, and what stands at the tokens. See `text.generation.Steps`."""
 
     def example(sizes: dict[str, int]) -> dict[str, Tensor]:
         drawn = torch.Generator().manual_seed(0)
@@ -36,7 +36,7 @@ def steps(backbone: nn.Module, head: nn.Module, shape: decoder.Shape) -> Graph:
     }  # fmt: skip
     sizes = ({"rows": 1, "new": 1, "before": 5}, {"rows": 2, "new": 4, "before": 0}, {"rows": 4, "new": 1, "before": 1})
     traced = {"rows": 3, "new": 4, "before": 5}
-    return Graph("model", _Steps(backbone, head), axes, ("scores", "next_past"), example, traced, sizes)
+    return Graph("model", _Steps(backbone, head), axes, ("scores", "next_past", "hidden"), example, traced, sizes)
 
 
 class _Masked(nn.Module):
@@ -44,14 +44,14 @@ class _Masked(nn.Module):
         super().__init__()
         self.backbone, self.head = backbone, head
 
-    def forward(self, token: Tensor, keep: Tensor, at: Tensor) -> Tensor:
+    def forward(self, token: Tensor, keep: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
         x_RTD = self.backbone(token, keep[:, None, None, :])
         x_RMD = x_RTD.gather(1, at[:, :, None].expand(-1, -1, x_RTD.shape[2]))
-        return self.head(x_RMD, table(self.backbone))
+        return self.head(x_RMD, table(self.backbone)), x_RTD
 
 
 def masked(backbone: nn.Module, head: nn.Module, shape: encoder.Shape) -> Graph:
-    """Scores at some places `at` [R, M] of each row; `keep` [R, T] is False at what stands behind a row."""
+    """Scores at some places `at` [R, M] of each row, and what stands at all; `keep` [R, T] is False at what stands behind a row."""
 
     def example(sizes: dict[str, int]) -> dict[str, Tensor]:
         drawn = torch.Generator().manual_seed(0)
@@ -68,4 +68,4 @@ def masked(backbone: nn.Module, head: nn.Module, shape: encoder.Shape) -> Graph:
         {"rows": 1, "length": 4, "places": 1}, {"rows": 2, "length": 9, "places": 3}, {"rows": 5, "length": 3, "places": 2}
     )  # fmt: skip
     traced = {"rows": 3, "length": 7, "places": 2}
-    return Graph("model", _Masked(backbone, head), axes, ("scores",), example, traced, sizes)
+    return Graph("model", _Masked(backbone, head), axes, ("scores", "hidden"), example, traced, sizes)
