@@ -1,6 +1,6 @@
 """What is lost by being small, on digits: a small network with and without a teacher, a large one with most of its weights pruned.
 
-python benchmarks/small_models.py teacher     two small students from scratch and taught by the network of digits.yaml, 5 seeds
+python benchmarks/small_models.py teacher     a small student, alone and taught by the network of digits.yaml, 5 seeds
 python benchmarks/small_models.py prune       that network with a share of its weights pruned, without and with finetuning
 """
 
@@ -16,8 +16,11 @@ from bmtool.commands.train import finetune, pretrain
 
 DIGITS = Path(__file__).parent.parent / "configs" / "image-classification" / "digits.yaml"
 SEEDS = range(1, 6)
-STUDENTS = {"all labels": [], "10 labels a class": ["data.per_class=10", "train.batch_size=50"]}
-STUDENT = ["model={kind: mlp, widths: [16]}", "train.threads=1", "train.validate_every=600", "train.save_every=600"]
+STUDENTS = {"10 labels a class": ["data.per_class=10", "train.batch_size=50"], "all labels": []}
+STUDENT = [
+    "model={kind: mlp, widths: [16]}", "augment={crop: 0, rotation: 0}", "train.threads=1", "train.steps=300",
+    "train.validate_every=300", "train.save_every=300",
+]  # fmt: skip
 TUNED = ["train.threads=1", "train.steps=200", "optim.lr=0.001", "schedule.warmup_steps=10"]
 # So little is learned that it is nothing.
 UNTUNED = ["train.threads=1", "train.steps=1", "optim.lr=1.0e-30", "train.ema=0", "schedule.warmup_steps=0"]
