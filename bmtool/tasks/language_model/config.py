@@ -93,10 +93,12 @@ class Data(text.TokenisedData):
 
 
 class Config(BaseConfig):
+    # the text
     data: Data
     train: text.TextTrain = text.TextTrain()
     # masked: words in the midst of a text (BERT); causal: the next token (GPT)
     objective: Literal["masked", "causal"]
+    # the network
     model: Annotated[EncoderModel | DecoderModel, Field(discriminator="kind")]
     # masked: share of the tokens that are to be guessed
     mask_share: float = Field(0.15, gt=0, lt=1)
