@@ -92,6 +92,16 @@ def test_records_have_a_prompt_and_a_response_or_messages_and_others_are_counted
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("name, text", [
+    ("a.csv", 'prompt,response\n你好,"您好,\n请说"\n'), ("a.tsv", "response\tprompt\n您好\t你好\n"), ("b.tsv", "你好\t您好\n"),
+    ("a.json", json.dumps([{"messages": [turn("user", "你好"), turn("assistant", "您好")]}])),
+])  # fmt: skip
+def test_dialogues_are_read_from_tables_too(name, text, tmp_path):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    ((_, said, turns),) = read_dialogues(File(tmp_path / name, dialogue=True), Tally())
+    assert turns[0] == turn("user", "你好") and turns[1]["content"].startswith("您好") and said.startswith("你好 您好")
+
+
 # --- templates ---
 
 

@@ -198,9 +198,15 @@ def test_what_asks_for_nothing_is_taken(trained):
     }  # fmt: skip
 
     async def work(client):
-        return await client.chat.completions.create(model=f"trained-{CHAT}", messages=HELLO, max_tokens=2, **idle)
+        how = {"model": f"trained-{CHAT}", "max_tokens": 2, **idle}
+        said = (await client.chat.completions.create(messages=HELLO, **how)).choices[0].message
+        whole = [*HELLO, said, {"role": "user", "content": "谢谢"}]
+        again = await client.chat.completions.create(messages=whole, **how)
+        sent = [*HELLO, said.model_dump(), whole[-1]]
+        return again, await client.chat.completions.create(messages=sent, **how)
 
-    assert asked(trained(CHAT), work).choices
+    one, two = asked(trained(CHAT), work)
+    assert one.choices and one.usage.prompt_tokens == two.usage.prompt_tokens > 30
 
 
 def test_prompts_that_are_too_long_or_empty(trained):

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bmtool.predict.contract import Options
 from bmtool.serve.problems import ProblemError
@@ -64,8 +64,12 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid")
     role: str
     content: str | list[Part]
-    name: str | None = None
-    refusal: None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_null(cls, sent: Any) -> Any:
+        """What was answered before comes back with fields that hold nothing."""
+        return {name: value for name, value in sent.items() if value is not None} if isinstance(sent, dict) else sent
 
 
 class ChatCompletion(Writing):
