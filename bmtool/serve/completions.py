@@ -121,7 +121,7 @@ def stops(asked: Writing) -> tuple[str, ...]:
     return tuple(given)
 
 
-def options(asked: Writing, kind: type[Options], most: int | None, seed: int) -> Options:
+def options(asked: Writing, kind: type[Options], most: int, seed: int) -> Options:
     """Those of the command line."""
     return kind(
         max_tokens=most, temperature=asked.temperature, top_p=asked.top_p, top_k=asked.top_k, min_p=asked.min_p,
