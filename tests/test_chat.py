@@ -209,6 +209,20 @@ def test_transformers_makes_the_same_tokens(tokenizer, tmp_path, text, tokens):
         assert whole[: len(found)] == found and not theirs.decode(whole[len(found) :], skip_special_tokens=True).strip()
 
 
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram"])
+def test_any_tokenizer_makes_the_tokens_that_transformers_makes(kind, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    ours = with_template(learn(iter(PAIRS.read_text("utf-8").splitlines()), kind=kind, size=900))
+    for name, contents in ours.for_others(causal=True).items():
+        (tmp_path / name).write_bytes(contents)
+    theirs, chat = transformers.AutoTokenizer.from_pretrained(tmp_path), Chat(ours)
+    found = chat.dialogue(TURNS)
+    assert theirs.apply_chat_template(TURNS, return_dict=False)[: len(found.tokens)] == found.tokens.tolist()
+    asked = theirs.apply_chat_template(TURNS[:1], add_generation_prompt=True, return_dict=False)
+    assert asked == chat.prompt(TURNS[:1]).tolist() == found.tokens[: len(asked)].tolist()
+    assert ours.decode(found.tokens[found.answers]).replace("\n", "") == "签收七天内可以退不客气"
+
+
 # --- what is learned ---
 
 
