@@ -26,10 +26,9 @@ from bmtool.tasks.language_model.config import Options
 from bmtool.text import packing
 from bmtool.text.chat import template
 from bmtool.text.chat.chat import Chat, with_template
-from bmtool.text.chat.turns import to_learn, turn
+from bmtool.text.chat.turns import ANSWERS, BEGINS, to_learn, turn
 from bmtool.text.decode import read_dialogues
 from bmtool.text.learning import learn
-from bmtool.text.packing import ANSWERS, BEGINS
 from bmtool.text.sources import File
 from bmtool.text.tokenizer import Tokenizer
 
