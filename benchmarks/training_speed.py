@@ -8,7 +8,6 @@ padded to the longest. Everything is measured in turn; each first step warms up 
 
 import argparse
 import os
-import platform
 import tempfile
 import time
 from pathlib import Path
@@ -35,25 +34,6 @@ class Speed(NamedTuple):
 
     tokens: float
     positions: float
-
-
-def matmul_rate(size: int = 2048, repeats: int = 6) -> float:
-    """float32 GFLOP/s of a square matrix product."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    a @ b
-    began = time.perf_counter()
-    for _ in range(repeats):
-        a @ b
-    return repeats * 2 * size**3 / (time.perf_counter() - began) / 1e9
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    found = [
-        line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "cpu family", "model\t"))
-    ]
-    return " / ".join(dict.fromkeys(found)) or platform.processor()
 
 
 def speed(batches: list[Batch], seconds: float) -> Speed:
@@ -136,7 +116,7 @@ def measure(config, folder: Path, arguments: argparse.Namespace) -> None:
     rounds = []
     for _ in range(arguments.rounds):
         choose(config.train)  # so many threads
-        rate, mine = matmul_rate(), ours(config, arguments.steps)
+        rate, mine = common.matmul_rate(), ours(config, arguments.steps)
         same, padded = (theirs(config, folder, arguments.steps, same=same) for same in (True, False))
         rounds.append((rate, mine, same, padded))
     rate, mine, same, padded = zip(*rounds)
@@ -160,7 +140,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])
     arguments = parser.parse_args()
-    print(f"{processor()}; PyTorch {torch.__version__}; {arguments.rounds} rounds of {arguments.steps} steps")
+    print(f"{common.processor()}; PyTorch {torch.__version__}; {arguments.rounds} rounds of {arguments.steps} steps")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         overrides = common.settings(folder)
