@@ -430,6 +430,23 @@ def test_json_that_is_refused(text, words, tmp_path):
         list(rows(tmp_path / "a.json"))
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 7, 1 << 20])
+def test_a_list_of_json_is_all_that_its_file_holds_and_has_one_comma_between_two_rows(chunk, tmp_path, monkeypatch):
+    monkeypatch.setattr("bmtool.sources.rows._CHUNK", chunk)
+
+    def read(text: str) -> list:
+        (tmp_path / "a.json").write_text(text, encoding="utf-8")
+        return [row.values for row in rows(tmp_path / "a.json")]
+
+    assert read('[ ]\n') == [] and read('[{"a": 1} ,\n\t{"a": [2, 3]}]\r\n  ') == [{"a": 1}, {"a": [2, 3]}]
+    for text in ('[{"a": 1}][{"a": 2}]', '[{"a": 1}]\n{"a": 2}', '[{"a": 1}] rest', "[] ]", '[{"a": 1}]\0'):
+        with pytest.raises(DataError, match=r"a\.json:\d: '.+' follows the end of the list"):
+            read(text)
+    for text in ('[{"a": 1} {"a": 2}]', '[{"a": 1},, {"a": 2}]', '[, {"a": 1}]', '[{"a": 1},]', "[,]"):
+        with pytest.raises(DataError, match=r"a\.json:\d: (no comma before it|not JSON)"):
+            read(text)
+
+
 # --- elsewhere ---
 
 
