@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, config_path
+from test_cli import fails
 from pyarrow import parquet
 from sets import NAMES, PARTS, as_parquet, of_datasets, png, shard, tar, texts
 from test_image_kit import data_of
@@ -316,6 +317,19 @@ def test_samples_of_tars_that_lack_something(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("members", [
+    {f"{number:04}.png": png(number) for number in range(40)},
+    {f"{number:04}.png": png(number) for number in range(40)} | {f"{number:04}.cls": b"x" for number in range(40)},
+])  # fmt: skip
+def test_images_without_labels_are_for_tasks_that_need_none(members, invoke, tmp_path):
+    source = tar(tmp_path / "a.tar", members)
+    values = [f"--set=data.{key}" for key in (f"source={source}", f"prepared={tmp_path / 'data'}", "per_class=null")]
+    fails(invoke("prepare-data", config_path("image-classification-mlp"), *values), 4, "one class only (none)")
+    result = invoke("prepare-data", config_path("autoencoder-mlp"), *values)
+    assert result.exit_code == 0, result.stderr
+    assert (tmp_path / "data" / "report" / "samples.png").is_file()
+
+
 # --- what is refused ---
 
 
@@ -438,7 +452,7 @@ def test_a_list_of_json_is_all_that_its_file_holds_and_has_one_comma_between_two
         (tmp_path / "a.json").write_text(text, encoding="utf-8")
         return [row.values for row in rows(tmp_path / "a.json")]
 
-    assert read('[ ]\n') == [] and read('[{"a": 1} ,\n\t{"a": [2, 3]}]\r\n  ') == [{"a": 1}, {"a": [2, 3]}]
+    assert read("[ ]\n") == [] and read('[{"a": 1} ,\n\t{"a": [2, 3]}]\r\n  ') == [{"a": 1}, {"a": [2, 3]}]
     for text in ('[{"a": 1}][{"a": 2}]', '[{"a": 1}]\n{"a": 2}', '[{"a": 1}] rest', "[] ]", '[{"a": 1}]\0'):
         with pytest.raises(DataError, match=r"a\.json:\d: '.+' follows the end of the list"):
             read(text)

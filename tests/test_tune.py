@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -432,6 +433,17 @@ def test_what_takes_more_is_refused_or_seen(text):
     except ConfigError:
         return
     assert "&x" in text and "&x" not in changed, "the alias is lost, which reading it shows"
+
+
+def test_a_best_configuration_of_one_whose_values_stand_for_others_is_written(tmp_path):
+    text = Path(config_path(TABLE)).read_text("utf-8")
+    path, again = tmp_path / "anchored.yaml", tmp_path / "again.yaml"
+    path.write_text("x-w: &w [8]\n" + text.replace("  widths: [16]", "  widths: *w"), "utf-8")
+    assert "*w" in path.read_text("utf-8")
+    keys = {"train.steps": 9, "model.widths": [4], "optim.lr": 0.5}
+    for order in permutations(keys):
+        again.write_text(written(path, ["seed=3"], {key: keys[key] for key in order}), "utf-8")
+        assert load(again) == load(path, ["seed=3"], keys)
 
 
 def test_a_configuration_that_cannot_be_edited_is_written_whole(tmp_path):

@@ -48,8 +48,8 @@ def load_labels(path: Path) -> list[str]:
 
 
 def require_classes(labels: list[str], source: str) -> None:
-    """ConfigError when there is nothing to tell apart."""
+    """DataError when there is nothing to tell apart."""
     if len(labels) < 2:
-        raise ConfigError(
+        raise DataError(
             f"{source} holds one class only ({', '.join(labels) or 'none'}): a classifier needs two or more"
         )

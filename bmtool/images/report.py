@@ -55,10 +55,13 @@ def write(directory: Path, manifest: dict) -> Path:
 
 
 def _sheet(directory: Path, manifest: dict):
-    """A row of training images for each class; or, with other targets than a class, images with what belongs to them."""
+    """A row of training images for each class; without classes the first images, with other targets with what belongs to them."""
     images = Images(directory, "train")
+    first = np.arange(min(len(images), 4 * SHOWN_EACH))
     if images.kind != "label":
-        return pictures.sheet(_with_targets(images, np.arange(min(len(images), 4 * SHOWN_EACH))), SHOWN_EACH)
+        return pictures.sheet(_with_targets(images, first), SHOWN_EACH)
+    if not manifest["labels"]:
+        return pictures.sheet(images.pixels(first), SHOWN_EACH)
     chosen = []
     for number in range(min(SHOWN_CLASSES, len(manifest["labels"]))):
         held = np.flatnonzero(images.labels == number)[:SHOWN_EACH]
@@ -90,5 +93,11 @@ def _page(name: str, manifest: dict) -> Iterator[str]:
         for reason, count in manifest.get(counts, {}).items():
             yield from ("", f"## {heading}: {reason} ({count:,})", "")
             yield from (f"- {shown}" for shown in manifest["examples"][reason])
-    shown = "a row a class" if manifest.get("target", "label") == "label" else "and what belongs to them"
-    yield from ("", f"## Training images, {shown}", "", "![samples](samples.png)")
+    yield from ("", f"## Training images{_shown(manifest)}", "", "![samples](samples.png)")
+
+
+def _shown(manifest: dict) -> str:
+    """How a heading goes on that stands over the sheet."""
+    if manifest.get("target", "label") != "label":
+        return ", and what belongs to them"
+    return ", a row a class" if manifest["labels"] else ""

@@ -129,7 +129,9 @@ class _List:
     def _require_end(self) -> None:
         """DataError when anything follows the list: another one, rows of it that were meant to be read, or what no JSON is."""
         if found := self._next():
-            raise DataError(f"{self._path}:{self._count + 1}: {found!r} follows the end of the list: write all rows into one list")
+            raise DataError(
+                f"{self._path}:{self._count + 1}: {found!r} follows the end of the list: write all rows into one list"
+            )
 
     def _element(self) -> Any:
         place = f"{self._path}:{self._count}"
