@@ -14,9 +14,9 @@ import pyarrow as pa
 import pytest
 import yaml
 from conftest import ROOT, config_path
-from test_cli import fails
 from pyarrow import parquet
 from sets import NAMES, PARTS, as_parquet, of_datasets, png, shard, tar, texts
+from test_cli import fails
 from test_image_kit import data_of
 from test_image_kit import prepared as prepared_images
 from text_toy import Corpus, toy

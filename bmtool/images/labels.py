@@ -7,7 +7,7 @@ from bmtool.base.units import few
 from bmtool.config.image import ImageData
 from bmtool.data.names import require_apart
 from bmtool.data.prepared import AGAIN
-from bmtool.errors import ConfigError, DataError
+from bmtool.errors import DataError
 from bmtool.images.items import Item
 
 _DIGITS = 18  # of a number; longer ones are names
