@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import ROOT, gone
+from conftest import ROOT, config_path, gone
 from PIL import Image
 from test_cli import fails, imported_by
 from test_serve import CHROMIUM, browser, free_port, open_page  # noqa: F401  a fixture
@@ -232,6 +232,13 @@ def test_a_run_that_was_interrupted_says_how_it_goes_on(copied):
     assert state(copied) == ("interrupted", f"`bmtool pretrain {copied}/config.yaml` goes on")
     write_json(copied / "run.json", info | {"ended": None, "parent": "runs/mother"})
     assert state(copied)[1] == f"`bmtool finetune {copied}/config.yaml --from runs/mother` goes on"
+
+
+def test_a_finetuning_from_the_weights_of_its_network_goes_on_as_one(tmp_path):
+    config = configs.load(config_path(CNN), ["finetune.train=head", f"run={tmp_path}"])
+    facts = {"data_hash": "0", "vocabulary": "0", "parent": None, "prepared": "data", "best": {"metric": "loss"}}
+    RunDir(tmp_path).begin(config, facts, dict)
+    assert state(tmp_path) == ("interrupted", f"`bmtool finetune {tmp_path}/config.yaml` goes on")
 
 
 @pytest.mark.parametrize("error, found", [

@@ -104,6 +104,8 @@ def require_sense(kind: type[Task], config: BaseConfig, parent: RunDir | None = 
         _require_phases(kind, config)
         if finetunes:
             _require_weights(kind, config, parent)
+        elif why := kind.untrainable_from_scratch(config):
+            raise ConfigError(why)
         return
     if finetunes:
         raise ConfigError(

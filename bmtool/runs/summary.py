@@ -154,10 +154,13 @@ def _with_state(record: Record, info: dict, config: BaseConfig, held: Summary) -
         return replace(held, state=FINISHED, why=_early(config, held))
     if held.why:
         return held
-    verb = (
-        f"finetune {config_of(record)} --from {info['parent']}" if info["parent"] else f"pretrain {config_of(record)}"
-    )
-    return replace(held, state=INTERRUPTED, why=f"`bmtool {verb}` goes on")
+    return replace(held, state=INTERRUPTED, why=f"`bmtool {_going_on(record, info, config)}` goes on")
+
+
+def _going_on(record: Record, info: dict, config: BaseConfig) -> str:
+    if info["parent"]:
+        return f"finetune {config_of(record)} --from {info['parent']}"
+    return f"{'finetune' if config.says_how_to_finetune else 'pretrain'} {config_of(record)}"
 
 
 def config_of(record: Record) -> str:
