@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -232,6 +233,18 @@ def test_a_run_that_was_interrupted_says_how_it_goes_on(copied):
     assert state(copied) == ("interrupted", f"`bmtool pretrain {copied}/config.yaml` goes on")
     write_json(copied / "run.json", info | {"ended": None, "parent": "runs/mother"})
     assert state(copied)[1] == f"`bmtool finetune {copied}/config.yaml --from runs/mother` goes on"
+
+
+def test_a_run_stopped_between_two_lines_of_its_log_is_where_its_checkpoint_is(copied):
+    (copied / "metrics.jsonl").write_text(json.dumps({"step": 3, "train/loss": 1.0}) + "\n")
+    assert summary.summed_up(copied).step == 8
+    RunDir(copied).note(resume_from="step-00000008", changes=[{"step": 8, "changed": ["train.steps: 8 -> 12"]}])
+    assert summary.summed_up(copied).step == 3, "what comes after it is done anew"
+
+
+def test_what_was_changed_when_a_run_went_on_is_shown(copied, invoke):
+    RunDir(copied).note(changes=[{"step": 8, "changed": ["train.steps: 8 -> 12"]}])
+    assert re.search(r"changed +train.steps: 8 -> 12 \(from step 8 on\)", invoke("runs", "show", copied).stdout)
 
 
 def test_a_finetuning_from_the_weights_of_its_network_goes_on_as_one(tmp_path):

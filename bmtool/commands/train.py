@@ -20,9 +20,10 @@ from bmtool.commands.prepare_data import fingerprint, make_current
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
 from bmtool.engine import distributed, fitting, longer, precision
-from bmtool.engine.checkpoint import name_of, step_of
+from bmtool.engine.checkpoint import name_of
 from bmtool.engine.device import Device, choose, make_deterministic
 from bmtool.engine.ending import end
+from bmtool.engine.kept import step_of
 from bmtool.engine.observing import Observer
 from bmtool.engine.ranking import deciding
 from bmtool.engine.run_dir import RunDir
@@ -50,8 +51,8 @@ def parent_of(named: str | Path | None) -> RunDir | None:
     """The run that a finetuning starts from, if one is named. ConfigError for the model that comes with bmtool."""
     if str(named) == DEFAULT:
         raise ConfigError(
-            "the model that comes with bmtool holds 8-bit weights, which cannot be trained on: train its recipe on your text\n"
-            "  make pretrained TEXT=...\nor name a run of your own with --from"
+            "the model that comes with bmtool holds 8-bit weights, which cannot be trained on: train its recipe on your text, which "
+            "`bmtool init pinyin2hanzi --name base --data PATH` writes, and name that run with --from"
         )
     return RunDir.open(named) if named is not None else None
 
