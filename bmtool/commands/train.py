@@ -124,8 +124,17 @@ def _require_weights(kind: type[Trained], config: BaseConfig, parent: RunDir | N
     """ConfigError when finetuning has nothing to start from."""
     if parent is None and not kind.is_pretrained(config):
         raise ConfigError("finetuning starts from a run: name it with --from (this model holds no weights of its own)")
+    if parent is not None and (taken := _taken(kind, config)) and not Path(taken).exists():
+        raise ConfigError(
+            f"{kind.numbered_by}: there is no {taken}: take that of the run to start from, --set {kind.numbered_by}={parent.path}"
+        )
     if parent is not None and kind_of(parent.config()).fitted:
         raise ConfigError(f"{parent.path} was fitted: it holds no weights to start from, name another run with --from")
+
+
+def _taken(kind: type[Trained], config: BaseConfig) -> str | None:
+    """The run whose words, classes or columns a configuration takes."""
+    return getattr(config.data, kind.numbered_by.partition(".")[2], None)
 
 
 def _require_phases(kind: type[Trained], config: BaseConfig) -> None:
@@ -253,6 +262,8 @@ def _introduce(trainer: Trainer, console: Console) -> None:
         console.say(
             f"train.validate_every ({config.train.validate_every:,}) is more than train.steps: validated once, at the last step"
         )
+    if remark := trainer.task.remark():
+        console.say(remark)
     console.say(f"device: {trainer.device.reason}" + (f"; {processes} processes" if processes > 1 else ""))
 
 

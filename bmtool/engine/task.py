@@ -180,6 +180,10 @@ class Trained(Task):
         """Why a configuration can only be finetuned, and what to do; "" where it can be pretrained."""
         return ""
 
+    def remark(self) -> str:
+        """What to know of how it trains with its settings; "" for nothing."""
+        return ""
+
     @classmethod
     def is_pretrained(cls, config: Any) -> bool:
         """Whether the modules start with weights of elsewhere, so that finetuning needs no parent run."""

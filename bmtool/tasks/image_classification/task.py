@@ -47,6 +47,11 @@ class Task(ImageTask):
     def untrainable_from_scratch(cls, config: Config) -> str:
         return LEARNED if on_features(config) else ""
 
+    def remark(self) -> str:
+        if not on_features(self.config):
+            return ""
+        return "only the head learns, on features: the network reads each image once, before the first step; images/s are the head's"
+
     def prepared(self, images: Images) -> None:
         self._images = images
         if self.config.loss.class_weights:
