@@ -173,6 +173,9 @@ class Model:
     def __init__(self, model: "str | Path | Run" = "default"):
         self._loaded = load_model(_path(model) or "default", Console().warn)
 
+    def __repr__(self) -> str:
+        return f"Model({self._loaded.path!r}): {self.task}, takes {self._loaded.entry.takes}, gives {self._loaded.entry.gives}"
+
     @property
     def task(self) -> str:
         return self._loaded.task

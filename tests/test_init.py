@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from conftest import CONFIGS, ROOT
 
@@ -264,6 +265,7 @@ WANTED = {
     "eval/test.md",
     "export/model.onnx",
     "plots/loss.png",
+    "report.html",
 }
 
 
@@ -303,7 +305,9 @@ def test_the_gate_is_what_the_run_held_or_is_said_to_be_none(empty, invoke):
     init.init("tabular-regression", "a.yaml")
     said = invoke("init", "ci").stderr
     assert "the gate, r2>=0, holds for any model" in said
-    assert "already" in invoke("init", "ci").stderr
+    again = invoke("init", "ci").stderr
+    assert "are there already" in again and "another file" not in again, "FILE is the config there"
+    assert f"torch=={torch.__version__.partition('+')[0]}" in ci.WORKFLOW.read_text("utf-8")
     for path in (ci.MAKEFILE, ci.WORKFLOW):
         path.unlink()
     report = empty / "runs" / "a" / "eval" / "test.json"

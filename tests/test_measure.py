@@ -343,3 +343,14 @@ def test_few_examples_are_said_to_be_few():
         assert f"only {FEW - 1} examples" in shown
     for shown in (markdown("title", enough), str(enough.as_dict())):
         assert "only" not in shown
+
+
+@pytest.mark.parametrize("value, low, high", [(1.0, 0.8389, 1.0), (0.0, 0.0, 0.1611)])
+def test_all_or_none_right_of_few_is_no_certainty(value, low, high):
+    """Wilson's interval: all resamples of 20 right answers are right."""
+    held = Measured(20, {name: np.full(1 + RESAMPLES, value) for name in ("accuracy", "auc", "loss")})
+    for name in ("accuracy", "auc"):
+        assert (held.figures[name].low, held.figures[name].high) == pytest.approx((low, high), abs=1e-4)
+    assert held.figures["loss"].low == held.figures["loss"].high == value, "an error is no share of the examples"
+    drawn = np.array([0.95, *np.random.default_rng(0).normal(0.95, 0.02, RESAMPLES)])
+    assert Measured(20, {"accuracy": drawn}).figures["accuracy"] == figure_of("accuracy", drawn)

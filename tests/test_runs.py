@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import ROOT, gone
+from conftest import ROOT, config_path, gone
 from PIL import Image
 from test_cli import fails, imported_by
 from test_serve import CHROMIUM, browser, free_port, open_page  # noqa: F401  a fixture
@@ -232,6 +233,25 @@ def test_a_run_that_was_interrupted_says_how_it_goes_on(copied):
     assert state(copied) == ("interrupted", f"`bmtool pretrain {copied}/config.yaml` goes on")
     write_json(copied / "run.json", info | {"ended": None, "parent": "runs/mother"})
     assert state(copied)[1] == f"`bmtool finetune {copied}/config.yaml --from runs/mother` goes on"
+
+
+def test_a_run_stopped_between_two_lines_of_its_log_is_where_its_checkpoint_is(copied):
+    (copied / "metrics.jsonl").write_text(json.dumps({"step": 3, "train/loss": 1.0}) + "\n")
+    assert summary.summed_up(copied).step == 8
+    RunDir(copied).note(resume_from="step-00000008", changes=[{"step": 8, "changed": ["train.steps: 8 -> 12"]}])
+    assert summary.summed_up(copied).step == 3, "what comes after it is done anew"
+
+
+def test_what_was_changed_when_a_run_went_on_is_shown(copied, invoke):
+    RunDir(copied).note(changes=[{"step": 8, "changed": ["train.steps: 8 -> 12"]}])
+    assert re.search(r"changed +train.steps: 8 -> 12 \(from step 8 on\)", invoke("runs", "show", copied).stdout)
+
+
+def test_a_finetuning_from_the_weights_of_its_network_goes_on_as_one(tmp_path):
+    config = configs.load(config_path(CNN), ["finetune.train=head", f"run={tmp_path}"])
+    facts = {"data_hash": "0", "vocabulary": "0", "parent": None, "prepared": "data", "best": {"metric": "loss"}}
+    RunDir(tmp_path).begin(config, facts, dict)
+    assert state(tmp_path) == ("interrupted", f"`bmtool finetune {tmp_path}/config.yaml` goes on")
 
 
 @pytest.mark.parametrize("error, found", [

@@ -15,6 +15,7 @@ from cases import find
 from conftest import ROOT, config_path, sets
 from test_cli import fails
 
+from bmtool import registry
 from bmtool.commands import train
 from bmtool.commands.evaluate import evaluate
 from bmtool.commands.train import pretrain
@@ -25,6 +26,7 @@ from bmtool.engine import plots
 from bmtool.engine.run_dir import RunDir
 from bmtool.errors import ConfigError, DataError, Interrupted, Untrainable
 from bmtool.runs import finding
+from bmtool.runs.summary import summed_up
 from bmtool.tuning import space as spaces
 from bmtool.tuning.study import Study
 
@@ -244,6 +246,41 @@ def test_all_trials_have_the_precision_that_the_first_has_raced_for(tuned):
     first, second = tuned(TABLE, Plan(["optim.lr=1e-3..1e-1"], trials=2), "train.precision=auto")["trials"]
     assert load(Path(first["run"]) / "config.yaml").train.precision == "auto"
     assert load(Path(second["run"]) / "config.yaml").train.precision == RunDir(first["run"]).info()["precision"]
+
+
+# A head on features, which nothing but a finetuning trains.
+HEAD = ("finetune.train=head", "augment.crop=0", "augment.rotation=0")
+
+
+def test_trials_are_finetuned_from_a_run(trained, tuned, tmp_path):
+    parent = trained("image-classification")
+    found = tuned("image-classification", Plan(["optim.lr=1e-3..1e-1"], trials=2, parent=parent), *HEAD)
+    assert [row["state"] for row in found["trials"]] == ["complete", "complete"]
+    assert RunDir(found["best"]["run"]).info()["parent"] == str(parent)
+    best = Path(found["config"])
+    assert best.read_text("utf-8").startswith(f"# bmtool finetune {best} --from {parent}\n")
+    RunDir(found["best"]["run"]).note(ended=None)
+    assert f"bmtool finetune {found['best']['run']}/config.yaml --from {parent}" in summed_up(found["best"]["run"]).why
+    with pytest.raises(ConfigError, match="parent: "):
+        tuned("image-classification", Plan(["optim.lr=1e-3..1e-1"], trials=3, parent=trained("autoencoder")), *HEAD)
+
+
+def test_what_finetunes_and_has_nothing_to_start_from_is_refused_before_any_trial(tuned, tmp_path):
+    with pytest.raises(ConfigError, match="--from"):
+        tuned("image-classification", Plan(["optim.lr=1e-3..1e-1"], trials=2), *HEAD)
+    assert not (tmp_path / "run-tune").exists()
+
+
+def test_a_network_that_comes_with_weights_is_finetuned_without_a_run(tuned, monkeypatch):
+    monkeypatch.setattr(registry.find("image-classification").load("task"), "is_pretrained", lambda config: True)
+    found = tuned("image-classification", Plan(["optim.lr=1e-3..1e-1"], trials=1), *HEAD)
+    assert [row["state"] for row in found["trials"]] == ["complete"]
+    assert Path(found["config"]).read_text("utf-8").startswith(f"# bmtool finetune {found['config']}\n")
+
+
+def test_how_to_finetune_varies_where_trials_are_finetuned(tuned, trained):
+    plan = Plan(["finetune.train=all,head"], trials=2, parent=trained("image-classification"))
+    assert {row["state"] for row in tuned("image-classification", plan)["trials"]} == {"complete"}
 
 
 def test_fitted_models_are_tuned_alike(tuned):

@@ -46,7 +46,7 @@ LICENCES = {
 }  # fmt: skip
 # takes -> an argument of `bmtool predict`, and an input from Python.
 ASKED = {
-    "text": ('"a line of text"', '"a line of text"'), "image": ("picture.png", '"picture.png"'), "record": ("rows.csv", "{...}"),
+    "text": ('"a line of text"', '"a line of text"'), "image": ("picture.png", '"picture.png"'), "record": ("rows.csv", ""),
     "number": ("1", "1"),
 }  # fmt: skip
 
@@ -120,8 +120,8 @@ def _made(run: "RunDir", model: Of) -> str:
     sources = [*_sources(config)]
     head = _head(config, entry) | _index(name, config.task, entry, carried.report, sources)
     parts = [
-        f"# {name}", config.card.description or f"{entry.help.capitalize()}: a model of bmtool's task `{config.task}`.",
-        "## Use", _use(entry), *_facts(model.facts), "## Data", *_data(info, sources, carried.report),
+        f"# {name}", config.card.description or f"{entry.help[0].upper()}{entry.help[1:]}: a model of bmtool's task `{config.task}`.",
+        "## Use", _use(entry, model.facts), *_facts(model.facts), "## Data", *_data(info, sources, carried.report),
         "## Figures", *_figures(carried), "## Training", _training(config, info, model),
         "## Limits", _limits(config.card, carried.report, model), "## Licence", config.card.licence or "Not stated.",
     ]  # fmt: skip
@@ -168,14 +168,25 @@ def _numbers(found: dict[str, float | None]) -> dict[str, float]:
 # --- the body, for people ---
 
 
-def _use(entry: registry.Entry) -> str:
+def _use(entry: registry.Entry, facts: dict[str, Any]) -> str:
     said, given = ASKED[entry.takes]
+    given = given or _row(facts)
     ask = (
         f"bmtool translate --model model.onnx {said}" if entry.gives == "text" else f"bmtool predict model.onnx {said}"
     )
     lines = ["bmtool export-onnx RUN --output model.onnx", ask, "bmtool serve model.onnx"]
-    python = ["from bmtool import Model", "", f'Model("model.onnx")({given})']
+    python = ["import bmtool", "", f'bmtool.load("model.onnx").predict({given})']
     return "\n".join(["```shell", *lines, "```", "", "```python", *python, "```"])
+
+
+def _row(facts: dict[str, Any]) -> str:
+    """A row as Python has it: of each column the middle number, or a category."""
+    return repr(
+        {
+            one["name"]: one["example"] if "example" in one else next(iter(one["categories"]), "")
+            for one in facts["columns"]
+        }
+    )
 
 
 def _facts(facts: dict[str, Any]) -> Iterator[str]:

@@ -48,7 +48,7 @@ def _configuration(trials: Trials, best: Row) -> str:
     """That of the best trial for a run beside the trials, under a head that says where it is from."""
     asked, study = trials.asked, trials.study
     head = [
-        f"# bmtool pretrain {asked.folder / BEST}",
+        f"# {asked.training(asked.folder / BEST)}",
         f"# The best of {trials.ended} trials of {asked.path}: trial {best.number}, {study.figure} {best.value:.4f} of the validation.",
     ]
     for key, value in asked.space.settings(best.raw).items():
@@ -70,7 +70,7 @@ def show(trials: Trials, found: dict[str, Any], *, as_json: bool) -> None:
         say("no trial is complete, so there is no best one")
         return
     say(f"best: trial {best['trial']}, {found['figure']} {best['value']:.4f}{_against(trials, found)}: {best['run']}")
-    say(f"picture {folder / PICTURE}; the settings, for another training: bmtool pretrain {folder / BEST}")
+    say(f"picture {folder / PICTURE}; the settings, for another training: {trials.asked.training(folder / BEST)}")
     say(f"the validation has chosen, so ask the test split: {_measuring(trials, found)}")
 
 

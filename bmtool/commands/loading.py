@@ -53,6 +53,8 @@ def load_model(path: str | Path, warn: Callable[[str], None], task: str | None =
         loaded = _from_file(name, path)
     elif theirs := _of_others(path):
         loaded = _from_checkpoint(name, path, theirs)
+    elif path.is_dir() and not (path / "run.json").exists() and (held := sorted(path.glob("*.onnx"))):
+        raise DataError(f"{path} is no run directory: name the model in it, {held[0]}")
     elif path.exists():
         loaded = _from_run(name, path, warn)
     else:

@@ -176,6 +176,15 @@ class Trained(Task):
     core_parameters: int | None = None  # weights of the dense core, where they say more than all do
 
     @classmethod
+    def untrainable_from_scratch(cls, config: Any) -> str:
+        """Why a configuration can only be finetuned, and what to do; "" where it can be pretrained."""
+        return ""
+
+    def remark(self) -> str:
+        """What to know of how it trains with its settings; "" for nothing."""
+        return ""
+
+    @classmethod
     def is_pretrained(cls, config: Any) -> bool:
         """Whether the modules start with weights of elsewhere, so that finetuning needs no parent run."""
         return False

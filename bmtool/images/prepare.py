@@ -53,6 +53,8 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
     tally = Tally()
     listed = items(data, tally)[:limit]
     found = fingerprint(data, listed)
+    if limit is None and registry.find(config.task).gives == "labels":
+        require_classes(found.labels, data.source)
     with making(
         target, f"{data.prepared} is being prepared by another process: wait for it, or name another directory"
     ) as new:

@@ -8,8 +8,8 @@ from types import MappingProxyType
 import numpy as np
 from typing_extensions import NotRequired, TypedDict
 
-from bmtool.measure.bootstrap import LEVEL, Difference, Figure, difference, figure
-from bmtool.measure.meter import scale
+from bmtool.measure.bootstrap import LEVEL, Difference, Figure, difference, figure, widened
+from bmtool.measure.meter import SHARE, scale
 
 OWN = "test"  # the split whose figures are a run's own, which an export carries
 FEW = 100  # examples; of fewer a report says so
@@ -111,7 +111,8 @@ class Measured:
 
     @property
     def figures(self) -> dict[str, Figure]:
-        return {name: figure_of(name, values) for name, values in self.resamples.items()}
+        found = {name: figure_of(name, values) for name, values in self.resamples.items()}
+        return {name: widened(one, self.examples) if scale(name) == SHARE else one for name, one in found.items()}
 
     @property
     def said(self) -> list[str]:

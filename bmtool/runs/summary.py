@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from bmtool.base.files import read_json
 from bmtool.config.schema import BaseConfig
-from bmtool.engine.kept import WEIGHTS
+from bmtool.engine.kept import WEIGHTS, step_of
 from bmtool.engine.record import Record
 from bmtool.errors import BmtoolError, DataError
 from bmtool.measure.report import OWN, Report, unfit
@@ -144,7 +144,7 @@ def _figures(record: Record, info: dict, chosen: Best) -> tuple[str, Figures]:
 
 
 def _with_state(record: Record, info: dict, config: BaseConfig, held: Summary) -> Summary:
-    step = record.last_step()
+    step = _step(record, info, config)
     # A fit has no figure that decides, and plans no steps.
     is_fit = info["format"] >= ENDS_ARE_NOTED and info["best"] is None
     held = replace(held, step=step, steps=None if is_fit else config.train.steps)
@@ -154,10 +154,19 @@ def _with_state(record: Record, info: dict, config: BaseConfig, held: Summary) -
         return replace(held, state=FINISHED, why=_early(config, held))
     if held.why:
         return held
-    verb = (
-        f"finetune {config_of(record)} --from {info['parent']}" if info["parent"] else f"pretrain {config_of(record)}"
-    )
-    return replace(held, state=INTERRUPTED, why=f"`bmtool {verb}` goes on")
+    return replace(held, state=INTERRUPTED, why=f"`bmtool {_going_on(record, info, config)}` goes on")
+
+
+def _step(record: Record, info: dict, config: BaseConfig) -> int:
+    """That of the newest checkpoint, or of what was logged since; of a run that is set back, what was logged."""
+    names = [] if info.get("resume_from") else record.kept(lambda message: None, config).names()[-1:]
+    return max(record.last_step(), *(step_of(name) for name in names), 0)
+
+
+def _going_on(record: Record, info: dict, config: BaseConfig) -> str:
+    if info["parent"]:
+        return f"finetune {config_of(record)} --from {info['parent']}"
+    return f"{'finetune' if config.says_how_to_finetune else 'pretrain'} {config_of(record)}"
 
 
 def config_of(record: Record) -> str:

@@ -36,6 +36,7 @@ from bmtool.tables.sources import EXAMPLES, decimal_commas, parts_of, rows
 from bmtool.tables.table import FORMAT, SPLITS, Manifest, is_readable
 
 SHOWN = 20  # names of columns in an error
+_NO_NUMBER = "a target that is no number ({})"
 MANY = 20  # numbers as classes; more of them, most with one row, are an amount
 FILES = frozenset({"values.npy", "target.npy", "rows.jsonl", "schema.json", SUMS, MANIFEST, "report",
                    *(f"{split}.npy" for split in SPLITS)})  # fmt: skip
@@ -72,12 +73,13 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
         tally, known = Tally(), _known(data, numeric)
         ignored = data.columns.ignore if known is None else known.ignored
         kept = list(_kept(data, numeric, ignored, tally=tally, limit=limit))
+        _require_numbers(data, kept, tally)
         schema, warnings = _schema(data, kept, numeric) if known is None else (known, [])
         warnings += look_alike(schema.labels)
         manifest = _write(new, schema, kept, data=data, tally=tally)
         warnings += _merged(schema, kept)
         warnings += checks.warnings(schema, kept, [name for name in ("valid", "test") if getattr(data, name) == TRAIN])
-        warnings += [*_commas(data), *checks.of_dropped(tally)]
+        warnings += [*_commas(data), *checks.of_dropped(tally), *checks.leaving_out(schema, warnings)]
         write_sums(new, [path.name for path in new.iterdir()])
         write_json(new / MANIFEST, manifest | {
             "kind": "tables", "format": FORMAT, "settings": _settings(data), "fingerprint": before, "warnings": warnings,
@@ -116,10 +118,20 @@ def _kept(data: TableData, numeric: bool, ignored: Sequence[str], *, tally: Tall
             if truth in data.missing:
                 tally.drop("no target", row.place)
             elif numeric and number(truth) is None:
-                tally.drop(f"a target that is no number ({data.target})", row.place, truth)
+                tally.drop(_NO_NUMBER.format(data.target), row.place, truth)
             else:
                 apart = split if split != "train" else None
                 yield Kept(row.place, row.cells, apart or _split(data, row.cells, ignored, given))
+
+
+def _require_numbers(data: TableData, kept: list[Kept], tally: Tally) -> None:
+    """DataError for a target without a single number."""
+    reason = _NO_NUMBER.format(data.target)
+    if not kept and tally.dropped[reason]:
+        shown = tally.examples[reason][0]
+        raise DataError(
+            f"{data.source}: {data.target!r} is no number in any row ({shown}): did you mean `task: tabular-classification`?"
+        )
 
 
 def _sources(data: TableData, tally: Tally) -> list[tuple[str, str | None]]:

@@ -8,6 +8,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+# Begins what is said of a record without the columns of any layout.
+NO_COLUMN = "no column"
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -54,7 +57,7 @@ def from_json(line: str, layouts: tuple[Layout, ...]) -> Record | str:
     for layout in layouts:
         if isinstance(value, dict) and _has(value, layout):
             return _record(value, layout)
-    return "no column " + " or ".join(", ".join(layout.columns) for layout in layouts)
+    return f"{NO_COLUMN} " + " or ".join(", ".join(layout.columns) for layout in layouts)
 
 
 def _has(value: dict, layout: Layout) -> bool:

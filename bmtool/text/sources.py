@@ -7,7 +7,7 @@ block's bytes into text. Records of files but tsv and jsonl become lines of JSON
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -211,6 +211,7 @@ def _csv_lines(file: File, stream: BinaryIO, tally: Tally) -> Iterator[bytes]:
             row = []
         if header is None and row:
             header, row = row, []
+            _require_columns(file, header, header)
         for _ in range(number - written - 1):
             yield CONTINUED + b"\n"
         record = json.dumps(dict(zip(header or [], row)), ensure_ascii=False).encode()
@@ -261,15 +262,23 @@ def _wanted(file: File) -> set[str]:
         held = columnar.columns(file.path)
     except DataError:  # counted where it is read
         return wanted
-    names = [column.name for column in held]
-    if not any(set(layout.columns) <= set(names) for layout in file.layouts):
-        missing = next(name for name in file.layouts[-1].columns if name not in names)
-        texts = [column.name for column in held if column.kind == "text"]
-        likely = f"data.columns: {{{missing}: {texts[0]}}}?" if len(texts) == 1 else "name them in data.columns"
-        raise DataError(
-            f"{file.name}: no column {missing}{suggest(missing, names)} (columns are {few(names, _SHOWN)}): {likely}"
-        )
+    _require_columns(file, [column.name for column in held], [column.name for column in held if column.kind == "text"])
     return wanted
+
+
+def _require_columns(file: File, names: Sequence[str], texts: Sequence[str]) -> None:
+    """DataError for a file without the columns of any layout; `texts` are those that may hold what is missing."""
+    if any(set(layout.columns) <= set(names) for layout in file.layouts):
+        return
+    missing = next(name for name in file.layouts[-1].columns if name not in names)
+    likely = (
+        f": data.columns: {{{missing}: {texts[0]}}}?"
+        if len(texts) == 1
+        else f": name it, data.columns: {{{missing}: ...}}"
+    )
+    raise DataError(
+        f"{file.name}: no column {missing}{suggest(missing, names)} (columns are {few(names, _SHOWN)}){likely}"
+    )
 
 
 def unreadable(line: bytes) -> str:

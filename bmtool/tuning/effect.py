@@ -6,13 +6,13 @@ from bmtool.errors import ConfigError
 from bmtool.tuning.space import Choice, Space, value_at
 
 _WATCHED = "says how a training is watched, kept or run, not what is learned: --set it for all trials"
-_FINETUNED = "is for finetune, and trials are pretrained"
+_FINETUNED = "is for finetune, and trials are pretrained: --from RUN finetunes them"
+_OF_FINETUNE = ("finetune.train", "finetune.last_blocks")
 REFUSED = {
     "task": "another task is another configuration",
     "run": "every trial has a directory of its own",
     "train.best": "all trials are compared by one figure: name it with --figure",
     "train.stop_after": "trials that stop at other steps of one schedule cannot be compared: vary train.steps",
-    **dict.fromkeys(("finetune.train", "finetune.last_blocks"), _FINETUNED),
     **{
         f"train.{key}": _WATCHED for key in
         ("log_every", "save_every", "validate_every", "keep_last", "device", "threads", "workers", "deterministic", "compile")
@@ -30,7 +30,7 @@ HEEDED = {
 }
 
 
-def require_effect(space: Space, config: BaseConfig) -> None:
+def require_effect(space: Space, config: BaseConfig, *, finetunes: bool) -> None:
     """ConfigError for a key that trials cannot differ in, or whose values all make the same model, with what to do instead."""
     for key in space:
         if key.split(".")[0] == "data":
@@ -39,6 +39,8 @@ def require_effect(space: Space, config: BaseConfig) -> None:
             )
         if key in REFUSED:
             raise ConfigError(f"{VARIED} {key}: {REFUSED[key]}")
+        if key in _OF_FINETUNE and not finetunes:
+            raise ConfigError(f"{VARIED} {key}: {_FINETUNED}")
         if key in HEEDED:
             _require_heeded(key, space, config)
     if "train.keep_best" in space and not config.train.average_best and "train.average_best" not in space:
