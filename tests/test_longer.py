@@ -23,6 +23,7 @@ from bmtool.engine.optim import rate_factor, settled_steps
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.session import Session
 from bmtool.errors import ConfigError
+from bmtool.runs.summary import summed_up
 
 NAMES = ["constant", "linear", "cosine", "exponential", "step", "inverse_sqrt", "plateau", "wsd"]
 
@@ -151,9 +152,25 @@ def test_a_kill_while_it_goes_back_leaves_no_trace(place, after, wsd, tmp_path, 
     run = trained(tmp_path / "run", wsd, 10)
     with killed_at(monkeypatch, place, 1, after=after):
         trained(run, wsd, 14)
+    has_begun = place != PLACES[0] or after
+    assert summed_up(run).state == ("interrupted" if has_begun else "finished")
     whole = trained(tmp_path / "whole", wsd, 14)
     assert differences(whole, trained(run, wsd, 14)) == []
     assert len(described(run)["changes"]) == 1
+
+
+@pytest.mark.parametrize("stop, goes_on", [
+    (["train.stop_after=6"], ["train.stop_after=null"]), (["train.patience=1", "optim.lr=1e-9"], ["train.patience=0", "optim.lr=1e-9"]),
+])  # fmt: skip
+def test_a_run_that_was_at_its_end_is_interrupted_once_more_steps_are_asked_for(
+    stop, goes_on, settings, tmp_path, monkeypatch
+):
+    run, asked = tmp_path / "run", [*settings, f"run={tmp_path / 'run'}", "train.steps=20"]
+    pretrain(DIGITS, [*asked, *stop])
+    assert summed_up(run).state == "finished"
+    with killed_at(monkeypatch, (Session, "resume"), 1, after=False):
+        pretrain(DIGITS, [*asked, *goes_on])
+    assert summed_up(run).state == "interrupted" and "goes on" in summed_up(run).why
 
 
 def test_wsd_without_a_checkpoint_of_before_is_refused(wsd, tmp_path):

@@ -238,6 +238,12 @@ def test_a_run_that_was_interrupted_says_how_it_goes_on(copied):
 def test_a_run_stopped_between_two_lines_of_its_log_is_where_its_checkpoint_is(copied):
     (copied / "metrics.jsonl").write_text(json.dumps({"step": 3, "train/loss": 1.0}) + "\n")
     assert summary.summed_up(copied).step == 8
+    (copied / "metrics.jsonl").unlink()
+    assert (summary.summed_up(copied).step, state(copied)) == (8, ("finished", ""))
+    shutil.move(copied / "checkpoints", copied / "away")
+    assert (summary.summed_up(copied).step, state(copied)) == (8, ("finished", summary.GONE))
+    shutil.move(copied / "away", copied / "checkpoints")
+    (copied / "metrics.jsonl").write_text(json.dumps({"step": 3, "train/loss": 1.0}) + "\n")
     RunDir(copied).note(resume_from="step-00000008", changes=[{"step": 8, "changed": ["train.steps: 8 -> 12"]}])
     assert summary.summed_up(copied).step == 3, "what comes after it is done anew"
 

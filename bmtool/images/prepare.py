@@ -25,7 +25,7 @@ from bmtool.images.decoding import SPLITS, digest_of, mark
 from bmtool.images.fingerprint import FORMAT, Manifest, changes, fingerprint, is_readable, setting_changes
 from bmtool.images.labels import load_labels, require_classes
 from bmtool.images.sources import items, parts_of
-from bmtool.images.steps import data_hash, kind, make
+from bmtool.images.steps import data_hash, make
 from bmtool.images.targets import Reader, Target
 from bmtool.sources.parts import brought
 
@@ -61,9 +61,6 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
         if (kept := _same(target, found.digest(), console)) is not None:
             return _looked_through(kept, tally)
         require_own(target, FILES)
-        # The first images that a dry run looks at may well be of one class.
-        if registry.find(config.task).gives == "labels" and limit is None and kind(data, listed) == "label":
-            require_classes(found.labels, data.source)
         np.save(new / "facts.npy", found.facts)
         manifest = make(new, data, listed, labels=found.labels, tally=tally, console=console)
         manifest["brought"] = brought(parts_of(data.source, Tally().ignore))

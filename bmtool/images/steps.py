@@ -33,7 +33,7 @@ def make(  # noqa: PLR0913
     `tally` holds what was counted while the items were listed.
     """
     began = time.perf_counter()
-    draft = Draft(data, listed, kind(data, listed), labels, {item.split for item in listed}, tally)
+    draft = Draft(data, listed, _kind(data, listed), labels, {item.split for item in listed}, tally)
     _require_effect(data, draft.kind)
     store(folder, draft, console)
     _require_range(draft)
@@ -65,7 +65,7 @@ def _require_range(draft: Draft) -> None:
         )
 
 
-def kind(data: ImageData, listed: list[Item]) -> str:
+def _kind(data: ImageData, listed: list[Item]) -> str:
     """The kind of target that all items have. DataError when they differ."""
     kinds = {_kind_of(item) for item in listed}
     if len(kinds) > 1:

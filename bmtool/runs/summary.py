@@ -17,6 +17,7 @@ from bmtool.measure.report import OWN, Report, unfit
 RUNNING, FINISHED, INTERRUPTED, FAILED, DAMAGED = STATES = ("running", "finished", "interrupted", "failed", "damaged")
 ENDS_ARE_NOTED = 3  # the format of run.json from which on it says whether the end was reached
 VALIDATION = "validation"
+GONE = "its checkpoints are gone: restore checkpoints/, or train again elsewhere"
 
 Figures = dict[str, dict[str, float | None]]  # name -> value, low and high; of a validation only the value
 
@@ -151,22 +152,29 @@ def _with_state(record: Record, info: dict, config: BaseConfig, held: Summary) -
     if held.state == RUNNING:
         return held
     if _has_ended(info, held):
-        return replace(held, state=FINISHED, why=_early(config, held))
+        return replace(held, state=FINISHED, why=_early(config, held) if _has_checkpoints(record, config) else GONE)
     if held.why:
         return held
     return replace(held, state=INTERRUPTED, why=f"`bmtool {_going_on(record, info, config)}` goes on")
 
 
 def _step(record: Record, info: dict, config: BaseConfig) -> int:
-    """That of the newest checkpoint, or of what was logged since; of a run that is set back, what was logged."""
-    names = [] if info.get("resume_from") else record.kept(lambda message: None, config).names()[-1:]
-    return max(record.last_step(), *(step_of(name) for name in names), 0)
+    """That of the newest checkpoint, or of what was logged since, or of the end; of a run that is set back, what was logged."""
+    if info.get("resume_from"):
+        return record.last_step()
+    ended, names = (info["ended"] or {}).get("step", 0), record.kept(lambda message: None, config).names()[-1:]
+    return max(record.last_step(), *(step_of(name) for name in names), ended)
 
 
 def _going_on(record: Record, info: dict, config: BaseConfig) -> str:
     if info["parent"]:
         return f"finetune {config_of(record)} --from {info['parent']}"
     return f"{'finetune' if config.says_how_to_finetune else 'pretrain'} {config_of(record)}"
+
+
+def _has_checkpoints(record: Record, config: BaseConfig) -> bool:
+    kept = record.kept(lambda message: None, config)
+    return any((kept.directory / name).is_dir() for name in kept.candidates())
 
 
 def config_of(record: Record) -> str:
