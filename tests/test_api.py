@@ -251,3 +251,15 @@ def test_a_name_that_means_none_or_several_is_refused(name, words):
 
 def test_every_config_that_ships_has_a_name():
     assert all(shipped.called(f"{one.task}/{one.name}") == one for one in shipped.configs())
+
+
+def test_a_run_is_the_same_wherever_the_program_goes(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(run.path.parent)
+    near = bmtool.Run(run.path.name)
+    monkeypatch.chdir(tmp_path)
+    assert near.figures == run.figures and near.metrics() == run.metrics() != [] and near.summary.state == "finished"
+
+
+def test_no_name_is_not_the_model_in_the_box():
+    with pytest.raises(BmtoolError, match="no model is named"):
+        bmtool.load("")

@@ -218,6 +218,38 @@ def test_what_cannot_be_used_is_counted_with_its_place(made):
     assert "dropped 1 x no target" in said and "1 column guessed to be categories: b" in said
 
 
+@pytest.mark.parametrize("beyond", ["inf", "-inf", "1e308", "-Infinity"])
+def test_numbers_stay_numbers_where_some_are_infinite_or_too_large(beyond, made):
+    cells = [beyond if n % 4 == 0 else str(n) for n in range(60)]
+    manifest, place = made("a,y\n" + "".join(f"{cell},{'no' if n % 2 else 'yes'}\n" for n, cell in enumerate(cells)))
+    assert Table(place, "train").schema.columns[0].kind == "number"
+    assert manifest["dropped"] == {"column 'a' holds no number: infinite, or too large": 15}
+    assert f"column 'a' is infinite or too large in 15 of 60 rows ('{beyond}')" in "\n".join(manifest["warnings"])
+
+
+@pytest.mark.parametrize("value, reason", [
+    ([1, 2], "column 'z' holds a list, an object or bytes"), ({"k": 1}, "column 'z' holds a list, an object or bytes"),
+    (b"x", "column 'z' holds a list, an object or bytes"), (float("inf"), "column 'z' holds no number: infinite"),
+    ("before the year 1", "column 'z' holds a value that cannot be read"),
+])  # fmt: skip
+def test_a_column_that_drops_every_row_is_named_and_can_be_left_out(value, reason, tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    held = pa.array([value] * 40) if value != "before the year 1" else pa.array([-(2**60)] * 40, pa.timestamp("us"))
+    rows = {"x": list(range(40)), "y": ["n", "y"] * 20, "z": held}
+    parquet.write_table(pa.table(rows), tmp_path / "t.parquet")
+
+    def read(**columns) -> dict:
+        shares = {"valid_share": 0.0, "test_share": 0.0}
+        config = config_of(str(tmp_path / "t.parquet"), tmp_path / "prepared", columns=columns, **shares)
+        return prepare(config, Console(speaks=False))
+
+    with pytest.raises(DataError, match=rf"40 x {reason}.*t.parquet:1; data.columns.ignore leaves a column out"):
+        read()
+    assert read(ignore=["z"])["kept"] == 40
+
+
 def test_values_that_no_cell_can_hold_drop_the_row_and_say_why(made):
     good = [json.dumps({"a": n, "b": "x" * (n % 3 + 1), "y": "ny"[n % 2]}) for n in range(20)]
     bad = ['{"a": 1, "b": "\\ud800", "y": "n"}', '{"a": 1, "b": {"c": [1]}, "y": "n"}']
