@@ -269,7 +269,7 @@ def test_values_that_no_cell_can_hold_drop_the_row_and_say_why(made):
     ("y\nno\nyes\n", {}, (ConfigError, "no column to learn from")),
     (MANY, {"columns": {"numeric": ["A"]}}, (ConfigError, "has no column 'A'")),
     (MANY, {"positive": "yess"}, (ConfigError, "did you mean 'yes'")),
-    (MANY, {"task": "tabular-regression"}, (DataError, "no row to train on")),
+    (MANY, {"task": "tabular-regression"}, (DataError, r"'y' is no number in any row \(.*did you mean `task: tabular-class")),
 ])  # fmt: skip
 def test_tables_that_are_refused(text, more, refused, made, tmp_path):
     error, words = refused
@@ -297,6 +297,16 @@ def test_what_should_be_looked_at_is_said(made):
     for words in ("'id' is different in every row", "'copy' tells 'y' all by itself", "'same' is always 'k'"):
         assert words in said
     assert "'x'" not in said
+    assert "to leave id, copy out: --set 'data.columns.ignore=[id, copy]'" in said
+
+
+def test_free_text_is_said_to_be_none_that_is_read(made):
+    manifest, _ = made(
+        "note,word,y\n" + "".join(f"这里写着第{n}句很长的话没有空格,word{n},{n % 2}\n" for n in range(80))
+    )
+    said = "\n".join(manifest["warnings"])
+    assert "'note' is different in every row, free text, which is not read" in said
+    assert "'word' is different in every row, like a number of rows" in said
 
 
 def test_decimal_commas_are_said(made):

@@ -258,7 +258,7 @@ def _training(config: BaseConfig, info: dict[str, Any], model: Of) -> str:
     began = info["parent"] or given
     kind = getattr(config.model, "kind", None)
     facts = {
-        "model": kind, "finetuned from": _called(began) if began else "nothing: trained from scratch", "seed": config.seed,
+        "model": kind, "trained from": _called(began) if began else "scratch", "seed": config.seed,
         "checkpoint": model.checkpoint, "sha256 of the weights": model.weights,
         "bmtool, torch, Python": ", ".join(info["versions"].get(name, "-") for name in ("bmtool", "torch", "python")),
     }  # fmt: skip

@@ -45,7 +45,7 @@ def print_list(*, as_json: bool = False) -> None:
         for one in (one for one in found if one["task"] == task):
             answer(f"  {one['name']:<24}{one['about']}")
     Console().say(
-        f"next: {following.command('init', 'TASK')}, the first of each, or --name NAME; --data PATH for your own data"
+        f"next: {following.command('init', 'TASK')} writes the first of a task, with --name NAME another; --data PATH is for your own data"
     )
 
 

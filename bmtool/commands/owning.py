@@ -45,8 +45,10 @@ def adapted(text: str, chosen: Shipped, data: str, target: str | None) -> str:
         raise ConfigError(f"--target names the column of a table to be learned: {chosen.task} has none")
     for path, one in settings.items():
         text = with_value(text, path, one)
-    text = _COMMENT.sub("", text)
-    return _without_its_head(text, chosen) if _is_of_a_sample(held["data"][key]) else text
+    text, source = _COMMENT.sub("", text), held["data"][key]
+    if isinstance(source, str) and source in BUILT_IN:
+        text = _SOURCE.sub(r"\1", text)
+    return _without_its_head(text, chosen) if _is_of_a_sample(source) else text
 
 
 def holds(data: Any, path: Path_) -> bool:
@@ -59,14 +61,13 @@ def holds(data: Any, path: Path_) -> bool:
 
 
 def _is_of_a_sample(source: Any) -> bool:
-    source = source[0] if isinstance(source, list) else source
-    return source in BUILT_IN or shipped.sample(str(source)) is not None
+    first = source[0] if isinstance(source, list) else source
+    return first in BUILT_IN or shipped.sample(str(first)) is not None
 
 
 def _without_its_head(text: str, chosen: Shipped) -> str:
     head = f"# For data of your own, begun from the config {chosen.name} ({registry.find(chosen.task).help}).\n"
-    text = _SOURCE.sub(r"\1", _HEAD.sub("", text))
-    return text.replace("\ntask: ", f"\n{head}task: ", 1)
+    return _HEAD.sub("", text).replace("\ntask: ", f"\n{head}task: ", 1)
 
 
 # --- the columns of a table ---

@@ -10,7 +10,7 @@ from typing_extensions import NotRequired, TypedDict
 from bmtool import registry
 from bmtool.base import changes
 from bmtool.base.console import Console
-from bmtool.base.files import lock, read_json, write_json, write_text
+from bmtool.base.files import damaged, lock, read_json, write_json, write_text
 from bmtool.base.needs import require
 from bmtool.base.suggest import suggest
 from bmtool.commands import findings, refusals, train
@@ -162,6 +162,14 @@ def _deciding(asked: Asked, figure: str | None) -> Best:
     return task.best if figure is None else Best(figure, "min" if is_lower_better(figure) else "max")
 
 
+def _configured(path: Path, again: str) -> BaseConfig:
+    """What a study was begun with. DataError when the file is missing or damaged."""
+    try:
+        return of_run(path)
+    except ConfigError as error:
+        raise damaged(str(path), str(error).partition("\n")[0], again) from error
+
+
 UNLIKE = ("train.steps:", "train.validate_every:")
 
 
@@ -169,7 +177,7 @@ def _require_same(asked: Asked, about: About) -> None:
     """ConfigError that lists what differs when a study of something else is here."""
     again = f"delete {asked.folder} to begin anew"
     before = read_json(asked.folder / ABOUT, About, again)
-    compared = resuming.changed(of_run(asked.folder / CONFIG), asked.config)
+    compared = resuming.changed(_configured(asked.folder / CONFIG, again), asked.config)
     # Trials that are longer, or validated at other steps, are not pruned and compared alike.
     changed = compared.refused + [line for line in compared.told if line.startswith(UNLIKE)]
     # Studies of earlier versions were all pretrained.

@@ -15,13 +15,14 @@ HINTS = {
     "NUL byte": " (UTF-16 is not read: convert it with `iconv -f UTF-16 -t UTF-8`)",
 }
 OTHER_LETTERS = " (for a task that learns from other letters: data.clean.letters: hanzi, latin or any)"
-COLUMNS = " (columns that are called otherwise are named in data.columns: {text: review})"
+KEY = "data.columns"
+COLUMNS = f" (columns that are called otherwise are named in {KEY}: {{text: review}})"
 LISTED = 20  # sources that the console names one by one
 
 
 def hint(reason: str) -> str:
     """What to do when much or all is dropped for this reason."""
-    if reason.startswith(NO_COLUMN):
+    if reason.startswith(NO_COLUMN) and KEY not in reason:
         return COLUMNS
     return OTHER_LETTERS if reason.endswith((" hanzi", " letters", " Latin letters")) else HINTS.get(reason, "")
 
