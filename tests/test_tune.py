@@ -20,7 +20,7 @@ from bmtool.commands import train
 from bmtool.commands.evaluate import evaluate
 from bmtool.commands.train import pretrain
 from bmtool.commands.tune import Plan, tune
-from bmtool.config import editing
+from bmtool.config import editing, resuming
 from bmtool.config.load import load, written
 from bmtool.engine import plots
 from bmtool.engine.run_dir import RunDir
@@ -28,6 +28,7 @@ from bmtool.errors import ConfigError, DataError, Interrupted, Untrainable
 from bmtool.runs import finding
 from bmtool.runs.summary import summed_up
 from bmtool.tuning import space as spaces
+from bmtool.tuning.effect import require_effect
 from bmtool.tuning.study import Study
 
 TABLE, TREES = "tabular-classification", "tabular-classification-lightgbm"
@@ -117,6 +118,18 @@ def test_what_cannot_vary_is_refused_before_any_work(texts, words, invoke, tmp_p
     result = invoke("tune", config_path(TABLE), *more, *(part for text in texts for part in ("--vary", text)))
     fails(result, 2, *words)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("key", sorted(resuming.REPORTING | resuming.SITTING))
+def test_what_only_reports_cannot_vary(key):
+    below = {"card": "card.licence=mit,x", "tracking": "tracking=[],[mlflow]", "run": "run=a,b"}
+    text = below.get(key, f"{key}=1,2")
+    decides = key in ("train.patience", "train.keep_best", "train.average_best")
+    if not decides:
+        with pytest.raises(ConfigError, match=f"--vary {text.partition('=')[0]}: "):
+            require_effect(space(text), load(config_path(TABLE)), finetunes=False)
+    elif key == "train.patience":
+        require_effect(space(text), load(config_path(TABLE)), finetunes=False)
 
 
 def test_a_key_that_another_varied_key_makes_use_of_may_vary(tuned):
@@ -441,11 +454,29 @@ def test_a_torn_last_line_is_mended_and_a_damaged_journal_refused(tuned, tmp_pat
     journal = tmp_path / "run-tune" / "journal.jsonl"
     journal.write_bytes(journal.read_bytes() + b'{"op_code":4,"wor')
     assert values(tuned(TABLE, plan)) == whole
-    for damage in (b"{}\n", b"[]\n", b"null\n", b'{"op_code": 99, "worker_id": "x"}\n', b"\xff\n"):
-        journal.write_bytes(damage + journal.read_bytes())
-        with pytest.raises(DataError, match=r"journal.jsonl is damaged: delete .*run-tune"):
+    held = journal.read_bytes()
+    for damage in (b"{}\n", b"[]\n", b"null\n", b'{"op_code": 99, "worker_id": "x"}\n', b"\xff\n", b"garbage\n"):
+        for damaged in (damage + held, held + damage):
+            journal.write_bytes(damaged)
+            with pytest.raises(DataError, match=r"journal.jsonl is damaged: delete .*run-tune"):
+                tuned(TABLE, plan)
+    journal.write_bytes(held)
+    for text in (None, "task: [\n", "task: none\n"):
+        path = tmp_path / "run-tune" / "config.yaml"
+        path.unlink() if text is None else path.write_text(text)
+        with pytest.raises(DataError, match=r"config.yaml is damaged .*: delete .*run-tune to begin anew"):
             tuned(TABLE, plan)
-        journal.write_bytes(journal.read_bytes()[len(damage) :])
+
+
+def test_a_study_whose_trials_were_deleted_says_so(tuned, tmp_path, capsys):
+    plan = Plan(["optim.lr=1e-3,1e-2,5e-2"], trials=3)
+    best = tuned(TABLE, plan)["best"]
+    shutil.rmtree(tmp_path / "run-tune" / "trials")
+    capsys.readouterr()
+    found = tuned(TABLE, plan)
+    said = capsys.readouterr().err
+    assert found["best"] == best | {"run": None} and "its run is gone" in said
+    assert f"bmtool pretrain {tmp_path}/run-tune/best.yaml" in said and "evaluate" not in said and "None" not in said
 
 
 # --- YAML with a key set ---

@@ -19,6 +19,7 @@ from bmtool.commands.prepare_data import make_current
 from bmtool.commands.trials import Asked, Trials
 from bmtool.config import resuming
 from bmtool.config.load import dump, load, of_run
+from bmtool.config.schema import BaseConfig
 from bmtool.data.prepared import described
 from bmtool.engine import distributed
 from bmtool.engine.ranking import deciding
