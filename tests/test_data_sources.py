@@ -356,6 +356,17 @@ def cut(path: Path, at: int) -> Path:
     return path
 
 
+def headers(path: Path, kinds: list[bytes], content: bytes = b"13 path=a.png\n"[:13]) -> Path:
+    """Extensions of a header, each of the next one."""
+    with path.open("wb") as stream:
+        for kind in kinds:
+            info = tarfile.TarInfo("x")
+            info.type, info.size = kind, len(content)
+            stream.write(info.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512))
+        stream.write(bytes(1024))
+    return path
+
+
 @pytest.mark.parametrize("make, words", [
     (lambda p: tar(p, {"../../a.png": png(1)}), "leads out of it"), (lambda p: tar(p, {"/a.png": png(1)}), "leads out of it"),
     (link, "is a link, a device or has holes"), (huge, "bytes: 268,435,456 at most"),
@@ -363,6 +374,11 @@ def cut(path: Path, at: int) -> Path:
     (lambda p: cut(tar(p, {"a.png": png(1), "b.png": png(2)}), 1024), "cut short at byte"),
     (lambda p: tar(p, {"a.png": png(1), "a.PNG": png(2)}), "is there twice"),
     (lambda p: p.write_bytes(b"no tar" * 200) and p, "is no .tar, or a damaged one"),
+    (lambda p: p.write_bytes(2 * tar(p, {"a.png": png(1)}).read_bytes()) and p, "holds more behind its end"),
+    (lambda p: headers(p, [tarfile.GNUTYPE_LONGLINK] * 3000), "is no .tar, or a damaged one"),
+    (lambda p: headers(p, [tarfile.XHDTYPE] * 3000), "is no .tar, or a damaged one"),
+    (lambda p: headers(p, [tarfile.XHDTYPE], b"99999999999999999999 path=a.png\n"), "is no .tar, or a damaged one"),
+    (lambda p: headers(p, [tarfile.GNUTYPE_LONGNAME], b"a" * (2 << 20)), "a header of 2,097,152 bytes"),
 ])  # fmt: skip
 def test_tars_that_are_refused(make, words, tmp_path):
     path = make(tmp_path / "a.tar")

@@ -286,6 +286,42 @@ def test_a_run_that_failed_before_it_began(tmp_path):
     assert state(tmp_path / "b")[0] == "interrupted"
 
 
+def test_what_may_not_be_read_is_a_row_among_the_others(copied, classifiers, invoke, monkeypatch, tmp_path):
+    """As somebody without the right sees it: whoever runs tests may have all rights."""
+    shutil.copytree(copied, tmp_path / "locked")
+    real = Path.is_file
+
+    def is_file(path: Path) -> bool:
+        if path.parent.name == "locked" or (path.parent.name == "copied" and path.name == "log.txt"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    result = invoke("runs", "list", tmp_path, classifiers[0], "--json")
+    assert result.exit_code == 0, result.stderr
+    held = {row["name"]: row for row in map(json.loads, result.stdout.splitlines())}
+    assert {name: held[name]["state"] for name in ("locked", "copied")} == {"locked": "damaged", "copied": "damaged"}
+    assert held["locked"]["why"].endswith("Permission denied") and held[classifiers[0].name]["state"] == "finished"
+
+
+@pytest.mark.parametrize(
+    "line", ['{"step": 2, "elapsed_s": "a"}', '{"step": 2, "x_per_s": null}', '{"step": 2, "a": [1]}']
+)
+def test_a_line_of_figures_that_are_no_numbers_is_passed_over_and_said(line, copied, invoke):
+    with (copied / "metrics.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write(line + "\n")
+    for how in ([], ["--json"], ["--html"]):
+        result = invoke("runs", "show", copied, *how)
+        assert result.exit_code == 0 and "passed over" in result.stderr, result.stderr
+
+
+def test_a_page_holds_json_whatever_was_answered(copied):
+    path = copied / "eval" / "test.predictions.jsonl"
+    answer = {"input": "a", "prediction": "1", "reference": "2", "probability": 1.0}
+    path.write_text(json.dumps(answer).replace("1.0", "1e999") + "\n", "utf-8")
+    assert "Infinity" not in page.html(page.shown(copied, print))
+
+
 def flipped(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1

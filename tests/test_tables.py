@@ -404,6 +404,15 @@ def test_nobody_elses_files_are_replaced(made, tmp_path):
     assert (tmp_path / "prepared" / "thesis.txt").read_text() == "mine"
 
 
+def test_categories_of_any_length_are_drawn_and_told_apart(made):
+    """Warnings are errors in tests: a picture without room for its axes is one."""
+    names = ["x" * 20_000 + end for end in "ab"]
+    text = "a,y\n" + "".join(f"{names[n % 2]},{'no' if n % 3 else 'yes'}\n" for n in range(40))
+    manifest, place = made(text)
+    page = report.write(place, manifest).read_text("utf-8")
+    assert max(map(len, page.splitlines())) < 1000 and (place / "report" / "columns.png").stat().st_size > 1000
+
+
 def test_the_report_has_every_column(made):
     manifest, place = made(MANY.replace("\n3,", "\n,"))
     page = report.write(place, manifest).read_text("utf-8")

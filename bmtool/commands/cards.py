@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bmtool import registry
 from bmtool.base.files import checksum, write_text
+from bmtool.base.markdown import escaped
 from bmtool.base.units import few
 from bmtool.commands import reports
 from bmtool.config import document
@@ -120,7 +121,7 @@ def _made(run: "RunDir", model: Of) -> str:
     sources = [*_sources(config)]
     head = _head(config, entry) | _index(name, config.task, entry, carried.report, sources)
     parts = [
-        f"# {name}", config.card.description or f"{entry.help[0].upper()}{entry.help[1:]}: a model of bmtool's task `{config.task}`.",
+        f"# {escaped(name)}", config.card.description or _introduced(entry, config.task),
         "## Use", _use(entry, model.facts), *_facts(model.facts), "## Data", *_data(info, sources, carried.report),
         "## Figures", *_figures(carried), "## Training", _training(config, info, model),
         "## Limits", _limits(config.card, carried.report, model), "## Licence", config.card.licence or "Not stated.",
@@ -168,6 +169,10 @@ def _numbers(found: dict[str, float | None]) -> dict[str, float]:
 # --- the body, for people ---
 
 
+def _introduced(entry: registry.Entry, task: str) -> str:
+    return f"{entry.help[0].upper()}{entry.help[1:]}: a model of bmtool's task `{task}`."
+
+
 def _use(entry: registry.Entry, facts: dict[str, Any]) -> str:
     said, given = ASKED[entry.takes]
     given = given or _row(facts)
@@ -197,9 +202,9 @@ def _facts(facts: dict[str, Any]) -> Iterator[str]:
 
 def _named(value: Any) -> str:
     if not isinstance(value, list):
-        return f"{value}"
+        return escaped(f"{value}")
     listed = [str(one.get("name", one)) if isinstance(one, dict) else str(one) for one in value]
-    names = [" ".join(name.split()) for name in listed]
+    names = [escaped(name) for name in listed]
     return f"{len(names):,}: {few(names, NAMED)}"
 
 
@@ -215,7 +220,7 @@ def _called(path: str) -> str:
 
 
 def _data(info: dict[str, Any], sources: list[str], report: Report | None) -> Iterator[str]:
-    yield f"Learned from {few(sources, NAMED)}; data hash `{info['data_hash']}`."
+    yield f"Learned from {few([escaped(source) for source in sources], NAMED)}; data hash `{info['data_hash']}`."
     sizes = report.get("splits") if report is not None else None
     if sizes:
         yield table(["split", "examples"], [[name, f"{count:,}"] for name, count in sizes.items()])

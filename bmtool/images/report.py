@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from bmtool.base.files import write_text
+from bmtool.base.markdown import line
 from bmtool.data.prepared import page_title
 from bmtool.data.tally import passed_over
 from bmtool.images import pictures
@@ -83,11 +84,11 @@ def _with_targets(images: Images, examples: np.ndarray) -> np.ndarray:
 
 def _page(name: str, manifest: dict) -> Iterator[str]:
     yield from page_title(name, manifest)
-    yield from (f"- {line}" for line in lines(manifest))
+    yield from (f"- {said}" for said in lines(manifest))
     yield from ("", "| class | " + " | ".join(SPLITS) + " |", "|---|" + "--:|" * len(SPLITS))
     counts = [manifest["splits"][split]["classes"] for split in SPLITS]
     for number, label in enumerate(manifest["labels"]):
-        yield f"| {label} | " + " | ".join(f"{held[number]:,}" for held in counts) + " |"
+        yield line([label, *(f"{held[number]:,}" for held in counts)])
     yield f"| all | {' | '.join(format(manifest['splits'][split]['examples'], ',') for split in SPLITS)} |"
     for heading, counts in (("Dropped", "dropped"), ("Noted", "noted"), ("Ignored", "ignored")):
         for reason, count in manifest.get(counts, {}).items():

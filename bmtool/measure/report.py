@@ -8,6 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from typing_extensions import NotRequired, TypedDict
 
+from bmtool.base.markdown import escaped, line
 from bmtool.measure.bootstrap import LEVEL, Difference, Figure, difference, figure, widened
 from bmtool.measure.meter import SHARE, scale
 
@@ -181,7 +182,7 @@ def markdown(
     compared = measured.against(baseline) if baseline is not None else {}
     headings, cells = rows(measured, compared)
     head = f"{measured.examples:,} examples; {LEVEL:.0%} bootstrap intervals."
-    parts = [f"# {title}", "\n".join((*about, head)), table(headings, cells)]
+    parts = [f"# {escaped(title)}", "\n".join((*about, head)), table(headings, cells)]
     parts += ["\n".join(f"- {remark}" for remark in measured.said)] if measured.said else []
     if compared:
         parts.append("`*`: the difference is significant at 5 % (paired bootstrap over examples).")
@@ -216,5 +217,4 @@ def _interval(name: str, values: np.ndarray | None, baseline: np.ndarray | None)
 
 def table(headings: list[str], cells: list[list[str]]) -> str:
     """A table of Markdown."""
-    lines = [headings, ["---"] * len(headings), *cells]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(map(line, [headings, ["---"] * len(headings), *cells]))

@@ -66,10 +66,11 @@ class Summary:
 def summed_up(path: str | Path) -> Summary:
     """Of a run directory, whatever its state."""
     record = Record(path)
-    held = Summary(record.path, RUNNING if record.is_running else FAILED, record.failure())
-    if not record.exists:
-        return _without_a_description(record, held)
+    held = Summary(record.path, RUNNING if record.is_running else FAILED)
     try:
+        held = replace(held, why=record.failure())
+        if not record.exists:
+            return _without_a_description(record, held)
         info = Record.open(path).info()
         held = replace(
             held,
@@ -84,7 +85,13 @@ def summed_up(path: str | Path) -> Summary:
     except (BmtoolError, OSError, KeyError) as error:
         # What is written at this moment may be half there.
         state = RUNNING if held.state == RUNNING else DAMAGED
-        return replace(held, state=state, why=str(error).partition("\n")[0])
+        return replace(held, state=state, why=_said(error))
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"cannot read {error.filename}: {error.strerror}"
+    return str(error).partition("\n")[0]
 
 
 def _without_a_description(record: Record, held: Summary) -> Summary:
