@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from bmtool.base.console import Console
 from bmtool.config.schema import BaseConfig, Finetune
+from bmtool.engine import distributed
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.task import Trained
 from bmtool.errors import ConfigError
@@ -21,7 +22,7 @@ def initialise(task: Trained, config: BaseConfig, parent: RunDir, console: Conso
     Raises ConfigError when nothing at all fits.
     """
     checkpoints = parent.checkpoints(console.warn)
-    name = checkpoints.best()
+    name = distributed.on_first(checkpoints.best)
     given = checkpoints.weights(name)
     unfit = task.bound if _counts_otherwise(task, config, parent) else ()
     wanted = {

@@ -4,10 +4,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+import torch
 
 from bmtool import registry
 from bmtool.base.console import Console
@@ -72,7 +74,7 @@ def train(
     run, is_main = RunDir(config.run), distributed.rank() == 0
     device = choose(config.train)
     run.require_same(config)
-    onward = longer.start(run, config, Console(speaks=is_main).warn)
+    onward = longer.start(run, config, Console(speaks=is_main).warn) if is_main else None
     if observer is None:
         make_current(config, run)
     with run.lock() if is_main else nullcontext():
@@ -219,28 +221,37 @@ def _learn(start: _Start, console: Console, stop: list[int]) -> None:
         _begin(start, console, best)
     distributed.barrier()
     rewound = run.info().get("resume_from")
-    resumes = rewound or run.checkpoints(console.warn).newest()
+    resumes = rewound or distributed.on_first(run.checkpoints(console.warn).newest)
     if start.parent is not None:
         initialise(task, config, start.parent, console, announce=resumes is None)
     elif start.finetunes:
         freeze(task.modules, config.finetune)
-    trainer = Trainer(task, config, start.device)
-    _settle_precision(trainer, run, resumes is not None)
+    trainer = _trainer(start, resumes is not None)
     session = Session(run, trainer, console, best=best, trackers=start.trackers, observer=start.observer)
     _introduce(trainer, console)
     if resumes is not None:
         session.resume(resumes, rewinds=rewound is not None)
     reached = session.train(stop)
     if is_main and reached is not None:
-        end(run, task, console, device=start.device, reached=reached, trackers=start.trackers)
+        ended, device = _unsharded(task, start.device) if trainer.is_sharded else (task, start.device)
+        end(run, ended, console, device=device, reached=reached, trackers=start.trackers)
 
 
-def _settle_precision(trainer: Trainer, run: RunDir, resumes: bool) -> None:
-    """The precision of a run is settled once and written down."""
-    kept = distributed.from_first(run.info().get("precision") if distributed.rank() == 0 else None)
+def _trainer(start: _Start, resumes: bool) -> Trainer:
+    """Of the run, whose precision is settled once and written down."""
+    config, run = start.task.config, start.run
+    kept = distributed.on_first(lambda: run.info().get("precision"))
+    device = precision.begun(start.device, config.train.precision, kept, resumes=resumes)
+    trainer = Trainer(start.task, config, device)
     chosen = precision.settle(trainer, kept, resumes=resumes)
     if distributed.rank() == 0 and kept is None:
         run.note(precision=chosen, device=trainer.device.reason)
+    return trainer
+
+
+def _unsharded(task: Task, device: Device) -> tuple[Task, Device]:
+    """The task anew for what comes last, which one process does; in the machine's memory, since one GPU's may be too small."""
+    return type(task).fresh(task.config), replace(device, device=torch.device("cpu"))
 
 
 def _introduce(trainer: Trainer, console: Console) -> None:
@@ -250,7 +261,10 @@ def _introduce(trainer: Trainer, console: Console) -> None:
         console.say(
             f"train.validate_every ({config.train.validate_every:,}) is more than train.steps: validated once, at the last step"
         )
-    console.say(f"device: {trainer.device.reason}" + (f"; {processes} processes" if processes > 1 else ""))
+    holding = ", each with a part of the weights (train.sharding: full)" if trainer.is_sharded else ""
+    console.say(f"device: {trainer.device.reason}" + (f"; {processes} processes{holding}" if processes > 1 else ""))
+    if config.train.sharding == "full" and processes == 1:
+        console.say("train.sharding: full: this is one process, which holds everything; torchrun starts more")
 
 
 def _size(trainer: Trainer) -> str:

@@ -11,7 +11,8 @@ from bmtool.base.cores import cores, threads
 from bmtool.config.schema import Train
 from bmtool.errors import ConfigError
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+TENSOR_CORES = 7  # the compute capability from which a GPU is faster in float16
 
 
 @dataclass(frozen=True)
@@ -82,4 +83,6 @@ def _precision(asked: str, device: torch.device) -> tuple[str, str]:
         return "fp32", "fp32"
     if torch.cuda.is_bf16_supported(including_emulation=False):
         return "bf16", "bf16 autocast, because this GPU computes in it"
-    return "fp32", "fp32, because this GPU has no bf16"
+    if torch.cuda.get_device_capability(device)[0] >= TENSOR_CORES:
+        return "fp16", "fp16 autocast with scaled losses, because this GPU has no bf16"
+    return "fp32", "fp32, because this GPU has no bf16 and is no faster in fp16"

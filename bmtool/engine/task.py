@@ -4,7 +4,7 @@ Training, fitting and exporting call nothing else; a task that keeps this contra
 evaluated and served unchanged. What stands in the base classes is what most tasks do.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -174,6 +174,10 @@ class Trained(Task):
     # The key with which `prepare-data` numbers words, categories and classes as a parent run does.
     numbered_by: ClassVar[str] = "data.vocabulary"
     core_parameters: int | None = None  # weights of the dense core, where they say more than all do
+
+    def blocks(self) -> Iterable[nn.Module]:
+        """What is gathered one at a time where weights are sharded: modules of whose weights only their own `forward` makes use."""
+        return ()
 
     @classmethod
     def is_pretrained(cls, config: Any) -> bool:

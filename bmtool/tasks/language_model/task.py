@@ -1,13 +1,13 @@
 """language-model as the engine sees it. Shapes: B rows, T tokens, N targets, D width, V vocabulary."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bmtool.base.files import read_json, write_bytes, write_text
 from bmtool.data.packing import Rows
@@ -111,6 +111,9 @@ class Task(Trained):
         asked = batch.target != packing.NOTHING
         x_ND, target = x_BTD[asked], batch.target[asked]
         return build.nats(self.modules["head"], x_ND, build.table(backbone), target), x_ND, target
+
+    def blocks(self) -> Iterable[nn.Module]:
+        return self.modules["backbone"].blocks  # type: ignore[return-value]
 
     def meter(self) -> TextMeter:
         return TextMeter()
