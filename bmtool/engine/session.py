@@ -58,6 +58,14 @@ class Session:
         self.saved_step, self.onward = self.trainer.step, state["onward"]
         self._rank(name, state)
         self.console.say(f"resuming from {name}; {self.trainer.step:,} of {self.settings.steps:,} steps are done")
+        self._tell_of_processes(state["processes"] or self.trainer.world)
+
+    def _tell_of_processes(self, before: int) -> None:
+        now, micro = self.trainer.world, self.settings.accumulate
+        if before != now:
+            self.console.say(
+                f"{before} processes until here, {now} from here on: a step reads {now * micro} batches, it read {before * micro}"
+            )
 
     def _rank(self, resumed: str, state: dict[str, Any]) -> None:
         """The ranking that the state holds, but for checkpoints that are damaged."""
@@ -259,6 +267,7 @@ class Session:
         return {
             "step": self.trainer.step, "trainer": self.trainer.state_dict(), "ranking": self.ranking.state(),
             "recent": self.recent, "onward": self.onward, "metrics": self.metrics, "window": window,
+            "processes": self.trainer.world,
         }  # fmt: skip
 
     def _tidy(self) -> None:
