@@ -20,6 +20,9 @@ from bmtool.engine.checkpoint import Checkpoints
 from bmtool.engine.scaling import LEAST, PATIENCE, LossScale
 from bmtool.errors import ConfigError, Untrainable
 
+# Two processes and torchrun start, on a machine that may have other work.
+pytestmark = pytest.mark.timeout(600)
+
 CASE = find("language-model")
 # What is drawn at random is drawn by each process for itself.
 ALIKE = ["model.dropout=0", "train.ema=0.9", "optim.clip_norm=0.1", "model.checkpointing=true"]

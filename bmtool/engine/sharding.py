@@ -21,6 +21,7 @@ from bmtool.engine.task import Trained
 from bmtool.errors import ConfigError
 
 TESTED = "2.13"  # of torch: earlier ones lack what is called here
+NORMS = (nn.LayerNorm, nn.RMSNorm)
 
 
 class Root(nn.Module):
@@ -35,8 +36,9 @@ class Root(nn.Module):
         return compute(*given)
 
     def release(self) -> None:
-        """Let go of what was gathered for answers without a backward pass."""
-        self.reshard()  # type: ignore[operator]  # `fully_shard` makes it an FSDPModule
+        """Let go of what was gathered for answers: no backward pass does it."""
+        for module in _sharded(self):
+            module.reshard()
 
 
 def shard(task: Trained, device: Device) -> Root:
@@ -49,30 +51,33 @@ def shard(task: Trained, device: Device) -> Root:
             f"train.sharding: full takes torch {TESTED}, and {torch.__version__} is here: `pip install --upgrade torch`, or leave it out"
         )
     mesh = init_device_mesh(device.device.type, (distributed.world_size(),))
-    tables: set[Any] = sparse_parameters(task.modules.values())
+    tables = sparse_parameters(task.modules.values())
     for table in tables:
         table.data = table.data.to(device.device)
     root = Root(task.modules)
+    how: dict[str, Any] = {"mesh": mesh, "ignored_params": tables}
     for block in task.blocks():
-        fully_shard(block, mesh=mesh, mp_policy=_policy(device), ignored_params=tables)
-    fully_shard(root, mesh=mesh, reshard_after_forward=False, ignored_params=tables)
-    for module in root.modules():
-        if isinstance(module, FSDPModule):
-            _sum_as_the_trainer_does(module)
+        if device.dtype != torch.float32:
+            for norm in [module for module in block.modules() if isinstance(module, NORMS)]:
+                fully_shard(norm, reshard_after_forward=False, **how)
+        fully_shard(block, mp_policy=_policy(device), **how)
+    fully_shard(root, reshard_after_forward=False, **how)
+    for module in _sharded(root):
+        # A loss is a sum: gradients are added up over processes, and a missing one counts as zero.
+        module.set_gradient_divide_factor(1.0)
+        module.set_force_sum_reduction_for_comms(True)
+        module.set_reduce_scatter_unused_params(True)
     return root
 
 
 def _policy(device: Device) -> MixedPrecisionPolicy:
-    """Blocks are gathered in the precision of their products, which halves what is sent; gradients are added up in float32.
+    """Matrices of a block are gathered in the precision of their products, which halves what is sent; gradients are added up in float32.
 
-    They compute under autocast as ever: inputs and outputs are as it leaves them.
+    That is what autocast makes of them, under which blocks compute as ever. It leaves norms in float32, which are gathered so.
     """
     dtype = None if device.dtype == torch.float32 else device.dtype
     return MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
 
 
-def _sum_as_the_trainer_does(module: FSDPModule) -> None:
-    """A loss is a sum: gradients are added up over processes, and a missing one counts as zero."""
-    module.set_gradient_divide_factor(1.0)
-    module.set_force_sum_reduction_for_comms(True)
-    module.set_reduce_scatter_unused_params(True)
+def _sharded(root: nn.Module) -> list[FSDPModule]:
+    return [module for module in root.modules() if isinstance(module, FSDPModule)]
