@@ -77,10 +77,10 @@ def a_full_disk_ends_all_and_leaves_what_there_was() -> None:
 
 
 if __name__ == "__main__":
-    run("whole")
-    run("parts", "train.stop_after=4")
-    run("parts")
-    run("half", "train.precision=bf16", "train.ema=0", "train.stop_after=4")
     with distributed.process_group(torch.device("cpu")):
+        run("whole")
+        run("parts", "train.stop_after=4")
+        run("parts")
+        run("half", "train.precision=bf16", "train.ema=0", "train.stop_after=4")
         what_one_process_saved_is_shared_out()
         a_full_disk_ends_all_and_leaves_what_there_was()

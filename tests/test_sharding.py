@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from cases import find
+import torch.distributed as dist
+from cases import every_trained_one_a_kit_fast, find
 from conftest import ROOT, config_path, events
 from test_contract import assert_close, assert_same_bytes, assert_same_state, make_trainer, weights
 
@@ -16,6 +17,7 @@ from bmtool.commands.export_onnx import export_onnx
 from bmtool.commands.train import finetune, pretrain
 from bmtool.config.load import load
 from bmtool.config.resuming import changed
+from bmtool.engine import shards
 from bmtool.engine.checkpoint import Checkpoints
 from bmtool.engine.scaling import LEAST, PATIENCE, LossScale
 from bmtool.errors import ConfigError, Untrainable
@@ -150,6 +152,83 @@ def test_an_older_torch_is_refused(prepared, settings, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match=r"^train\.sharding: full takes torch 2\.13, and .* is here: `pip install"):
         make_trainer(load(CASE.path, settings(CASE, "x", "train.sharding=full")))
+
+
+# --- one process that shares with nobody: the same code, within a test ---
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """A group of one, in which weights are shards."""
+    monkeypatch.setattr(shards, "is_on", lambda train: train.sharding == "full")
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def stepped(case, settings, *more: str) -> tuple:
+    """What two steps of every phase and a validation give, and all weights."""
+    trainer = make_trainer(load(case.path, settings(case, "x", *more, *case.deterministic)))
+    trainer.rehearse()
+    batches = [trainer.task.batches("train", 1)[position].to(trainer.device.device) for position in range(2)]
+    done = [n for batch in batches for phase in trainer.task.phases for n in trainer._update(phase, [batch], 1.0)]
+    trainer.average.update(1)
+    return done, trainer.validate(), shards.whole(trainer.weights()), trainer
+
+
+@every_trained_one_a_kit_fast("sharding")
+def test_a_task_learns_the_same_from_shards(case, prepared, settings, alone):
+    """Tables with sparse rows, several phases, statistics of batch-norms; figures with the averaged weights."""
+    prepared(case)
+    whole, shared = (stepped(case, settings, "train.ema=0.9", f"train.sharding={how}") for how in ("none", "full"))
+    assert any(map(shards.is_shard, shared[3].named.values()))
+    assert shared[0] == pytest.approx(whole[0], rel=1e-5)
+    assert shared[1] == pytest.approx(whole[1], rel=1e-5)
+    assert_close(shared[2], whole[2], atol=1e-6, rtol=1e-5)
+
+
+WAYS = [
+    ["train.precision=bf16", "model.checkpointing=true"], ["train.precision=fp16"], ["optim.name=muon", "optim.l1=0.001"],
+    ["optim.name=sgd", "optim.momentum=0.9", "model.tied=false"], ["optim.name=adagrad"], ["optim.name=rmsprop"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS, ids=" ".join)
+def test_a_language_model_learns_the_same_from_shards(way, prepared, settings, alone):
+    """Blocks in the precision of their products, and the optimizers: Muon takes matrices as a whole."""
+    prepared(CASE)
+    whole, shared = (
+        stepped(CASE, settings, "train.ema=0.9", f"train.sharding={how}", *way) for how in ("none", "full")
+    )
+    assert shared[0] == pytest.approx(whole[0], rel=1e-4)
+    assert shared[1]["bits_per_character"] == pytest.approx(whole[1]["bits_per_character"], rel=1e-4)
+
+
+def test_frozen_parts_and_those_that_begin_later_are_shared_out(prepared, settings, alone):
+    """Gradual unfreezing: a block that learns from the third step on has gradients then, in float32 as all have."""
+    prepared(CASE)
+    more = ["train.precision=bf16", "finetune.unfreeze_every=2", "model.dropout=0"]
+    found = []
+    for how in ("none", "full"):
+        trainer = make_trainer(load(CASE.path, settings(CASE, "x", f"train.sharding={how}", *more)))
+        trainer.rehearse()
+        before = shards.whole(trainer.tensors())
+        found.append([one.losses["model"] for one in trainer.run(4)])
+        after = shards.whole(trainer.tensors())
+        late, never = "backbone.layers.0.mlp.up_proj.weight", "backbone.embed_tokens.weight"
+        assert not torch.equal(before[late], after[late]) and torch.equal(before[never], after[never])
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of torch's compiler, about itself
+def test_compiled_blocks_learn_the_same_from_shards(prepared, settings, alone):
+    prepared(CASE)
+    plain, compiled = (
+        stepped(CASE, settings, "train.ema=0.9", "train.sharding=full", f"train.compile={value}")
+        for value in ("false", "true")
+    )
+    assert compiled[0] == pytest.approx(plain[0], rel=1e-3)
 
 
 # --- float16 ---

@@ -29,8 +29,8 @@ def world_size() -> int:
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Join the group that torchrun described in the environment, and leave it at the end."""
-    if world_size() == 1:
+    """Join the group that torchrun described in the environment, and leave it at the end; a program that has joined it stays in it."""
+    if world_size() == 1 or dist.is_initialized():
         yield
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
