@@ -11,6 +11,7 @@ import torch.distributed as dist
 from cases import every_trained_one_a_kit_fast, find
 from conftest import ROOT, config_path, events
 from test_contract import assert_close, assert_same_bytes, assert_same_state, make_trainer, weights
+from torch.utils._pytree import tree_leaves
 
 from bmtool.commands.evaluate import evaluate
 from bmtool.commands.export_onnx import export_onnx
@@ -77,9 +78,11 @@ def test_two_processes_learn_what_one_does(runs):
 def test_a_sharded_run_in_two_sittings_is_the_one_in_one(runs):
     assert_same_bytes(weights(runs / "whole", 8), weights(runs / "parts", 8))
     assert losses(runs / "whole") == losses(runs / "parts")
-    manifests = [Checkpoints(runs / name, print).manifest("step-00000008")["sha256"] for name in ("whole", "parts")]
-    assert manifests[0] == manifests[1] and set(SHARDS) < manifests[0].keys()
-    assert_same_state(runs / "whole", runs / "parts")
+    kept = [Checkpoints(runs / name, print) for name in ("whole", "parts")]
+    leaves = [tree_leaves(one.state("step-00000008")["trainer"]) for one in kept]
+    assert len(leaves[0]) == len(leaves[1]) > 3 * len(weights(runs / "whole", 8))
+    assert all(torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in zip(*leaves))
+    assert set(SHARDS) < kept[0].manifest("step-00000008")["sha256"].keys()
 
 
 # --- one process with what two wrote ---
@@ -88,7 +91,7 @@ def test_a_sharded_run_in_two_sittings_is_the_one_in_one(runs):
 def test_what_two_wrote_is_used_by_one(runs, tmp_path):
     """Evaluated, exported and finetuned without torchrun."""
     run = runs / "whole"
-    figures = evaluate(run, split="valid")
+    figures = evaluate([str(run)], split="valid")
     best = Checkpoints(run, print)
     assert json.loads((run / "run.json").read_text())["ended"]
     assert export_onnx(run).is_file()
@@ -212,7 +215,7 @@ def test_frozen_parts_and_those_that_begin_later_are_shared_out(prepared, settin
     for how in ("none", "full"):
         trainer = make_trainer(load(CASE.path, settings(CASE, "x", f"train.sharding={how}", *more)))
         trainer.rehearse()
-        before = shards.whole(trainer.tensors())
+        before = {name: tensor.clone() for name, tensor in shards.whole(trainer.tensors()).items()}
         found.append([one.losses["model"] for one in trainer.run(4)])
         after = shards.whole(trainer.tensors())
         late, never = "backbone.layers.0.mlp.up_proj.weight", "backbone.embed_tokens.weight"

@@ -3,7 +3,8 @@
     checkpoints/step-00000500/{model.safetensors, state.pt, [shards/], manifest.json}      best, last: one-line text files
 
 `model.safetensors` holds the weights to use (the moving average, where there is one); `state.pt` what resuming needs besides. Both are
-functions of configuration and data, byte for byte; what tells the time stands in the manifest. `shards/` is written by `shard_files`.
+functions of configuration and data, byte for byte; what tells the time stands in the manifest. `shards/` is written by `shard_files`:
+its tensors are such functions, the order in its headers is not.
 """
 
 import shutil

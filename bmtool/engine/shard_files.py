@@ -5,6 +5,7 @@ number wrote. Imported where something is sharded only.
 """
 
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,9 @@ def load(folder: Path, state: Any, mesh: DeviceMesh | None) -> Any:
     missing: dict[str, Tensor] = {}
     filled = _filled(state, "", missing, mesh)
     if missing:
-        dcp.load(missing, storage_reader=HuggingFaceStorageReader(str(folder)), no_dist=mesh is None)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # one process reads by itself
+            dcp.load(missing, storage_reader=HuggingFaceStorageReader(str(folder)), no_dist=mesh is None)
     return filled
 
 
