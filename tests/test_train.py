@@ -36,10 +36,10 @@ def test_a_figure_that_there_is_not_is_refused_with_those_there_are(classifier, 
         pretrain(DIGITS, [*classifier, f"run={tmp_path / 'run'}", "train.best=macro_f"])
 
 
-def test_the_line_shows_what_decides_first_and_three_others_at_most():
+def test_the_line_shows_what_decides_the_first_figure_and_three_errors_at_most():
     metrics = {"accuracy": 0.5, "rmse": 4.0, "loss": 1.0, "auc": 0.75, "mae": 3.0, "mse": 2.0}
-    assert shown(metrics, Best("auc", "max")) == "auc 0.7500  rmse 4.0000  loss 1.0000  mae 3.0000"
-    assert shown(metrics, Best("loss", "min")).startswith("loss 1.0000  rmse 4.0000  mae")
+    assert shown(metrics, Best("auc", "max")) == "auc 0.7500  accuracy 0.5000  rmse 4.0000  loss 1.0000  mae 3.0000"
+    assert shown(metrics, Best("loss", "min")).startswith("loss 1.0000  accuracy 0.5000  rmse 4.0000  mae")
 
 
 def test_a_ranking_keeps_the_best_and_never_nan():

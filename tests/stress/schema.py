@@ -36,6 +36,8 @@ COSTLY = {
 }  # fmt: skip
 # Set by the attempts themselves, or names of what lies elsewhere.
 SET = {"task", "run", "data.prepared", "model.kind", "train.device", "train.stop_after", "train.compile"}
+# Names of what lies elsewhere and may not be there.
+ELSEWHERE = {"model.weights", "train.teacher"}
 OUTSIDE = ["x", [], {}, "true", 1.5, True, math.nan, math.inf, None, -1, 10**30]
 
 
@@ -246,7 +248,7 @@ def _of_training(one: _Try, folder: Path) -> str:
         return f"traceback: {last}"
     if "the loss is" in last:
         return f"a loss that is no number: {last}"
-    is_right = ended.code in (0, 2, 6) or (ended.code == 4 and of_data)
+    is_right = ended.code in (0, 2, 6) or (ended.code == 4 and (of_data or one.key in ELSEWHERE))
     return "" if is_right else f"exit {ended.code}: {last}"
 
 
