@@ -110,7 +110,7 @@ class Run:
         split: str = "test",
         *,
         data: str | Path | None = None,
-        require: Sequence[str] = (),
+        require: str | Sequence[str] = (),
         baseline: "str | Path | Run | None" = None,
     ) -> "Evaluated":
         """Measure it on a split or on a file: `bmtool evaluate`, with its reports in `eval/`.
@@ -120,11 +120,9 @@ class Run:
         """
         from bmtool.commands import evaluate as command
 
-        place = None if data is None else str(data)
+        place, bounds = None if data is None else str(data), [require] if isinstance(require, str) else list(require)
         with _guest():
-            return command.evaluate(
-                [self.path], split=split, data=place, require=list(require), baseline=_path(baseline)
-            )
+            return command.evaluate([self.path], split=split, data=place, require=bounds, baseline=_path(baseline))
 
     def export(
         self, output: str | Path | None = None, *, int8: bool = False, samples: str | Path | None = None

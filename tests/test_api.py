@@ -149,6 +149,8 @@ def test_a_run_is_measured_exported_and_asked(run, settings, capsys, tmp_path):
     )
     with pytest.raises(GateMissed):
         run.evaluate(require=["accuracy>=1.01"])
+    with pytest.raises(GateMissed):
+        run.evaluate(require="accuracy>=1.01")
     path = run.export(tmp_path / "model.onnx")
     picture = ROOT / "data" / "images" / "digits" / "3.png"
     ours, theirs = run.model().predict(picture, top=2), bmtool.load(path).predict(picture, top=2)
@@ -158,6 +160,12 @@ def test_a_run_is_measured_exported_and_asked(run, settings, capsys, tmp_path):
     assert bmtool.load(path).options == ("top",) and isinstance(bmtool.load(path), Model)
     tuned = bmtool.finetune(DIGITS, run, **settings, run=str(tmp_path / "tuned"))
     assert json.loads((tuned.path / "run.json").read_text())["parent"] == str(run.path)
+
+
+def test_a_folder_with_a_model_in_it_is_no_run_and_says_which_file(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"")
+    with pytest.raises(DataError, match=r"is no run directory: name the model in it, .*model\.onnx"):
+        bmtool.load(tmp_path)
 
 
 def test_the_same_call_goes_on(settings, tmp_path):
