@@ -31,7 +31,7 @@ from bmtool.commands.export_hf import export_hf
 from bmtool.commands.export_onnx import export_onnx
 from bmtool.commands.loading import Loaded, load_model
 from bmtool.config.load import load
-from bmtool.engine.device import choose
+from bmtool.engine.device import choose, keep_memory
 from bmtool.engine.trainer import Trainer, seed_everything
 from bmtool.ngram.estimate import Estimate, count, kneser_ney, suffix
 from bmtool.tasks.language_model import prepare
@@ -56,27 +56,48 @@ LARGE = decoder.Shape(21_128, 768, 12, 12, 12, 64, 2048, 1024)
 
 
 def train(given: argparse.Namespace, folder: Path) -> None:
+    """Each in a process of its own: what one does with memory is not what the next has."""
     print(f"{common.processor()}; PyTorch {torch.__version__}; {given.rounds} rounds of {given.steps} steps")
+    _settings(given, folder)
     for precision in ("fp32", "bf16"):
-        config = load(
-            CONFIG, [*_settings(given, folder), f"train.precision={precision}", f"train.threads={given.threads}"]
-        )
-        found: dict[str, list[float]] = {
-            name: [] for name in ("bmtool", "Trainer, packed rows", "Trainer, padded lines")
-        }
-        rates_of_products, core = [], Task.fresh(config).core_parameters
+        found: dict[str, list[float]] = {name: [] for name in TRAINED}
+        used = []
         for _ in range(given.rounds):
-            choose(config.train)  # so many threads
-            rates_of_products.append(common.matmul_rate())
-            found["bmtool"].append(_ours(config, given.steps))
-            found["Trainer, packed rows"].append(_theirs(config, folder, given.steps, _packed(config)))
-            found["Trainer, padded lines"].append(_theirs(config, folder, given.steps, _padded(config)))
-        print(f"\n{precision}, {torch.get_num_threads()} threads; real tokens/s, medians (min - max)")
-        used = [6 * core * mine / 1e9 / rate for mine, rate in zip(found["bmtool"], rates_of_products)]
-        print(f"share of the float32 matrix rate (6 FLOP x {core:,} dense core parameters) {common.spread(used)}")
+            used.append(_of_matrix_rate(given, folder, precision, found))
+        print(f"\n{precision}, {given.threads} threads; real tokens/s, medians (min - max)")
+        print(f"share of the float32 matrix rate (6 FLOP x dense core parameters) {common.spread(used)}")
         for name, rates in found.items():
             ratios = [mine / other for mine, other in zip(found["bmtool"], rates)]
             print(f"{name:24} {common.spread(rates)}   bmtool / it {common.spread(ratios)}", flush=True)
+
+
+def _of_matrix_rate(given: argparse.Namespace, folder: Path, precision: str, found: dict[str, list[float]]) -> float:
+    """One round of all; the share of the machine's matrix products that ours has."""
+    for name, rates in found.items():
+        asked = [name, precision, str(given.threads), str(given.steps), str(folder)]
+        done = subprocess.run(
+            [sys.executable, __file__, "one", *asked], capture_output=True, text=True, check=False, cwd=Path.cwd()
+        )
+        if done.returncode:
+            sys.exit(done.stderr)
+        rate, core, tokens = map(float, done.stdout.split()[-3:])
+        rates.append(tokens)
+    return 6 * core * found["bmtool"][-1] / 1e9 / rate
+
+
+def one(given: argparse.Namespace, _: Path) -> None:
+    """(float32 matrix rate, dense core parameters, tokens a second) of one kind of training, on stdout."""
+    name, precision, threads, steps, folder = given.paths
+    settings = [
+        f"data.prepared={folder}/data",
+        f"run={folder}/run",
+        f"train.precision={precision}",
+        f"train.threads={threads}",
+    ]
+    config = load(CONFIG, settings)
+    choose(config.train)  # so many threads
+    rate, core = common.matmul_rate(), Task.fresh(config).core_parameters
+    print(rate, core, TRAINED[name](config, Path(folder), int(steps)))
 
 
 def _settings(given: argparse.Namespace, folder: Path) -> list[str]:
@@ -92,8 +113,9 @@ def _settings(given: argparse.Namespace, folder: Path) -> list[str]:
     return held
 
 
-def _ours(config: Any, steps: int) -> float:
+def _ours(config: Any, folder: Path, steps: int) -> float:
     seed_everything(1)
+    keep_memory(torch.device("cpu"))
     trainer = Trainer(Task.fresh(config), config, choose(config.train))
     running = trainer.run(steps + 1)
     next(running)
@@ -160,6 +182,13 @@ def _theirs(config: Any, folder: Path, steps: int, rows: Iterator[dict[str, torc
     trainer._get_train_sampler = lambda *_: torch.utils.data.SequentialSampler(held)
     trainer.train()
     return sum(len(row["input_ids"]) for row in held[size:]) / (ends[-1] - ends[0])
+
+
+TRAINED = {
+    "bmtool": _ours,
+    "Trainer, packed rows": lambda config, folder, steps: _theirs(config, folder, steps, _packed(config)),
+    "Trainer, padded lines": lambda config, folder, steps: _theirs(config, folder, steps, _padded(config)),
+}
 
 
 # --- writing ---
@@ -329,7 +358,7 @@ def _bits_of(grams: Estimate, text: Path, tokenizer: Tokenizer) -> float:
     return total
 
 
-WHAT = {"train": train, "write": write, "open": open_, "bits": bits}
+WHAT = {"train": train, "one": one, "write": write, "open": open_, "bits": bits}
 
 
 def main() -> None:

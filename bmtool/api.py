@@ -67,7 +67,8 @@ class Run:
     def __init__(self, path: str | Path):
         from bmtool.engine.record import Record
 
-        self._record = Record.open(path)
+        # It is the same run wherever the program goes.
+        self._record = Record.open(Path(path).absolute())
         self.path = self._record.path
 
     def __repr__(self) -> str:
@@ -171,7 +172,10 @@ class Model:
     """A model, loaded once: raw inputs in, values out. See `load`."""
 
     def __init__(self, model: "str | Path | Run" = "default"):
-        self._loaded = load_model(_path(model) or "default", Console().warn)
+        self._loaded = load_model(model.path if isinstance(model, Run) else model, Console().warn)
+
+    def __repr__(self) -> str:
+        return f"Model({self._loaded.path!r}): {self.task}, takes {self._loaded.entry.takes}, gives {self._loaded.entry.gives}"
 
     @property
     def task(self) -> str:

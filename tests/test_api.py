@@ -144,6 +144,9 @@ def test_a_run_is_measured_exported_and_asked(run, settings, capsys, tmp_path):
     assert run.figures["accuracy"] == accuracy.value
     compared = run.evaluate("valid", baseline=run)
     assert compared.differences["accuracy"].value == 0
+    assert re.fullmatch(
+        r"Evaluated\(.* examples: accuracy 0\.\d{4} \(0\.\d{4} - [01]\.\d{4}\), .*\)", repr(run.evaluate())
+    )
     with pytest.raises(GateMissed):
         run.evaluate(require=["accuracy>=1.01"])
     path = run.export(tmp_path / "model.onnx")
@@ -151,6 +154,7 @@ def test_a_run_is_measured_exported_and_asked(run, settings, capsys, tmp_path):
     ours, theirs = run.model().predict(picture, top=2), bmtool.load(path).predict(picture, top=2)
     assert ours.distance(theirs) < 1e-3 and len(ours.classes) == 2
     assert bmtool.load(run).predict(picture).label == bmtool.load(str(run.path)).predict([picture])[0].label
+    assert repr(bmtool.load(path)) == f"Model('{path}'): image-classification, takes image, gives labels"
     assert bmtool.load(path).options == ("top",) and isinstance(bmtool.load(path), Model)
     tuned = bmtool.finetune(DIGITS, run, **settings, run=str(tmp_path / "tuned"))
     assert json.loads((tuned.path / "run.json").read_text())["parent"] == str(run.path)
@@ -260,3 +264,15 @@ def test_a_name_that_means_none_or_several_is_refused(name, words):
 
 def test_every_config_that_ships_has_a_name():
     assert all(shipped.called(f"{one.task}/{one.name}") == one for one in shipped.configs())
+
+
+def test_a_run_is_the_same_wherever_the_program_goes(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(run.path.parent)
+    near = bmtool.Run(run.path.name)
+    monkeypatch.chdir(tmp_path)
+    assert near.figures == run.figures and near.metrics() == run.metrics() != [] and near.summary.state == "finished"
+
+
+def test_no_name_is_not_the_model_in_the_box():
+    with pytest.raises(BmtoolError, match="no model is named"):
+        bmtool.load("")

@@ -1,11 +1,13 @@
 """Model cards: what a run is, written by `evaluate`, carried by an export, shown by the server, read by the hub's own library."""
 
 import json
+import re
 import shutil
 
 import pytest
 from cases import one_a_task
 from conftest import config_path
+from PIL import Image
 
 from bmtool.commands import cards
 from bmtool.commands.evaluate import evaluate
@@ -32,6 +34,33 @@ def run(trained, tmp_path):
 def written(run) -> str:
     evaluate([run])
     return (run / "card.md").read_text("utf-8")
+
+
+@one_a_task
+def test_what_a_card_says_to_type_in_python_works(case, exported, trained, tmp_path, monkeypatch):
+    shutil.copy(exported(case), tmp_path / "model.onnx")
+    Image.new("L", (8, 8)).save(tmp_path / "picture.png")
+    run = shutil.copytree(trained(case), tmp_path / "run")
+    evaluate([run])
+    python = re.search(r"```python\n(.*?)```", (run / "card.md").read_text("utf-8"), re.DOTALL)[1]
+    monkeypatch.chdir(tmp_path)
+    held: dict = {}
+    exec(python.replace("bmtool.load(", "answer = bmtool.load("), held)
+    assert held["answer"].record()
+
+
+def test_what_a_card_is_of_is_spelled_as_the_list_of_tasks_spells_it(trained, tmp_path):
+    run = shutil.copytree(trained("tagger"), tmp_path / "run")
+    evaluate([run])
+    assert "\nPinyin syllables to Chinese characters: a model of" in (run / "card.md").read_text("utf-8")
+
+
+def test_a_run_is_served_with_the_figures_that_its_export_carries(run):
+    about = Served.load(str(run), print).about()
+    assert about["metrics"] == {} and about["validation"]
+    evaluate([run])
+    exported, held = open_model(export_onnx(run)).about, Served.load(str(run), print).about()
+    assert held["metrics"] == exported["metrics"] != {} and held["validation"] == exported["validation"]
 
 
 @one_a_task

@@ -57,6 +57,12 @@ def test_all_problems_are_reported_together_where_they_are(read):
         assert line in said
 
 
+def test_a_key_of_another_kind_of_section_says_of_which(read):
+    said = problems(read, "task: tabular-classification\ndata: {source: a.csv, prepared: p, target: y}\nrun: r\n"
+                    "model: {kind: lightgbm, widths: [3]}\n")  # fmt: skip
+    assert "model.widths: unknown key for kind lightgbm: it belongs to mlp" in said
+
+
 @pytest.mark.parametrize("text, words", [
     ("", "task: missing key"),
     ("- a\n", "expected `key: value` lines"),

@@ -1,6 +1,7 @@
 """A configuration as bmtool reads it, and the schema by which an editor completes and checks one."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -179,3 +180,16 @@ def test_the_first_line_is_the_command_and_the_second_names_the_schema(path):
 def test_every_task_names_a_config_to_begin_with():
     for task, entry in registry.TASKS.items():
         assert shipped.of_task(task).name == entry.first
+
+
+ODD = ("no", "on", "Yes", "off", "y", "2024-01-01", "12:30:45", "190:20:30", "=", "<<", "1_000", "0b11", "017", "0o17", "~", "null",
+       "1e3", ".inf", "a: b", "# c", "a\nb", " a", "-", "é", "'")  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_text_is_text_to_readers_of_yaml_of_either_version(text):
+    for held in ({"a": [text]}, {text: 1}):
+        written = documents.dump(held)
+        assert yaml.safe_load(written) == held
+        assert documents.parsed(written, Path("a.yaml")).data == held
+    assert yaml.safe_load(f"a: {documents.inline(text)}") == {"a": text}

@@ -13,9 +13,10 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, config_path
 from pyarrow import parquet
 from sets import NAMES, PARTS, as_parquet, of_datasets, png, shard, tar, texts
+from test_cli import fails
 from test_image_kit import data_of
 from test_image_kit import prepared as prepared_images
 from text_toy import Corpus, toy
@@ -316,6 +317,19 @@ def test_samples_of_tars_that_lack_something(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("members", [
+    {f"{number:04}.png": png(number) for number in range(40)},
+    {f"{number:04}.png": png(number) for number in range(40)} | {f"{number:04}.cls": b"x" for number in range(40)},
+])  # fmt: skip
+def test_images_without_labels_are_for_tasks_that_need_none(members, invoke, tmp_path):
+    source = tar(tmp_path / "a.tar", members)
+    values = [f"--set=data.{key}" for key in (f"source={source}", f"prepared={tmp_path / 'data'}", "per_class=null")]
+    fails(invoke("prepare-data", config_path("image-classification-mlp"), *values), 4, "one class only (none)")
+    result = invoke("prepare-data", config_path("autoencoder-mlp"), *values)
+    assert result.exit_code == 0, result.stderr
+    assert (tmp_path / "data" / "report" / "samples.png").is_file()
+
+
 # --- what is refused ---
 
 
@@ -342,6 +356,17 @@ def cut(path: Path, at: int) -> Path:
     return path
 
 
+def headers(path: Path, kinds: list[bytes], content: bytes = b"13 path=a.png\n"[:13]) -> Path:
+    """Extensions of a header, each of the next one."""
+    with path.open("wb") as stream:
+        for kind in kinds:
+            info = tarfile.TarInfo("x")
+            info.type, info.size = kind, len(content)
+            stream.write(info.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512))
+        stream.write(bytes(1024))
+    return path
+
+
 @pytest.mark.parametrize("make, words", [
     (lambda p: tar(p, {"../../a.png": png(1)}), "leads out of it"), (lambda p: tar(p, {"/a.png": png(1)}), "leads out of it"),
     (link, "is a link, a device or has holes"), (huge, "bytes: 268,435,456 at most"),
@@ -349,6 +374,11 @@ def cut(path: Path, at: int) -> Path:
     (lambda p: cut(tar(p, {"a.png": png(1), "b.png": png(2)}), 1024), "cut short at byte"),
     (lambda p: tar(p, {"a.png": png(1), "a.PNG": png(2)}), "is there twice"),
     (lambda p: p.write_bytes(b"no tar" * 200) and p, "is no .tar, or a damaged one"),
+    (lambda p: p.write_bytes(2 * tar(p, {"a.png": png(1)}).read_bytes()) and p, "holds more behind its end"),
+    (lambda p: headers(p, [tarfile.GNUTYPE_LONGLINK] * 3000), "is no .tar, or a damaged one"),
+    (lambda p: headers(p, [tarfile.XHDTYPE] * 3000), "is no .tar, or a damaged one"),
+    (lambda p: headers(p, [tarfile.XHDTYPE], b"99999999999999999999 path=a.png\n"), "is no .tar, or a damaged one"),
+    (lambda p: headers(p, [tarfile.GNUTYPE_LONGNAME], b"a" * (2 << 20)), "a header of 2,097,152 bytes"),
 ])  # fmt: skip
 def test_tars_that_are_refused(make, words, tmp_path):
     path = make(tmp_path / "a.tar")
@@ -428,6 +458,23 @@ def test_json_that_is_refused(text, words, tmp_path):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(DataError, match=words):
         list(rows(tmp_path / "a.json"))
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 7, 1 << 20])
+def test_a_list_of_json_is_all_that_its_file_holds_and_has_one_comma_between_two_rows(chunk, tmp_path, monkeypatch):
+    monkeypatch.setattr("bmtool.sources.rows._CHUNK", chunk)
+
+    def read(text: str) -> list:
+        (tmp_path / "a.json").write_text(text, encoding="utf-8")
+        return [row.values for row in rows(tmp_path / "a.json")]
+
+    assert read("[ ]\n") == [] and read('[{"a": 1} ,\n\t{"a": [2, 3]}]\r\n  ') == [{"a": 1}, {"a": [2, 3]}]
+    for text in ('[{"a": 1}][{"a": 2}]', '[{"a": 1}]\n{"a": 2}', '[{"a": 1}] rest', "[] ]", '[{"a": 1}]\0'):
+        with pytest.raises(DataError, match=r"a\.json:\d: '.+' follows the end of the list"):
+            read(text)
+    for text in ('[{"a": 1} {"a": 2}]', '[{"a": 1},, {"a": 2}]', '[, {"a": 1}]', '[{"a": 1},]', "[,]"):
+        with pytest.raises(DataError, match=r"a\.json:\d: (no comma before it|not JSON)"):
+            read(text)
 
 
 # --- elsewhere ---

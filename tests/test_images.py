@@ -252,9 +252,10 @@ def test_one_class_cannot_be_told_apart(photos, invoke, tmp_path):
     for path in (photos / "red").iterdir():
         path.unlink()
     (photos / "red").rmdir()
-    assert invoke("prepare-data", DIGITS, *arguments(photos, tmp_path / "p", "data.valid_share=0.3")).exit_code == 0
     values = arguments(photos, tmp_path / "p", "data.valid_share=0.3", f"run={tmp_path / 'run'}")
-    fails(invoke("pretrain", DIGITS, *values), 2, "one class only", "blue")
+    for command in ("prepare-data", "pretrain"):
+        fails(invoke(command, DIGITS, *values), 4, "one class only", "blue")
+    assert not (tmp_path / "p").exists()
 
 
 def test_classes_that_a_parent_does_not_know(photos, invoke, tmp_path):

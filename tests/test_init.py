@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from conftest import CONFIGS, ROOT
 
@@ -186,9 +187,43 @@ def test_what_is_missing_is_said(empty, invoke, monkeypatch):
     assert (command := following(said)) == ["init", "pinyin2hanzi", "pinyin2hanzi-tiny.yaml", "--name", "tiny"]
     assert invoke(*command).exit_code == 0 and load.load("pinyin2hanzi-tiny.yaml").run == "runs/pinyin2hanzi-tiny"
     said = invoke("init", "tabular-regression", "--data", "x.csv").stderr
-    assert "data.target names the column to be learned" in said and "put your data at x.csv" in said
+    assert "data.target names the column to be learned: yours" in said and "put your data at x.csv" in said
     said = invoke("init", "tabular-classification", "b.yaml", "--name", "breast-cancer", "--data", "nothere").stderr
-    assert "data.positive names the class that matters: yours (b.yaml:" in said and "put your data at nothere" in said
+    assert "data.positive names the class that matters, null: the rarer of two: yours (b.yaml:" in said
+    assert "decide says what a wrong answer costs: yours (b.yaml:" in said and "put your data at nothere" in said
+
+
+def test_a_table_of_one_s_own_is_written_with_its_target(empty, invoke):
+    (empty / "churn.csv").write_text("age,plan,left\n3,a,yes\n")
+    said = invoke("init", "tabular-classification", "--data", "churn.csv")
+    assert (
+        said.exit_code == 2 and "(columns are age, plan, left): name the one to be learned with --target" in said.stderr
+    )
+    wrong = invoke("init", "tabular-classification", "--data", "churn.csv", "--target", "lef")
+    assert wrong.exit_code == 2 and "has no column 'lef'; did you mean 'left'?" in wrong.stderr
+    assert [path.name for path in empty.iterdir()] == ["churn.csv"]
+    done = invoke("init", "tabular-classification", "--data", "churn.csv", "--target", "left")
+    assert done.exit_code == 0 and "yours" not in done.stderr
+    assert load.load("tabular-classification.yaml").data.target == "left"
+    refused = invoke("init", "gan", "--data", "x", "--target", "y")
+    assert refused.exit_code == 2 and "--target names the column of a table" in refused.stderr
+
+
+@pytest.mark.parametrize("one", shipped.configs(), ids=lambda one: f"{one.task}-{one.name}")
+def test_what_a_config_says_of_its_sample_is_not_said_of_others_data(one, empty):
+    text = init.init(one.task, name=one.name, data="mine/x").read_text("utf-8")
+    for word in (
+        "times over",
+        "sample",
+        "somebody",
+        "comes with scikit",
+        "path/to",
+        "make demo",
+        "make pretrained",
+        "malignant",
+        "240 parcels",
+    ):
+        assert word not in text
 
 
 def test_a_configuration_starts_from_the_run_that_is_there(empty, invoke):
@@ -264,6 +299,7 @@ WANTED = {
     "eval/test.md",
     "export/model.onnx",
     "plots/loss.png",
+    "report.html",
 }
 
 
@@ -303,7 +339,9 @@ def test_the_gate_is_what_the_run_held_or_is_said_to_be_none(empty, invoke):
     init.init("tabular-regression", "a.yaml")
     said = invoke("init", "ci").stderr
     assert "the gate, r2>=0, holds for any model" in said
-    assert "already" in invoke("init", "ci").stderr
+    again = invoke("init", "ci").stderr
+    assert "are there already" in again and "another file" not in again, "FILE is the config there"
+    assert f"torch=={torch.__version__.partition('+')[0]}" in ci.WORKFLOW.read_text("utf-8")
     for path in (ci.MAKEFILE, ci.WORKFLOW):
         path.unlink()
     report = empty / "runs" / "a" / "eval" / "test.json"

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shutil
 from collections.abc import Iterator
 
@@ -22,6 +23,7 @@ from bmtool.engine.optim import rate_factor, settled_steps
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.session import Session
 from bmtool.errors import ConfigError
+from bmtool.runs.summary import summed_up
 
 NAMES = ["constant", "linear", "cosine", "exponential", "step", "inverse_sqrt", "plateau", "wsd"]
 
@@ -150,9 +152,25 @@ def test_a_kill_while_it_goes_back_leaves_no_trace(place, after, wsd, tmp_path, 
     run = trained(tmp_path / "run", wsd, 10)
     with killed_at(monkeypatch, place, 1, after=after):
         trained(run, wsd, 14)
+    has_begun = place != PLACES[0] or after
+    assert summed_up(run).state == ("interrupted" if has_begun else "finished")
     whole = trained(tmp_path / "whole", wsd, 14)
     assert differences(whole, trained(run, wsd, 14)) == []
     assert len(described(run)["changes"]) == 1
+
+
+@pytest.mark.parametrize("stop, goes_on", [
+    (["train.stop_after=6"], ["train.stop_after=null"]), (["train.patience=1", "optim.lr=1e-9"], ["train.patience=0", "optim.lr=1e-9"]),
+])  # fmt: skip
+def test_a_run_that_was_at_its_end_is_interrupted_once_more_steps_are_asked_for(
+    stop, goes_on, settings, tmp_path, monkeypatch
+):
+    run, asked = tmp_path / "run", [*settings, f"run={tmp_path / 'run'}", "train.steps=20"]
+    pretrain(DIGITS, [*asked, *stop])
+    assert summed_up(run).state == "finished"
+    with killed_at(monkeypatch, (Session, "resume"), 1, after=False):
+        pretrain(DIGITS, [*asked, *goes_on])
+    assert summed_up(run).state == "interrupted" and "goes on" in summed_up(run).why
 
 
 def test_wsd_without_a_checkpoint_of_before_is_refused(wsd, tmp_path):
@@ -160,23 +178,23 @@ def test_wsd_without_a_checkpoint_of_before_is_refused(wsd, tmp_path):
     for name in Checkpoints(run, print).names()[:-1]:
         shutil.rmtree(run / "checkpoints" / name)
     with pytest.raises(
-        ConfigError, match=r"10 -> 14: no checkpoint .* 3 steps before the end; .*bmtool finetune CONFIG --from"
+        ConfigError,
+        match=rf"10 -> 14: no checkpoint .* 3 steps before the end; .*bmtool finetune {run}/config.yaml --from {run} --set",
     ):
         trained(run, wsd, 14)
 
 
 @pytest.mark.parametrize("name", ["linear", "cosine", "exponential"])
-def test_a_rate_that_falls_over_all_steps_is_refused_with_the_way_out(name, settings, tmp_path):
+def test_a_rate_that_falls_over_all_steps_is_refused_with_the_way_out(name, settings, tmp_path, invoke):
     falling = [*settings, f"schedule.name={name}"]
     run = trained(tmp_path / "run", falling, 4)
     before = (run / "run.json").read_bytes()
-    with pytest.raises(
-        ConfigError, match=rf"schedule.name {name} falls over all steps.*bmtool finetune CONFIG --from {run}"
-    ):
+    with pytest.raises(ConfigError, match=rf"schedule.name {name} falls over all steps") as refused:
         trained(run, falling, 8)
     assert (run / "run.json").read_bytes() == before
-    tuned = finetune(DIGITS, run, [*falling, f"run={tmp_path / 'tuned'}", "train.steps=4"])
-    assert described(tuned)["ended"]["step"] == 4
+    done = invoke(*re.search("`bmtool (.*)`", str(refused.value))[1].split())
+    assert done.exit_code == 0, done.stderr
+    assert described(tmp_path / "run-8")["ended"]["step"] == 4
 
 
 def test_fewer_steps_than_are_done_are_refused(settings, tmp_path):

@@ -1,5 +1,7 @@
 """Intervals that cover, comparisons that decide, gates that hold, metrics worked out by hand."""
 
+import re
+
 import cases
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from bmtool.measure.bootstrap import BLOCK, RESAMPLES, Counts, Figure, differenc
 from bmtool.measure.labels import LabelMeter
 from bmtool.measure.meter import SCALES, Totals, scale
 from bmtool.measure.numbers import NumberMeter
-from bmtool.measure.report import FEW, Measured, figure_of, markdown
+from bmtool.measure.report import FEW, Measured, figure_of, markdown, table
 from bmtool.predict.examples import Example
 from bmtool.registry import TASKS
 from bmtool.tasks.pinyin2hanzi import metrics, vocab
@@ -343,3 +345,21 @@ def test_few_examples_are_said_to_be_few():
         assert f"only {FEW - 1} examples" in shown
     for shown in (markdown("title", enough), str(enough.as_dict())):
         assert "only" not in shown
+
+
+@pytest.mark.parametrize("value, low, high", [(1.0, 0.8389, 1.0), (0.0, 0.0, 0.1611)])
+def test_all_or_none_right_of_few_is_no_certainty(value, low, high):
+    """Wilson's interval: all resamples of 20 right answers are right."""
+    held = Measured(20, {name: np.full(1 + RESAMPLES, value) for name in ("accuracy", "auc", "loss")})
+    for name in ("accuracy", "auc"):
+        assert (held.figures[name].low, held.figures[name].high) == pytest.approx((low, high), abs=1e-4)
+    assert held.figures["loss"].low == held.figures["loss"].high == value, "an error is no share of the examples"
+    drawn = np.array([0.95, *np.random.default_rng(0).normal(0.95, 0.02, RESAMPLES)])
+    assert Measured(20, {"accuracy": drawn}).figures["accuracy"] == figure_of("accuracy", drawn)
+
+
+@pytest.mark.parametrize("name", ["a|b", "a\nb", "<!-- x", "<script>", "`", "|", "a`b|c"])
+def test_no_name_breaks_a_table(name):
+    text = table([name, "n"], [[name, "1"], ["b", "2"]])
+    rows = [re.split(r"(?<!\\)\|", one)[1:-1] for one in text.splitlines()]
+    assert [len(row) for row in rows] == [2, 2, 2, 2] and "<" not in text and not re.search(r"(?<!\\)`", text)

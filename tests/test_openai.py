@@ -59,11 +59,13 @@ def asked(path, work, settings: Settings = Settings()):
 # --- the same as the command line, in the shapes of others ---
 
 
-def test_a_dialogue_is_answered_as_on_the_command_line_whole_and_streamed(trained):
+@pytest.mark.parametrize("from_run", [True, False])
+def test_a_dialogue_is_answered_as_on_the_command_line_whole_and_streamed(trained, exported, from_run):
     predictor = load_model(trained(CHAT), print).predictor
     turns = [{"role": "system", "content": "你是客服"}, *HELLO]
     (said,) = predictor.predict([predictor.read(turns)], Options(seed=3, temperature=0.7, max_tokens=9))
-    how = {"model": f"trained-{CHAT}", "seed": 3, "temperature": 0.7, "max_completion_tokens": 9}
+    how = {"seed": 3, "temperature": 0.7, "max_completion_tokens": 9}
+    how["model"] = f"trained-{CHAT}" if from_run else "model.onnx"
 
     async def work(client):
         parts = [{"role": "developer", "content": [{"type": "text", "text": "你是客服"}]}, *HELLO]
@@ -73,11 +75,12 @@ def test_a_dialogue_is_answered_as_on_the_command_line_whole_and_streamed(traine
         )
         return whole, [piece async for piece in stream], client.service.writing
 
-    whole, pieces, writing = asked(trained(CHAT), work)
+    whole, pieces, writing = asked(trained(CHAT) if from_run else exported(CHAT), work)
     (choice,) = whole.choices
     assert (choice.message.content, choice.message.role) == (said.text, "assistant") and writing == 0
     assert choice.finish_reason == ("stop" if said.details["ended"] == "end" else "length")
-    assert [p.logprob for p in choice.logprobs.content] == [t["log_probability"] for t in said.details["tokens"]]
+    given = [token["log_probability"] for token in said.details["tokens"]]
+    assert [piece.logprob for piece in choice.logprobs.content] == pytest.approx(given, abs=1e-3)
     assert b"".join(bytes(p.bytes) for p in choice.logprobs.content).decode("utf-8", "replace") == said.text
     read = len(predictor.read(turns).tokens)
     assert whole.usage.prompt_tokens == read and whole.usage.total_tokens == read + whole.usage.completion_tokens
@@ -198,9 +201,15 @@ def test_what_asks_for_nothing_is_taken(trained):
     }  # fmt: skip
 
     async def work(client):
-        return await client.chat.completions.create(model=f"trained-{CHAT}", messages=HELLO, max_tokens=2, **idle)
+        how = {"model": f"trained-{CHAT}", "max_tokens": 2, **idle}
+        said = (await client.chat.completions.create(messages=HELLO, **how)).choices[0].message
+        whole = [*HELLO, said, {"role": "user", "content": "谢谢"}]
+        again = await client.chat.completions.create(messages=whole, **how)
+        sent = [*HELLO, said.model_dump(), whole[-1]]
+        return again, await client.chat.completions.create(messages=sent, **how)
 
-    assert asked(trained(CHAT), work).choices
+    one, two = asked(trained(CHAT), work)
+    assert one.choices and one.usage.prompt_tokens == two.usage.prompt_tokens > 30
 
 
 def test_prompts_that_are_too_long_or_empty(trained):

@@ -23,6 +23,10 @@ WALK = {
     "finetune without a run": (2, "--from", ["finetune", TAGGER, *sets(NEW)]),
     "finetune from what is no run": (4, "not a run directory", ["finetune", TAGGER, "--from", "{new}", *sets(NEW)]),
     "finetune from nothing": (4, "not a run directory", ["finetune", TAGGER, "--from", "{new}/no", *sets(NEW)]),
+    "finetune with the words of a run that is not there": (
+        2, "take that of the run to start from, --set data.vocabulary=",
+        ["finetune", TAGGER, "--from", "{run}", *sets([*NEW, "data.vocabulary={new}/no"])],
+    ),
     "finetune from the model in the box": (2, "8-bit", ["finetune", TAGGER, "--from", "default", *sets(NEW)]),
     "finetune what is fitted": (2, "nothing to finetune", ["finetune", TREES, *sets(NEW)]),
     "a fit with gradient steps": (2, "train.ema", ["pretrain", TREES, *sets([*NEW, "train.ema=0.9"])]),

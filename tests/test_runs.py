@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import ROOT, gone
+from conftest import ROOT, config_path, gone
 from PIL import Image
 from test_cli import fails, imported_by
 from test_serve import CHROMIUM, browser, free_port, open_page  # noqa: F401  a fixture
@@ -234,6 +235,31 @@ def test_a_run_that_was_interrupted_says_how_it_goes_on(copied):
     assert state(copied)[1] == f"`bmtool finetune {copied}/config.yaml --from runs/mother` goes on"
 
 
+def test_a_run_stopped_between_two_lines_of_its_log_is_where_its_checkpoint_is(copied):
+    (copied / "metrics.jsonl").write_text(json.dumps({"step": 3, "train/loss": 1.0}) + "\n")
+    assert summary.summed_up(copied).step == 8
+    (copied / "metrics.jsonl").unlink()
+    assert (summary.summed_up(copied).step, state(copied)) == (8, ("finished", ""))
+    shutil.move(copied / "checkpoints", copied / "away")
+    assert (summary.summed_up(copied).step, state(copied)) == (8, ("finished", summary.GONE))
+    shutil.move(copied / "away", copied / "checkpoints")
+    (copied / "metrics.jsonl").write_text(json.dumps({"step": 3, "train/loss": 1.0}) + "\n")
+    RunDir(copied).note(resume_from="step-00000008", changes=[{"step": 8, "changed": ["train.steps: 8 -> 12"]}])
+    assert summary.summed_up(copied).step == 3, "what comes after it is done anew"
+
+
+def test_what_was_changed_when_a_run_went_on_is_shown(copied, invoke):
+    RunDir(copied).note(changes=[{"step": 8, "changed": ["train.steps: 8 -> 12"]}])
+    assert re.search(r"changed +train.steps: 8 -> 12 \(from step 8 on\)", invoke("runs", "show", copied).stdout)
+
+
+def test_a_finetuning_from_the_weights_of_its_network_goes_on_as_one(tmp_path):
+    config = configs.load(config_path(CNN), ["finetune.train=head", f"run={tmp_path}"])
+    facts = {"data_hash": "0", "vocabulary": "0", "parent": None, "prepared": "data", "best": {"metric": "loss"}}
+    RunDir(tmp_path).begin(config, facts, dict)
+    assert state(tmp_path) == ("interrupted", f"`bmtool finetune {tmp_path}/config.yaml` goes on")
+
+
 @pytest.mark.parametrize("error, found", [
     (ResourceError("loss is not finite\nand more"), ("failed", "loss is not finite")),
     (MemoryError(), ("failed", "MemoryError")),
@@ -258,6 +284,42 @@ def test_a_run_that_failed_before_it_began(tmp_path):
         (tmp_path / "b" / "log.txt").write_text("")
         assert state(tmp_path / "b") == ("running", "it is about to begin")
     assert state(tmp_path / "b")[0] == "interrupted"
+
+
+def test_what_may_not_be_read_is_a_row_among_the_others(copied, classifiers, invoke, monkeypatch, tmp_path):
+    """As somebody without the right sees it: whoever runs tests may have all rights."""
+    shutil.copytree(copied, tmp_path / "locked")
+    real = Path.is_file
+
+    def is_file(path: Path) -> bool:
+        if path.parent.name == "locked" or (path.parent.name == "copied" and path.name == "log.txt"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    result = invoke("runs", "list", tmp_path, classifiers[0], "--json")
+    assert result.exit_code == 0, result.stderr
+    held = {row["name"]: row for row in map(json.loads, result.stdout.splitlines())}
+    assert {name: held[name]["state"] for name in ("locked", "copied")} == {"locked": "damaged", "copied": "damaged"}
+    assert held["locked"]["why"].endswith("Permission denied") and held[classifiers[0].name]["state"] == "finished"
+
+
+@pytest.mark.parametrize(
+    "line", ['{"step": 2, "elapsed_s": "a"}', '{"step": 2, "x_per_s": null}', '{"step": 2, "a": [1]}']
+)
+def test_a_line_of_figures_that_are_no_numbers_is_passed_over_and_said(line, copied, invoke):
+    with (copied / "metrics.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write(line + "\n")
+    for how in ([], ["--json"], ["--html"]):
+        result = invoke("runs", "show", copied, *how)
+        assert result.exit_code == 0 and "passed over" in result.stderr, result.stderr
+
+
+def test_a_page_holds_json_whatever_was_answered(copied):
+    path = copied / "eval" / "test.predictions.jsonl"
+    answer = {"input": "a", "prediction": "1", "reference": "2", "probability": 1.0}
+    path.write_text(json.dumps(answer).replace("1.0", "1e999") + "\n", "utf-8")
+    assert "Infinity" not in page.html(page.shown(copied, print))
 
 
 def flipped(path: Path) -> None:

@@ -218,6 +218,38 @@ def test_what_cannot_be_used_is_counted_with_its_place(made):
     assert "dropped 1 x no target" in said and "1 column guessed to be categories: b" in said
 
 
+@pytest.mark.parametrize("beyond", ["inf", "-inf", "1e308", "-Infinity"])
+def test_numbers_stay_numbers_where_some_are_infinite_or_too_large(beyond, made):
+    cells = [beyond if n % 4 == 0 else str(n) for n in range(60)]
+    manifest, place = made("a,y\n" + "".join(f"{cell},{'no' if n % 2 else 'yes'}\n" for n, cell in enumerate(cells)))
+    assert Table(place, "train").schema.columns[0].kind == "number"
+    assert manifest["dropped"] == {"column 'a' holds no number: infinite, or too large": 15}
+    assert f"column 'a' is infinite or too large in 15 of 60 rows ('{beyond}')" in "\n".join(manifest["warnings"])
+
+
+@pytest.mark.parametrize("value, reason", [
+    ([1, 2], "column 'z' holds a list, an object or bytes"), ({"k": 1}, "column 'z' holds a list, an object or bytes"),
+    (b"x", "column 'z' holds a list, an object or bytes"), (float("inf"), "column 'z' holds no number: infinite"),
+    ("before the year 1", "column 'z' holds a value that cannot be read"),
+])  # fmt: skip
+def test_a_column_that_drops_every_row_is_named_and_can_be_left_out(value, reason, tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    held = pa.array([value] * 40) if value != "before the year 1" else pa.array([-(2**60)] * 40, pa.timestamp("us"))
+    rows = {"x": list(range(40)), "y": ["n", "y"] * 20, "z": held}
+    parquet.write_table(pa.table(rows), tmp_path / "t.parquet")
+
+    def read(**columns) -> dict:
+        shares = {"valid_share": 0.0, "test_share": 0.0}
+        config = config_of(str(tmp_path / "t.parquet"), tmp_path / "prepared", columns=columns, **shares)
+        return prepare(config, Console(speaks=False))
+
+    with pytest.raises(DataError, match=rf"40 x {reason}.*t.parquet:1; data.columns.ignore leaves a column out"):
+        read()
+    assert read(ignore=["z"])["kept"] == 40
+
+
 def test_values_that_no_cell_can_hold_drop_the_row_and_say_why(made):
     good = [json.dumps({"a": n, "b": "x" * (n % 3 + 1), "y": "ny"[n % 2]}) for n in range(20)]
     bad = ['{"a": 1, "b": "\\ud800", "y": "n"}', '{"a": 1, "b": {"c": [1]}, "y": "n"}']
@@ -237,7 +269,7 @@ def test_values_that_no_cell_can_hold_drop_the_row_and_say_why(made):
     ("y\nno\nyes\n", {}, (ConfigError, "no column to learn from")),
     (MANY, {"columns": {"numeric": ["A"]}}, (ConfigError, "has no column 'A'")),
     (MANY, {"positive": "yess"}, (ConfigError, "did you mean 'yes'")),
-    (MANY, {"task": "tabular-regression"}, (DataError, "no row to train on")),
+    (MANY, {"task": "tabular-regression"}, (DataError, r"'y' is no number in any row \(.*did you mean `task: tabular-class")),
 ])  # fmt: skip
 def test_tables_that_are_refused(text, more, refused, made, tmp_path):
     error, words = refused
@@ -265,6 +297,16 @@ def test_what_should_be_looked_at_is_said(made):
     for words in ("'id' is different in every row", "'copy' tells 'y' all by itself", "'same' is always 'k'"):
         assert words in said
     assert "'x'" not in said
+    assert "to leave id, copy out: --set 'data.columns.ignore=[id, copy]'" in said
+
+
+def test_free_text_is_said_to_be_none_that_is_read(made):
+    manifest, _ = made(
+        "note,word,y\n" + "".join(f"这里写着第{n}句很长的话没有空格,word{n},{n % 2}\n" for n in range(80))
+    )
+    said = "\n".join(manifest["warnings"])
+    assert "'note' is different in every row, free text, which is not read" in said
+    assert "'word' is different in every row, like a number of rows" in said
 
 
 def test_decimal_commas_are_said(made):
@@ -360,6 +402,15 @@ def test_nobody_elses_files_are_replaced(made, tmp_path):
     with pytest.raises(DataError, match=r"thesis\.txt"):
         made(MANY)
     assert (tmp_path / "prepared" / "thesis.txt").read_text() == "mine"
+
+
+def test_categories_of_any_length_are_drawn_and_told_apart(made):
+    """Warnings are errors in tests: a picture without room for its axes is one."""
+    names = ["x" * 20_000 + end for end in "ab"]
+    text = "a,y\n" + "".join(f"{names[n % 2]},{'no' if n % 3 else 'yes'}\n" for n in range(40))
+    manifest, place = made(text)
+    page = report.write(place, manifest).read_text("utf-8")
+    assert max(map(len, page.splitlines())) < 1000 and (place / "report" / "columns.png").stat().st_size > 1000
 
 
 def test_the_report_has_every_column(made):

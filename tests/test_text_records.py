@@ -114,6 +114,14 @@ def test_a_target_may_be_any_json(tmp_path_factory, values, text):
     ]
 
 
+def test_a_csv_without_the_columns_says_which_it_has_and_how_to_name_one(tmp_path):
+    (tmp_path / "a.csv").write_text("内容,stars\n一二三,5\n四五六,4\n", "utf-8")
+    tally = Tally()
+    for block in blocks(File(tmp_path / "a.csv"), tally):
+        assert not clean_block(decode(File(tmp_path / "a.csv"), block), Clean(), 0).sentences
+    assert tally.dropped == {"no column text (columns are 内容, stars): name it, data.columns: {text: ...}": 2}
+
+
 def test_what_is_no_json_or_no_text_is_dropped_and_said(tmp_path):
     path = tmp_path / "a.jsonl"
     lines = [

@@ -111,6 +111,14 @@ def test_mlflow_goes_on_with_the_same_run(mlflow, settings, tmp_path, monkeypatc
     assert json.loads((run / "run.json").read_text())["tracking"] == {"mlflow": kept.info.run_id}
 
 
+def test_a_sitting_without_a_tracker_does_not_lose_the_name_it_gave(mlflow, settings, tmp_path):
+    run = trained(tmp_path / "run", settings, "tracking=[mlflow]", "train.stop_after=3")
+    named = json.loads((run / "run.json").read_text())["tracking"]
+    trained(run, settings, "tracking=[]", "train.stop_after=5")
+    trained(run, settings, "tracking=[mlflow]")
+    assert json.loads((run / "run.json").read_text())["tracking"] == named != {}
+
+
 def test_mlflow_goes_where_its_own_variable_says(mlflow, settings, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'own.db'}")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")

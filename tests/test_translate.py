@@ -72,7 +72,10 @@ def test_evaluate_takes_the_model_in_the_box(invoke, tmp_path):
 
 def test_finetuning_the_model_in_the_box_says_why_not(invoke):
     fails(
-        invoke("finetune", "configs/pinyin2hanzi/customer_service.yaml", "--from", "default"), 2, "8-bit", "pretrained"
+        invoke("finetune", "configs/pinyin2hanzi/customer_service.yaml", "--from", "default"),
+        2,
+        "8-bit",
+        "bmtool init pinyin2hanzi --name base",
     )
 
 

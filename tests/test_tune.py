@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -14,17 +15,20 @@ from cases import find
 from conftest import ROOT, config_path, sets
 from test_cli import fails
 
+from bmtool import registry
 from bmtool.commands import train
 from bmtool.commands.evaluate import evaluate
 from bmtool.commands.train import pretrain
 from bmtool.commands.tune import Plan, tune
-from bmtool.config import editing
+from bmtool.config import editing, resuming
 from bmtool.config.load import load, written
 from bmtool.engine import plots
 from bmtool.engine.run_dir import RunDir
 from bmtool.errors import ConfigError, DataError, Interrupted, Untrainable
 from bmtool.runs import finding
+from bmtool.runs.summary import summed_up
 from bmtool.tuning import space as spaces
+from bmtool.tuning.effect import require_effect
 from bmtool.tuning.study import Study
 
 TABLE, TREES = "tabular-classification", "tabular-classification-lightgbm"
@@ -114,6 +118,18 @@ def test_what_cannot_vary_is_refused_before_any_work(texts, words, invoke, tmp_p
     result = invoke("tune", config_path(TABLE), *more, *(part for text in texts for part in ("--vary", text)))
     fails(result, 2, *words)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("key", sorted(resuming.REPORTING | resuming.SITTING))
+def test_what_only_reports_cannot_vary(key):
+    below = {"card": "card.licence=mit,x", "tracking": "tracking=[],[mlflow]", "run": "run=a,b"}
+    text = below.get(key, f"{key}=1,2")
+    decides = key in ("train.patience", "train.keep_best", "train.average_best")
+    if not decides:
+        with pytest.raises(ConfigError, match=f"--vary {text.partition('=')[0]}: "):
+            require_effect(space(text), load(config_path(TABLE)), finetunes=False)
+    elif key == "train.patience":
+        require_effect(space(text), load(config_path(TABLE)), finetunes=False)
 
 
 def test_a_key_that_another_varied_key_makes_use_of_may_vary(tuned):
@@ -243,6 +259,43 @@ def test_all_trials_have_the_precision_that_the_first_has_raced_for(tuned):
     first, second = tuned(TABLE, Plan(["optim.lr=1e-3..1e-1"], trials=2), "train.precision=auto")["trials"]
     assert load(Path(first["run"]) / "config.yaml").train.precision == "auto"
     assert load(Path(second["run"]) / "config.yaml").train.precision == RunDir(first["run"]).info()["precision"]
+
+
+# A head on features, which nothing but a finetuning trains.
+HEAD = ("finetune.train=head", "augment.crop=0", "augment.rotation=0")
+
+
+def test_trials_are_finetuned_from_a_run(trained, tuned, tmp_path):
+    parent = trained("image-classification")
+    found = tuned("image-classification", Plan(["optim.lr=1e-3..1e-1"], trials=2, parent=parent), *HEAD)
+    assert [row["state"] for row in found["trials"]] == ["complete", "complete"]
+    assert RunDir(found["best"]["run"]).info()["parent"] == str(parent)
+    best = Path(found["config"])
+    assert best.read_text("utf-8").startswith(f"# bmtool finetune {best} --from {parent}\n")
+    RunDir(found["best"]["run"]).note(ended=None)
+    assert f"bmtool finetune {found['best']['run']}/config.yaml --from {parent}" in summed_up(found["best"]["run"]).why
+    with pytest.raises(ConfigError, match="parent: "):
+        tuned("image-classification", Plan(["optim.lr=1e-3..1e-1"], trials=3, parent=trained("autoencoder")), *HEAD)
+
+
+def test_what_finetunes_and_has_nothing_to_start_from_is_refused_before_any_trial(tuned, tmp_path):
+    with pytest.raises(ConfigError, match="--from"):
+        tuned("image-classification", Plan(["optim.lr=1e-3..1e-1"], trials=2), *HEAD)
+    assert not (tmp_path / "run-tune").exists()
+
+
+def test_a_network_that_comes_with_weights_is_finetuned_without_a_run(tuned, monkeypatch):
+    monkeypatch.setattr(
+        registry.find("image-classification").load("task"), "pretrained_from", lambda config: Path("weights")
+    )
+    found = tuned("image-classification", Plan(["optim.lr=1e-3..1e-1"], trials=1), *HEAD)
+    assert [row["state"] for row in found["trials"]] == ["complete"]
+    assert Path(found["config"]).read_text("utf-8").startswith(f"# bmtool finetune {found['config']}\n")
+
+
+def test_how_to_finetune_varies_where_trials_are_finetuned(tuned, trained):
+    plan = Plan(["finetune.train=all,head"], trials=2, parent=trained("image-classification"))
+    assert {row["state"] for row in tuned("image-classification", plan)["trials"]} == {"complete"}
 
 
 def test_fitted_models_are_tuned_alike(tuned):
@@ -403,11 +456,29 @@ def test_a_torn_last_line_is_mended_and_a_damaged_journal_refused(tuned, tmp_pat
     journal = tmp_path / "run-tune" / "journal.jsonl"
     journal.write_bytes(journal.read_bytes() + b'{"op_code":4,"wor')
     assert values(tuned(TABLE, plan)) == whole
-    for damage in (b"{}\n", b"[]\n", b"null\n", b'{"op_code": 99, "worker_id": "x"}\n', b"\xff\n"):
-        journal.write_bytes(damage + journal.read_bytes())
-        with pytest.raises(DataError, match=r"journal.jsonl is damaged: delete .*run-tune"):
+    held = journal.read_bytes()
+    for damage in (b"{}\n", b"[]\n", b"null\n", b'{"op_code": 99, "worker_id": "x"}\n', b"\xff\n", b"garbage\n"):
+        for damaged in (damage + held, held + damage):
+            journal.write_bytes(damaged)
+            with pytest.raises(DataError, match=r"journal.jsonl is damaged: delete .*run-tune"):
+                tuned(TABLE, plan)
+    journal.write_bytes(held)
+    for text in (None, "task: [\n", "task: none\n"):
+        path = tmp_path / "run-tune" / "config.yaml"
+        path.unlink() if text is None else path.write_text(text)
+        with pytest.raises(DataError, match=r"config.yaml is damaged .*: delete .*run-tune to begin anew"):
             tuned(TABLE, plan)
-        journal.write_bytes(journal.read_bytes()[len(damage) :])
+
+
+def test_a_study_whose_trials_were_deleted_says_so(tuned, tmp_path, capsys):
+    plan = Plan(["optim.lr=1e-3,1e-2,5e-2"], trials=3)
+    best = tuned(TABLE, plan)["best"]
+    shutil.rmtree(tmp_path / "run-tune" / "trials")
+    capsys.readouterr()
+    found = tuned(TABLE, plan)
+    said = capsys.readouterr().err
+    assert found["best"] == best | {"run": None} and "its run is gone" in said
+    assert f"bmtool pretrain {tmp_path}/run-tune/best.yaml" in said and "evaluate" not in said and "None" not in said
 
 
 # --- YAML with a key set ---
@@ -432,6 +503,17 @@ def test_what_takes_more_is_refused_or_seen(text):
     except ConfigError:
         return
     assert "&x" in text and "&x" not in changed, "the alias is lost, which reading it shows"
+
+
+def test_a_best_configuration_of_one_whose_values_stand_for_others_is_written(tmp_path):
+    text = Path(config_path(TABLE)).read_text("utf-8")
+    path, again = tmp_path / "anchored.yaml", tmp_path / "again.yaml"
+    path.write_text("x-w: &w [8]\n" + text.replace("  widths: [16]", "  widths: *w"), "utf-8")
+    assert "*w" in path.read_text("utf-8")
+    keys = {"train.steps": 9, "model.widths": [4], "optim.lr": 0.5}
+    for order in permutations(keys):
+        again.write_text(written(path, ["seed=3"], {key: keys[key] for key in order}), "utf-8")
+        assert load(again) == load(path, ["seed=3"], keys)
 
 
 def test_a_configuration_that_cannot_be_edited_is_written_whole(tmp_path):

@@ -78,6 +78,15 @@ def _require_names(path: Path, names: list[str]) -> None:
         raise DataError(f"{path}:1: the first line must name the columns, and it holds numbers")
 
 
+def is_beyond(text: str) -> bool:
+    """Whether a text is how a number is written that is none here: infinite, too large, or NaN."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return number(text) is None and "_" not in text
+
+
 def number(text: str) -> float | None:
     """A finite decimal number; None for anything else."""
     try:

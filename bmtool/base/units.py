@@ -10,6 +10,11 @@ def few(names: Collection[str], most: int) -> str:
     return ", ".join(islice(names, most)) + (", ..." if len(names) > most else "")
 
 
+def shortened(text: str, most: int = 40) -> str:
+    """A text of any length, or its first letters."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def short(count: float, digits: int = 1) -> str:
     """`640`, `12.3 K` or, from a tenth of a million on, `2.8 M` with so many digits."""
     if count >= 1e5:

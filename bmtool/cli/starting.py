@@ -45,6 +45,10 @@ def init(  # noqa: PLR0913
             metavar="PATH|hf:NAME",
         ),
     ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(help="With `--data` a table: the column to be learned.", metavar="COLUMN", show_default=False),
+    ] = None,
     require: Annotated[
         list[str], typer.Option(help='With `ci`: a bound that a model must hold there: --require "accuracy>=0.9".')
     ] = [],  # noqa: B006
@@ -59,12 +63,14 @@ def init(  # noqa: PLR0913
     if json and task is not None:
         raise ConfigError("--json is for the list: leave TASK out")
     if data is not None and data.startswith(HUB):
-        if file or name or require:
+        if file or name or require or target:
             raise ConfigError("--data hf:NAME downloads: it takes a directory and nothing else")
         download.download(data, task)
         return
     if task is None and (name or data):
         raise ConfigError("name the task too: `bmtool init TASK`; `bmtool init` lists them")
+    if target and (data is None or task == CI):
+        raise ConfigError("--target goes with --data, a table of your own")
     if require and task != CI:
         raise ConfigError("--require goes with `bmtool init ci`")
     if task is None:
@@ -74,7 +80,7 @@ def init(  # noqa: PLR0913
             raise ConfigError("--name and --data are for a config: leave them out with `bmtool init ci`")
         ci.init(file, require=require)
     else:
-        init.init(task, file, name=name, data=data)
+        init.init(task, file, name=name, data=data, target=target)
 
 
 config = typer.Typer(

@@ -50,7 +50,8 @@ def prepare_data(
 def pretrain(config: Config, set_: Overrides = [], no_verify: NoVerify = False) -> None:  # noqa: B006
     """Train from scratch, or resume.
 
-    Resumes by itself when the run directory holds a checkpoint; a larger train.steps goes on with a run that has ended.
+    Resumes by itself when the run directory holds a checkpoint. A larger train.steps goes on with a run that has ended where the rate
+    does not fall over all steps: schedule.name constant, step, inverse_sqrt, plateau or wsd, not linear, cosine or exponential.
     """
     from bmtool.commands import train
 

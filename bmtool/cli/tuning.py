@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from bmtool import flags
+from bmtool.cli import completion
 from bmtool.cli.arguments import Config, NoVerify, Overrides
 from bmtool.errors import ConfigError
 
@@ -27,6 +29,16 @@ def tune(  # noqa: PLR0913
             show_default=False,
         ),
     ] = [],  # noqa: B006
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="Finetune: the run whose weights every trial starts from; not needed where the network comes with some.",
+            metavar="RUN",
+            parser=flags.path,
+            autocompletion=completion.runs,
+        ),
+    ] = None,
     trials: Annotated[int, typer.Option(help="So many in all, those of earlier sittings among them.", min=1)] = 20,
     figure: Annotated[
         str | None,
@@ -50,10 +62,11 @@ def tune(  # noqa: PLR0913
 ) -> None:
     """Search for settings: trials of CONFIG with other values of some keys, judged by their validation.
 
+    Trials are trained as the config's first line says: from scratch, or from other weights.
     Every trial is a run of its own in RUN-tune/trials, given up when it is worse than the others were; the best settings are written
     to RUN-tune/best.yaml. Stopped or killed, the same command goes on.
     """
     from bmtool.commands import tune
 
-    plan = tune.Plan(vary, trials, figure, time, seed)
+    plan = tune.Plan(vary, trials, figure, time, seed, from_)
     tune.tune(config, plan, set_, as_json=json)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bmtool import registry
 from bmtool.base.files import checksum, write_text
+from bmtool.base.markdown import escaped
 from bmtool.base.units import few
 from bmtool.commands import reports
 from bmtool.config import document
@@ -46,7 +47,7 @@ LICENCES = {
 }  # fmt: skip
 # takes -> an argument of `bmtool predict`, and an input from Python.
 ASKED = {
-    "text": ('"a line of text"', '"a line of text"'), "image": ("picture.png", '"picture.png"'), "record": ("rows.csv", "{...}"),
+    "text": ('"a line of text"', '"a line of text"'), "image": ("picture.png", '"picture.png"'), "record": ("rows.csv", ""),
     "number": ("1", "1"),
 }  # fmt: skip
 
@@ -120,8 +121,8 @@ def _made(run: "RunDir", model: Of) -> str:
     sources = [*_sources(config)]
     head = _head(config, entry) | _index(name, config.task, entry, carried.report, sources)
     parts = [
-        f"# {name}", config.card.description or f"{entry.help.capitalize()}: a model of bmtool's task `{config.task}`.",
-        "## Use", _use(entry), *_facts(model.facts), "## Data", *_data(info, sources, carried.report),
+        f"# {escaped(name)}", config.card.description or _introduced(entry, config.task),
+        "## Use", _use(entry, model.facts), *_facts(model.facts), "## Data", *_data(info, sources, carried.report),
         "## Figures", *_figures(carried), "## Training", _training(config, info, model),
         "## Limits", _limits(config.card, carried.report, model), "## Licence", config.card.licence or "Not stated.",
     ]  # fmt: skip
@@ -168,14 +169,29 @@ def _numbers(found: dict[str, float | None]) -> dict[str, float]:
 # --- the body, for people ---
 
 
-def _use(entry: registry.Entry) -> str:
+def _introduced(entry: registry.Entry, task: str) -> str:
+    return f"{entry.help[0].upper()}{entry.help[1:]}: a model of bmtool's task `{task}`."
+
+
+def _use(entry: registry.Entry, facts: dict[str, Any]) -> str:
     said, given = ASKED[entry.takes]
+    given = given or _row(facts)
     ask = (
         f"bmtool translate --model model.onnx {said}" if entry.gives == "text" else f"bmtool predict model.onnx {said}"
     )
     lines = ["bmtool export-onnx RUN --output model.onnx", ask, "bmtool serve model.onnx"]
-    python = ["from bmtool import Model", "", f'Model("model.onnx")({given})']
+    python = ["import bmtool", "", f'bmtool.load("model.onnx").predict({given})']
     return "\n".join(["```shell", *lines, "```", "", "```python", *python, "```"])
+
+
+def _row(facts: dict[str, Any]) -> str:
+    """A row as Python has it: of each column the middle number, or a category."""
+    return repr(
+        {
+            one["name"]: one["example"] if "example" in one else next(iter(one["categories"]), "")
+            for one in facts["columns"]
+        }
+    )
 
 
 def _facts(facts: dict[str, Any]) -> Iterator[str]:
@@ -186,9 +202,9 @@ def _facts(facts: dict[str, Any]) -> Iterator[str]:
 
 def _named(value: Any) -> str:
     if not isinstance(value, list):
-        return f"{value}"
+        return escaped(f"{value}")
     listed = [str(one.get("name", one)) if isinstance(one, dict) else str(one) for one in value]
-    names = [" ".join(name.split()) for name in listed]
+    names = [escaped(name) for name in listed]
     return f"{len(names):,}: {few(names, NAMED)}"
 
 
@@ -204,7 +220,7 @@ def _called(path: str) -> str:
 
 
 def _data(info: dict[str, Any], sources: list[str], report: Report | None) -> Iterator[str]:
-    yield f"Learned from {few(sources, NAMED)}; data hash `{info['data_hash']}`."
+    yield f"Learned from {few([escaped(source) for source in sources], NAMED)}; data hash `{info['data_hash']}`."
     sizes = report.get("splits") if report is not None else None
     if sizes:
         yield table(["split", "examples"], [[name, f"{count:,}"] for name, count in sizes.items()])
@@ -247,7 +263,7 @@ def _training(config: BaseConfig, info: dict[str, Any], model: Of) -> str:
     began = info["parent"] or given
     kind = getattr(config.model, "kind", None)
     facts = {
-        "model": kind, "finetuned from": _called(began) if began else "nothing: trained from scratch", "seed": config.seed,
+        "model": kind, "trained from": _called(began) if began else "scratch", "seed": config.seed,
         "adapters": _adapters(config, info), "taught by": _taught(config, info), "pruned": pruned(info),
         "checkpoint": model.checkpoint, "sha256 of the weights": model.weights,
         "bmtool, torch, Python": ", ".join(info["versions"].get(name, "-") for name in ("bmtool", "torch", "python")),

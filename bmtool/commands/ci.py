@@ -9,6 +9,7 @@ import bmtool
 from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.files import read_json, write_text
+from bmtool.base.packages import installed
 from bmtool.commands import following, refusals
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
@@ -23,6 +24,8 @@ MAKEFILE, WORKFLOW = Path("Makefile"), Path(".github/workflows/bmtool.yml")
 LARGE = 1e6
 # A bound is given to so many parts of one.
 DIGITS = 10**4
+# What the workflow installs in the version that is here.
+PINNED = ("torch", "torchvision")
 # Of a path that stands in a Makefile as it is.
 _PLAIN = re.compile(r"[\w./+-]+")
 
@@ -39,7 +42,7 @@ def init(config: str | None = None, *, require: list[str] | None = None) -> None
     bounds = [str(gate.parse(bound)) for bound in require or []]
     names = list(registry.find(loaded.task).load("evaluation").names)
     gate.check_names([gate.parse(bound) for bound in bounds], names)
-    refusals.require_new([MAKEFILE, WORKFLOW])
+    refusals.require_new([MAKEFILE, WORKFLOW], otherwise="")
     measured = None if bounds else _held(loaded, names[0])
     words = _words(path, loaded, bounds or [measured or _any(names[0])])
     for place in (MAKEFILE, WORKFLOW):
@@ -107,7 +110,14 @@ def _words(path: str, config: BaseConfig, bounds: list[str]) -> dict[str, str]:
         "CONFIG": path, "RUN": config.run, "REQUIRE": " ".join(f"--require '{bound}'" for bound in bounds),
         "TRAIN": following.training(path, config).removeprefix("bmtool "), "WHEEL": f"bmtool-{bmtool.__version__}-py3-none-any.whl",
         "PACKAGES": "".join(f" {name}" for name in dict.fromkeys(packages)),
+        "PINNED": " ".join(f"{name}=={found}" for name in PINNED if (found := _installed(name))),
     }  # fmt: skip
+
+
+def _installed(name: str) -> str | None:
+    """The version that is here, whichever build of it."""
+    found = installed(name)
+    return found and found.partition("+")[0]
 
 
 def _filled(name: str, words: dict[str, str]) -> str:

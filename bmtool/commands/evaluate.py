@@ -67,7 +67,7 @@ def evaluate(  # noqa: PLR0913
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluated:
     """What was measured of a model, and the baseline beside it; `unlike` are figures that cannot be compared, and why."""
 
@@ -77,6 +77,13 @@ class Evaluated:
     reference: Measured | None = None
     baseline: str = ""
     unlike: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        figures = [
+            f"{name} {report.show(one.value)} ({report.show(one.low)} - {report.show(one.high)})"
+            for name, one in self.figures.items()
+        ]
+        return f"Evaluated({self.title}, {self.examples:,} examples: {', '.join(figures)})"
 
     @property
     def examples(self) -> int:

@@ -48,7 +48,7 @@ def _configuration(trials: Trials, best: Row) -> str:
     """That of the best trial for a run beside the trials, under a head that says where it is from."""
     asked, study = trials.asked, trials.study
     head = [
-        f"# bmtool pretrain {asked.folder / BEST}",
+        f"# {asked.training(asked.folder / BEST)}",
         f"# The best of {trials.ended} trials of {asked.path}: trial {best.number}, {study.figure} {best.value:.4f} of the validation.",
     ]
     for key, value in asked.space.settings(best.raw).items():
@@ -69,15 +69,17 @@ def show(trials: Trials, found: dict[str, Any], *, as_json: bool) -> None:
     if best is None:
         say("no trial is complete, so there is no best one")
         return
-    say(f"best: trial {best['trial']}, {found['figure']} {best['value']:.4f}{_against(trials, found)}: {best['run']}")
-    say(f"picture {folder / PICTURE}; the settings, for another training: bmtool pretrain {folder / BEST}")
-    say(f"the validation has chosen, so ask the test split: {_measuring(trials, found)}")
+    where = best["run"] or "its run is gone"
+    say(f"best: trial {best['trial']}, {found['figure']} {best['value']:.4f}{_against(trials, found)}: {where}")
+    say(f"picture {folder / PICTURE}; the settings, for another training: {trials.asked.training(folder / BEST)}")
+    if best["run"]:
+        say(f"the validation has chosen, so ask the test split: {_measuring(trials, found)}")
 
 
 def _measuring(trials: Trials, found: dict[str, Any]) -> str:
     """The command that measures the best trial, against the configuration itself where that is another."""
     own, best = found["trials"][0], found["best"]
-    is_other = trials.own is not None and own["state"] == "complete" and own["run"] != best["run"]
+    is_other = trials.own is not None and own["state"] == "complete" and own["run"] not in (None, best["run"])
     return f"bmtool evaluate {best['run']}" + (f" --baseline {own['run']}" if is_other else "")
 
 

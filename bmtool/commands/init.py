@@ -10,9 +10,9 @@ from bmtool import registry
 from bmtool.base.console import Console, answer
 from bmtool.base.files import write_bytes, write_text
 from bmtool.base.needs import require
-from bmtool.commands import following, refusals
+from bmtool.commands import following, owning, refusals
 from bmtool.config import document as documents
-from bmtool.config import image, load, shipped, table
+from bmtool.config import load, shipped
 from bmtool.config.editing import with_value
 from bmtool.config.schema import BaseConfig
 from bmtool.config.shipped import Shipped
@@ -20,10 +20,6 @@ from bmtool.errors import ConfigError
 
 # Beside the configuration, for editors; by a name that nobody else's file has.
 SCHEMA = "bmtool.schema.json"
-# What a configuration for the sample says of its columns.
-YOURS = {"target": "the column to be learned", "positive": "the class that matters"}
-# Sources that are no files.
-BUILT_IN = {"-", *image.NAMED, *table.EXAMPLES}
 
 
 def listing() -> list[dict[str, Any]]:
@@ -49,27 +45,30 @@ def print_list(*, as_json: bool = False) -> None:
         for one in (one for one in found if one["task"] == task):
             answer(f"  {one['name']:<24}{one['about']}")
     Console().say(
-        f"next: {following.command('init', 'TASK')}, the first of each, or --name NAME; --data PATH for your own data"
+        f"next: {following.command('init', 'TASK')} writes the first of a task, with --name NAME another; --data PATH is for your own data"
     )
 
 
-def init(task: str, file: str | None = None, *, name: str | None = None, data: str | None = None) -> Path:
+def init(
+    task: str, file: str | None = None, *, name: str | None = None, data: str | None = None, target: str | None = None
+) -> Path:
     """Write a commented configuration of `task` to `file` (NAME.yaml or TASK.yaml) and say what comes next. Returns its path.
 
-    `name` chooses among the shipped ones; `data` is where the user's own data lie. Without it sample data that the configuration names
-    are copied to where it names them. ConfigError where a file of that name is there already.
+    `name` chooses among the shipped ones; `data` is where the user's own data lie, `target` the column to be learned of a table there.
+    Without it sample data that the configuration names are copied to where it names them. ConfigError where a file of that name is
+    there already, or for a table whose target is not known.
     """
     chosen = shipped.of_task(task, name)
     path = Path(file or f"{name or task}.yaml")
     refusals.require_new([path])
-    text = _rewritten(chosen, path, data)
+    text = _rewritten(chosen, path, data, target)
     # What cannot be read is not written.
     load.validate(documents.parsed(text, path))
     console = Console()
     write_text(path, text)
     write_bytes(path.parent / SCHEMA, (shipped.folder() / shipped.SCHEMA).read_bytes())
     console.say(f"wrote {path}: {chosen.task}, the config {chosen.name}; {path.parent / SCHEMA} is for editors")
-    for line in _told(path, own=data):
+    for line in _told(path, own=data, target=target):
         console.say(line)
     return path
 
@@ -82,7 +81,7 @@ def _command(one: Shipped) -> str:
 # --- what is written ---
 
 
-def _rewritten(chosen: Shipped, path: Path, data: str | None) -> str:
+def _rewritten(chosen: Shipped, path: Path, data: str | None, target: str | None) -> str:
     """The text of a shipped configuration with the user's names: of its file, its run, its data."""
     text = chosen.path.read_text("utf-8").replace(chosen.in_clone, str(path))
     text = shipped.MODELINE.sub(f"# yaml-language-server: $schema={SCHEMA}", text)
@@ -90,12 +89,7 @@ def _rewritten(chosen: Shipped, path: Path, data: str | None) -> str:
         text = with_value(text, ("run",), f"runs/{path.stem}")
         text = with_value(text, ("data", "prepared"), f"data/prepared/{path.stem}")
     if data is not None:
-        held = documents.read(chosen.path).data["data"]
-        key, value = ("sources", [data]) if "sources" in held else ("source", data)
-        text = with_value(text, ("data", key), value)
-        # They are of the sample.
-        for columns in held.get("columns", {}):
-            text = with_value(text, ("data", "columns", columns), [])
+        text = owning.adapted(text, chosen, data, target)
     parent, usual = _parent(documents.parsed(text, path).data), f"runs/{chosen.task}"
     if parent and not Path(parent).exists() and Path(usual, "run.json").exists():
         text = text.replace(parent, usual)
@@ -110,19 +104,19 @@ def _parent(config: dict[str, Any]) -> str | None:
 # --- what is said ---
 
 
-def _told(path: Path, *, own: str | None) -> list[str]:
+def _told(path: Path, *, own: str | None, target: str | None) -> list[str]:
     """Where the data are, or are to be put, and the next command."""
     document, config = documents.read(path), load.load(path)
     key = "sources" if "sources" in document.data["data"] else "source"
     place, prepare = document.place(("data", key)), following.preparing(path)
     lines, missing = _lacking(config), []
-    for name, what in YOURS.items() if own is not None else ():
-        if name in document.data["data"]:
-            lines.append(f"data.{name} names {what}: yours ({document.place(('data', name))})")
+    for at, what in owning.YOURS.items() if own is not None else ():
+        if owning.holds(document.data, at) and not (target is not None and at[-1] == "target"):
+            lines.append(f"{'.'.join(map(str, at))} {what}: yours ({document.place(at)})")
     for source in _sources(document.data["data"][key]):
         if copied := _sampled(source):
             lines.append(f"copied {source} ({copied}): sample data; your own go to data.{key} ({place})")
-        elif (_is_path(source) or source == own) and not glob(source) and source not in BUILT_IN:
+        elif (_is_path(source) or source == own) and not glob(source) and source not in owning.BUILT_IN:
             missing.append(source)
     if missing:
         return [*lines, f"put your data at {', '.join(missing)}, as {place} says; next: {prepare}"]

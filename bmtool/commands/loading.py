@@ -48,11 +48,15 @@ class Loaded:
 def load_model(path: str | Path, warn: Callable[[str], None], task: str | None = None) -> Loaded:
     """The model at `path`. DataError when it is neither a run nor an exported model, or of another task than `task`."""
     name = str(path)
+    if not name:
+        raise DataError(f"no model is named: it is a run directory, an .onnx file, or {DEFAULT!r}")
     path = PRETRAINED / (task or "pinyin2hanzi") / "model.onnx" if name == DEFAULT else Path(path)
     if path.suffix == ".onnx":
         loaded = _from_file(name, path)
     elif theirs := _of_others(path):
         loaded = _from_checkpoint(name, path, theirs)
+    elif path.is_dir() and not (path / "run.json").exists() and (held := sorted(path.glob("*.onnx"))):
+        raise DataError(f"{path} is no run directory: name the model in it, {held[0]}")
     elif path.exists():
         loaded = _from_run(name, path, warn)
     else:

@@ -64,12 +64,13 @@ def require_file(path: str | Path, what: str) -> None:
     _require_writable(place.parent, what)
 
 
-def require_new(paths: Iterable[Path]) -> None:
-    """ConfigError for files that are there already, ResourceError where none can be written."""
+def require_new(paths: Iterable[Path], *, otherwise: str = "name another file, or ") -> None:
+    """ConfigError for files that are there already, ResourceError where none can be written. `otherwise` is there to be named."""
     paths = list(paths)
     if there := [str(path) for path in paths if os.path.lexists(path)]:
+        are, they = ("are", "them") if len(there) > 1 else ("is", "it")
         raise ConfigError(
-            f"{', '.join(there)} is there already and stays as it is: name another file, or remove it first"
+            f"{', '.join(there)} {are} there already and not written over: {otherwise}remove {they} first"
         )
     for path in paths:
         require_file(path, str(path))

@@ -101,6 +101,8 @@ def _facts(found: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
     yield "from", found["parent"]
     yield "steps", f"{found['step']:,}" + (f" of {found['steps']:,}" if found["steps"] else "")
     yield from ((name, _written(value)) for name, value in found["facts"].items())
+    for change in found["changes"]:
+        yield "changed", f"{', '.join(change['changed'])} (from step {change['step']:,} on)"
     yield "time", _spent(time) if time["whole_s"] else None
     yield "exports", ", ".join(f"{one['name']} ({short(one['bytes'])}B)" for one in found["exports"])
 

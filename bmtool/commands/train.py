@@ -21,9 +21,10 @@ from bmtool.commands.teaching import require_teacher, teach
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
 from bmtool.engine import adapters, distributed, fitting, longer, precision
-from bmtool.engine.checkpoint import name_of, step_of
-from bmtool.engine.device import Device, choose, make_deterministic
+from bmtool.engine.checkpoint import name_of
+from bmtool.engine.device import Device, choose, keep_memory, make_deterministic
 from bmtool.engine.ending import end
+from bmtool.engine.kept import step_of
 from bmtool.engine.observing import Observer
 from bmtool.engine.pruning import zeros
 from bmtool.engine.ranking import deciding
@@ -53,8 +54,8 @@ def parent_of(named: str | Path | None) -> RunDir | None:
     """The run that a finetuning starts from, if one is named. ConfigError for the model that comes with bmtool."""
     if str(named) == DEFAULT:
         raise ConfigError(
-            "the model that comes with bmtool holds 8-bit weights, which cannot be trained on: train its recipe on your text\n"
-            "  make pretrained TEXT=...\nor name a run of your own with --from"
+            "the model that comes with bmtool holds 8-bit weights, which cannot be trained on: train its recipe on your text, which "
+            "`bmtool init pinyin2hanzi --name base --data PATH` writes, and name that run with --from"
         )
     return RunDir.open(named) if named is not None else None
 
@@ -74,6 +75,7 @@ def train(
     refusals.require_training(config)
     run, is_main = RunDir(config.run), distributed.rank() == 0
     device = choose(config.train)
+    keep_memory(device.device)
     run.require_same(config)
     onward = longer.start(run, config, Console(speaks=is_main).warn)
     if observer is None:
@@ -108,6 +110,8 @@ def require_sense(kind: type[Task], config: BaseConfig, parent: RunDir | None = 
         require_teacher(config)
         if finetunes:
             _require_weights(kind, config, parent)
+        elif why := kind.untrainable_from_scratch(config):
+            raise ConfigError(why)
         else:
             _require_from_scratch(config)
         return
@@ -127,8 +131,17 @@ def _require_weights(kind: type[Trained], config: BaseConfig, parent: RunDir | N
     """ConfigError when finetuning has nothing to start from."""
     if parent is None and kind.pretrained_from(config) is None:
         raise ConfigError("finetuning starts from a run: name it with --from (this model holds no weights of its own)")
+    if parent is not None and (taken := _taken(kind, config)) and not Path(taken).exists():
+        raise ConfigError(
+            f"{kind.numbered_by}: there is no {taken}: take that of the run to start from, --set {kind.numbered_by}={parent.path}"
+        )
     if parent is not None and kind_of(parent.config()).fitted:
         raise ConfigError(f"{parent.path} was fitted: it holds no weights to start from, name another run with --from")
+
+
+def _taken(kind: type[Trained], config: BaseConfig) -> str | None:
+    """The run whose words, classes or columns a configuration takes."""
+    return getattr(config.data, kind.numbered_by.partition(".")[2], None)
 
 
 def _require_from_scratch(config: BaseConfig) -> None:
@@ -267,6 +280,8 @@ def _introduce(trainer: Trainer, console: Console) -> None:
         console.say(
             f"train.validate_every ({config.train.validate_every:,}) is more than train.steps: validated once, at the last step"
         )
+    if remark := trainer.task.remark():
+        console.say(remark)
     console.say(f"device: {trainer.device.reason}" + (f"; {processes} processes" if processes > 1 else ""))
 
 

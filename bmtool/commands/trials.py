@@ -10,7 +10,7 @@ from typing import Any
 from bmtool.base import memory
 from bmtool.base.console import Console
 from bmtool.base.units import duration
-from bmtool.commands import train
+from bmtool.commands import following, train
 from bmtool.config.load import load, written
 from bmtool.config.schema import BaseConfig
 from bmtool.engine.run_dir import RunDir
@@ -36,6 +36,9 @@ class Asked:
     config: BaseConfig
     space: Space
     folder: Path
+    # trials are finetuned, from the best weights of `parent` or from those that their network comes with
+    finetunes: bool = False
+    parent: RunDir | None = None
 
     def run(self, number: int) -> RunDir:
         return RunDir(self.folder / "trials" / f"{number:03}")
@@ -59,6 +62,11 @@ class Asked:
     def written(self, row: Row, run: Path) -> str:
         """The configuration of a trial for another run, as YAML."""
         return written(self.path, self.overrides, self.settings(row.raw, run))
+
+    def training(self, path: Path) -> str:
+        """The command that trains a configuration as the trials are."""
+        parent = ["--from", str(self.parent.path)] if self.parent else []
+        return following.command("finetune" if self.finetunes else "pretrain", path, *parent)
 
     def said(self, row: Row) -> str:
         """The values of a trial."""
@@ -129,14 +137,19 @@ class Trials:
 
     def _trained(self, row: Row) -> float:
         """The figure of the best checkpoint."""
-        run, figure = self.asked.run(row.number), self.study.figure
-        config = self.asked.configured(row)
+        asked, figure = self.asked, self.study.figure
+        run, config = asked.run(row.number), asked.configured(row)
         # A half fit is done again from its start.
         is_fitted = train.kind_of(config).fitted
         last = math.inf if is_fitted else config.train.steps
         for event in [] if is_fitted else run.events(self.console.warn):
             self._hear(event["step"], _validation(event), last)
-        train.train(config, parent=None, observer=lambda step, figures: self._hear(step, figures, last))
+        train.train(
+            config,
+            asked.parent,
+            finetunes=asked.finetunes,
+            observer=lambda step, figures: self._hear(step, figures, last),
+        )
         checkpoints = run.checkpoints(self.console.warn)
         value = float(checkpoints.manifest(checkpoints.best())["metrics"].get(figure, math.nan))
         if not math.isfinite(value):

@@ -5,15 +5,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 from bmtool import registry
 from bmtool.base import changes
 from bmtool.base.console import Console
-from bmtool.base.files import lock, read_json, write_json, write_text
+from bmtool.base.files import damaged, lock, read_json, write_json, write_text
 from bmtool.base.needs import require
 from bmtool.base.suggest import suggest
 from bmtool.commands import findings, refusals, train
+from bmtool.commands.initialise import require_same_vocabulary
 from bmtool.commands.prepare_data import make_current
 from bmtool.commands.trials import Asked, Trials
 from bmtool.config import resuming
@@ -44,6 +45,8 @@ class Plan:
     figure: str | None = None
     seconds: float | None = None
     seed: int | None = None
+    # the run whose weights trials start from
+    parent: str | Path | None = None
 
 
 class About(TypedDict):
@@ -54,6 +57,8 @@ class About(TypedDict):
     mode: str
     seed: int
     data_hash: str
+    # the run that trials start from
+    parent: NotRequired[str | None]
 
 
 def tune(
@@ -97,20 +102,21 @@ def _asked(path: str, plan: Plan, overrides: list[str]) -> Asked:
     if distributed.world_size() > 1:
         raise ConfigError("tune runs its trials one after the other, in one process: start it without torchrun")
     base = load(path, overrides)
-    kind = train.kind_of(base)
+    kind, parent = train.kind_of(base), train.parent_of(plan.parent)
+    finetunes = parent is not None or base.starts_from_others
     if plan.figure is not None and kind.fitted:
         _require_figure(plan.figure, base.task)
     elif plan.figure is not None:
         overrides.append(f"train.best={plan.figure}")
     configured = partial(load, path, overrides)
     space = spaces.read(plan.vary, configured)
-    require_effect(space, base)
+    require_effect(space, base, finetunes=finetunes)
     for key, held in space.items():
         for value in held.ends:
-            train.require_sense(kind, configured({key: value}))
+            train.require_sense(kind, configured({key: value}), parent, finetunes)
     base = configured({})
     refusals.require_training(base)
-    return Asked(path, overrides, base, space, Path(f"{Path(base.run)}{SUFFIX}"))
+    return Asked(path, overrides, base, space, Path(f"{Path(base.run)}{SUFFIX}"), finetunes, parent)
 
 
 def _require_figure(figure: str, task: str) -> None:
@@ -129,11 +135,12 @@ def _opened(asked: Asked, plan: Plan, console: Console) -> Study:
     """The study that lies there, or a new one on data that are prepared. ConfigError or DataError where it is another."""
     base, folder = asked.config, asked.folder
     make_current(base, asked.run(1))
-    best = _deciding(base, plan.figure)
+    best = _deciding(asked, plan.figure)
     seed = base.seed if plan.seed is None else plan.seed
     about: About = {
         "vary": asked.space.described(), "figure": best.metric, "mode": best.mode, "seed": seed,
         "data_hash": described(Path(base.data.prepared))["data_hash"],
+        "parent": str(asked.parent.path) if asked.parent else None,
     }  # fmt: skip
     if (folder / ABOUT).is_file():
         _require_same(asked, about)
@@ -144,13 +151,24 @@ def _opened(asked: Asked, plan: Plan, console: Console) -> Study:
     return Study(folder / JOURNAL, asked.space, best.metric, minimises=best.mode == "min", seed=seed)
 
 
-def _deciding(config: BaseConfig, figure: str | None) -> Best:
-    """The figure that trials are compared by, and which way. ConfigError that names those there are."""
+def _deciding(asked: Asked, figure: str | None) -> Best:
+    """The figure that trials are compared by, and which way. ConfigError that names those there are, or for an unfit parent."""
+    config = asked.config
     task: Task = train.kind_of(config).fresh(config)
     if isinstance(task, Trained):
+        if asked.parent is not None:
+            require_same_vocabulary(task, config, asked.parent)
         return deciding(task, config.train.best)
     assert isinstance(task, Fitted)
     return task.best if figure is None else Best(figure, "min" if is_lower_better(figure) else "max")
+
+
+def _configured(path: Path, again: str) -> BaseConfig:
+    """What a study was begun with. DataError when the file is missing or damaged."""
+    try:
+        return of_run(path)
+    except ConfigError as error:
+        raise damaged(str(path), str(error).partition("\n")[0], again) from error
 
 
 UNLIKE = ("train.steps:", "train.validate_every:")
@@ -160,10 +178,11 @@ def _require_same(asked: Asked, about: About) -> None:
     """ConfigError that lists what differs when a study of something else is here."""
     again = f"delete {asked.folder} to begin anew"
     before = read_json(asked.folder / ABOUT, About, again)
-    compared = resuming.changed(of_run(asked.folder / CONFIG), asked.config)
+    compared = resuming.changed(_configured(asked.folder / CONFIG, again), asked.config)
     # Trials that are longer, or validated at other steps, are not pruned and compared alike.
     changed = compared.refused + [line for line in compared.told if line.startswith(UNLIKE)]
-    changed += changes.differences(dict(before), dict(about)).values()
+    # Studies of earlier versions were all pretrained.
+    changed += changes.differences({"parent": None} | dict(before), dict(about)).values()
     if changed:
         listing = "\n".join(f"  {line}" for line in changed)
         raise ConfigError(

@@ -240,7 +240,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what `_Loader` would take for something else than text."""
+    """Quotes what `_Loader`, or a reader of YAML 1.1, would take for something else than text."""
 
     yaml_implicit_resolvers: ClassVar[dict] = {}
 
@@ -251,6 +251,17 @@ class _Dumper(yaml.SafeDumper):
 for _tag, (_pattern, _first) in _RESOLVED.items():
     for _kind in (_Loader, _Dumper):
         _kind.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), _first)
+
+
+_TEXT, _OLDER = "tag:yaml.org,2002:str", yaml.resolver.Resolver()
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    is_plain = _OLDER.resolve(yaml.ScalarNode, text, (True, False)) == _TEXT
+    return dumper.represent_scalar(_TEXT, text, style=None if is_plain else "'")
+
+
+_Dumper.add_representer(str, _text)
 
 
 def _int(loader: _Loader, node: yaml.ScalarNode) -> int:

@@ -13,7 +13,7 @@ def with_value(text: str, path: Path_, value: Any) -> str:
 
     ConfigError where that takes more than to change one place: whoever asks writes the whole anew then, and reads what came in any case.
     """
-    section, rest = yaml.compose(text, Loader=yaml.SafeLoader), list(path)
+    section, rest = _composed(text), list(path)
     while isinstance(section, yaml.MappingNode):
         held = next((node for key, node in section.value if key.value == rest[0]), None)
         if held is None:
@@ -22,6 +22,14 @@ def with_value(text: str, path: Path_, value: Any) -> str:
             return _replaced(text, held, value)
         section, rest = held, rest[1:]
     raise ConfigError(f"{'.'.join(map(str, path))}: the section that holds it is none in the text")
+
+
+def _composed(text: str) -> yaml.Node | None:
+    """ConfigError for what is no YAML any more: a value that was replaced may have been the one that others stand for."""
+    try:
+        return yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"no YAML: {error}") from error
 
 
 def _replaced(text: str, node: yaml.Node, value: Any) -> str:

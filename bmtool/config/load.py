@@ -110,7 +110,7 @@ def _listing(problems: list[tuple[str, str, str]]) -> str:
 
 EXPECTED = {
     "int_type": "an integer", "float_type": "a number", "string_type": "text", "bool_type": "true or false",
-    "list_type": "a list", "dict_type": "a section", "model_type": "a section",
+    "list_type": "a list", "dict_type": "a section {key: value}", "model_type": "a section",
 }  # fmt: skip
 
 
@@ -120,11 +120,7 @@ def _problem(schema: type[BaseModel], document: Document, item: dict) -> tuple[s
     kind, given = item["type"], item.get("input")
     shown = _shown(given)
     if kind == "extra_forbidden":
-        return (
-            place,
-            key,
-            f"unknown key{suggest(str(path[-1]), _known_keys(schema, document.data, path[:-1]))}",
-        )
+        return place, key, f"unknown key{_meant(schema, document.data, path)}"
     if kind == "missing":
         return place, key, "missing key"
     if kind in EXPECTED:
@@ -173,8 +169,20 @@ def _real_path(data: Any, loc: tuple) -> Path_:
     return tuple(path)
 
 
-def _known_keys(schema: type[BaseModel], data: Any, path: Path_) -> list[str]:
-    """The keys that the section at `path` takes."""
+def _meant(schema: type[BaseModel], data: Any, path: Path_) -> str:
+    """What may be meant by an unknown key: that of another kind of its section, or one that is spelled like it."""
+    chosen, models = _section(schema, data, path[:-1])
+    others = [
+        kind for model in models if path[-1] in model.model_fields and model is not chosen for kind in _kinds(model)
+    ]
+    if chosen is not None and others:
+        return f" for kind {', '.join(_kinds(chosen))}: it belongs to {', '.join(others)}"
+    return suggest(str(path[-1]), [] if chosen is None else chosen.model_fields)
+
+
+def _section(schema: type[BaseModel], data: Any, path: Path_) -> tuple[type[BaseModel] | None, list[type[BaseModel]]]:
+    """What the section at `path` must be, and all that it could be with another `kind`."""
+    models = [schema]
     is_name = False  # whether the next part is a user's own name for a section, or the number of one
     for part in path:
         data = data[part]
@@ -186,9 +194,9 @@ def _known_keys(schema: type[BaseModel], data: Any, path: Path_) -> list[str]:
         models = list(_models(annotation))
         chosen = models if len(models) == 1 else [m for m in models if data.get("kind") in _kinds(m)]
         if not chosen:
-            return []
+            return None, models
         schema = chosen[0]
-    return list(schema.model_fields)
+    return schema, models
 
 
 def _kinds(model: type[BaseModel]) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ COMPUTING = frozenset({
     "train.deterministic", "train.compile", "train.ema", "train.best", "train.teacher", "train.teacher_temperature",
     "train.teacher_weight",
 })  # fmt: skip
+# Of these, where a training ends.
+ENDING = ("steps", "stop_after", "patience")
 GROUPS = (SITTING, REPORTING, LENGTH, COMPUTING)
 
 
@@ -44,6 +46,11 @@ def changed(old: BaseConfig, new: BaseConfig) -> Changes:
         elif group is not SITTING:
             out.refused.append(line)
     return out
+
+
+def ends_elsewhere(old: BaseConfig, new: BaseConfig) -> bool:
+    """Whether a training that was at its end may have steps before it again."""
+    return any(getattr(old.train, name) != getattr(new.train, name) for name in ENDING)
 
 
 def group_of(key: str) -> frozenset[str] | None:

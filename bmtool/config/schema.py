@@ -298,7 +298,11 @@ class BaseConfig(Section):
     def starts_from_others(self) -> bool:
         """Whether it is meant for `finetune`: it says how, or takes a vocabulary, classes or columns from a run."""
         taken = ("vocabulary", "labels", "columns_of")
-        return self.finetune != Finetune() or any(getattr(self.data, key, None) for key in taken)
+        return self.says_how_to_finetune or any(getattr(self.data, key, None) for key in taken)
+
+    @property
+    def says_how_to_finetune(self) -> bool:
+        return self.finetune != Finetune()
 
     @property
     def parameters(self) -> int:

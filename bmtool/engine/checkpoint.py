@@ -28,11 +28,6 @@ def name_of(step: int) -> str:
     return f"step-{step:08d}"
 
 
-def step_of(name: str) -> int:
-    """Of a checkpoint of a step."""
-    return int(name.removeprefix("step-"))
-
-
 class Checkpoints(Kept):
     """The checkpoints of one run directory, written and used."""
 

@@ -1,5 +1,6 @@
 """Choosing where and in which precision to compute, and saying why."""
 
+import ctypes
 import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from bmtool.base.cores import cores, threads
 from bmtool.config.schema import Train
 from bmtool.errors import ConfigError
 
+# What glibc's mallopt sets: how many blocks come from the system by themselves, and how much is kept that is free at the end.
+_MMAP_MAX, _TRIM_THRESHOLD = -4, -1
+KEPT = 256 << 20  # bytes
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -57,6 +61,15 @@ def choose(settings: Train) -> Device:
         where = torch.cuda.get_device_name(device)
     precision, why = _precision(settings.precision, device)
     return Device(device, precision, where, why)
+
+
+def keep_memory(device: torch.device) -> None:
+    """Have the memory of one large tensor serve the next, on a CPU: glibc gives each back and asks for new pages, which takes longer than
+    most of what is computed in them. Elsewhere there is nothing to set."""
+    library = ctypes.CDLL(None)
+    if device.type == "cpu" and hasattr(library, "mallopt"):
+        library.mallopt(_MMAP_MAX, 0)
+        library.mallopt(_TRIM_THRESHOLD, KEPT)
 
 
 def make_deterministic(wanted: bool) -> None:

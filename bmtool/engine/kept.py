@@ -26,6 +26,11 @@ class Manifest(TypedDict):
     elapsed_s: NotRequired[dict[str, float]]
 
 
+def step_of(name: str) -> int:
+    """Of a checkpoint of a step."""
+    return int(name.removeprefix("step-"))
+
+
 class Kept:
     """The checkpoints of one run directory; `renamed` are figures that have another name now (`Record` knows)."""
 

@@ -8,8 +8,8 @@ another from the first step on, so that nothing can go on.
 from typing import NamedTuple
 
 from bmtool.config.schema import BaseConfig, Train
-from bmtool.engine.checkpoint import Checkpoints, step_of
-from bmtool.engine.kept import Warn
+from bmtool.engine.checkpoint import Checkpoints
+from bmtool.engine.kept import Warn, step_of
 from bmtool.engine.optim import settled_steps
 from bmtool.engine.run_dir import RunDir
 from bmtool.errors import ConfigError
@@ -73,7 +73,11 @@ def _said(name: str, newest: str, planned: BaseConfig, config: BaseConfig) -> st
 
 def _refusal(run: RunDir, planned: BaseConfig, config: BaseConfig) -> str:
     schedule, steps = planned.schedule, f"{planned.train.steps:,} -> {config.train.steps:,}"
-    instead = f"train on from its weights in a run of its own: `bmtool finetune CONFIG --from {run.path} --set run=DIR`"
+    more = config.train.steps - planned.train.steps
+    instead = (
+        f"train on from its weights in a run of its own: `bmtool finetune {run.path}/config.yaml --from {run.path} "
+        f"--set run={run.path}-{config.train.steps} --set train.steps={max(more, planned.schedule.warmup_steps + 1)}`"
+    )
     if schedule.name == "wsd":
         why = f"no checkpoint of {run.path} is from before the rate fell, {schedule.decay_steps:,} steps before the end"
     else:

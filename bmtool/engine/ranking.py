@@ -25,9 +25,10 @@ def deciding(task: Trained, asked: str | None) -> Best:
 
 
 def shown(metrics: Mapping[str, float], best: Best) -> str:
-    """The figure that decides, then what is the smaller the better (losses and errors); metrics.jsonl has all."""
-    others = [name for name in metrics if is_lower_better(name) and name != best.metric]
-    return "  ".join(f"{name} {metrics[name]:.4f}" for name in [best.metric, *others[:OTHERS]])
+    """The figure that decides, the first there is, then what is the smaller the better (losses and errors); metrics.jsonl has all."""
+    errors = [name for name in metrics if is_lower_better(name) and name != best.metric]
+    names = dict.fromkeys([best.metric, next(iter(metrics)), *errors[:OTHERS]])
+    return "  ".join(f"{name} {metrics[name]:.4f}" for name in names)
 
 
 class Ranking:

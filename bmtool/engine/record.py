@@ -84,6 +84,13 @@ class Event(TypedDict):
     step: Annotated[int, Field(ge=0, le=1 << 62)]
 
 
+def _event(line: bytes, origin: str) -> dict:
+    """DataError for what is no line of metrics.jsonl: it holds numbers, one of them a step."""
+    parse_json(line, dict[str, float], origin=origin, again=EVENT_AGAIN)
+    event: Event = parse_json(line, Event, origin=origin, again=EVENT_AGAIN)
+    return dict(event)
+
+
 class Record:
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -176,7 +183,7 @@ class Record:
         out, names = [], self._renamed() if lines else {}
         for number, line in enumerate(lines, start=first):
             try:
-                event = parse_json(line, Event, origin=f"{self.metrics}:{number}", again=EVENT_AGAIN)
+                event = _event(line, f"{self.metrics}:{number}")
             except DataError as error:
                 if warn is None:
                     raise
@@ -189,7 +196,7 @@ class Record:
         """Of the last line of metrics.jsonl that is one; 0 when there is none."""
         for line in reversed(_tail(self.metrics).split(b"\n")[:-1]):
             try:
-                return parse_json(line, Event, origin=str(self.metrics), again=EVENT_AGAIN)["step"]
+                return _event(line, str(self.metrics))["step"]
             except DataError:  # the first line of the tail may lack its beginning
                 continue
         return 0

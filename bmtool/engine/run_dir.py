@@ -101,14 +101,21 @@ class RunDir(Record):
 
     def change(self, config: BaseConfig, step: int, resume_from: str | None = None) -> list[str]:
         """Write down what a run goes on with from a step on, before `begin` does; the lines `key: old -> new`."""
-        told = resuming.changed(self.config(), config).told if self.exists else []
+        if not self.exists:
+            return []
+        info, planned, notes = self.info(), self.config(), dict[str, Any]()
+        told = resuming.changed(planned, config).told
         if told:
-            before, change = self.info().get("changes") or [], {"step": step, "changed": told}
+            before, change = info.get("changes") or [], {"step": step, "changed": told}
             # A kill may have come between this and `begin`.
-            self.note(changes=[*before, *([change] if before[-1:] != [change] else [])])
+            notes["changes"] = [*before, *([change] if before[-1:] != [change] else [])]
+        if resuming.ends_elsewhere(planned, config) and (info["ended"] or {}).get("step", 0) < config.train.steps:
+            notes["ended"] = None
         if resume_from is not None:
             # What trackers were told of later steps is not what comes now.
-            self.note(resume_from=resume_from, tracking={})
+            notes |= {"resume_from": resume_from, "tracking": {}}
+        if notes:
+            self.note(**notes)
         return told
 
     def upgrade(self) -> str:

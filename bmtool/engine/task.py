@@ -189,6 +189,15 @@ class Trained(Task):
         """Start with weights that lie where `pretrained_from` says, or were moved from there; the names of those that were found."""
         raise NotImplementedError
 
+    @classmethod
+    def untrainable_from_scratch(cls, config: Any) -> str:
+        """Why a configuration can only be finetuned, and what to do; "" where it can be pretrained."""
+        return ""
+
+    def remark(self) -> str:
+        """What to know of how it trains with its settings; "" for nothing."""
+        return ""
+
     def batches(self, split: str, seed: int | None) -> Batches:
         """Batches of a split; `seed=None` for a fixed order (validation)."""
         raise NotImplementedError

@@ -12,7 +12,8 @@ def begin(trackers: Trackers, run: RunDir, config: BaseConfig, step: int) -> Non
     known = info.get("tracking") or {}
     changes = [line for change in info.get("changes") or [] for line in change["changed"]]
     subject = Subject(run.path, config.task, {one.key: one.value for one in settings(config)}, changes, step, None)
-    if (names := trackers.begin(subject, known)) != known:
+    # Of one that is left out for a sitting the name is kept: it may be asked for again.
+    if (names := known | trackers.begin(subject, known)) != known:
         run.note(tracking=names)
 
 

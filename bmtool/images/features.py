@@ -11,6 +11,9 @@ from bmtool.images.batches import Batch, as_tensor
 from bmtool.images.prepare import Images
 
 _CHUNK = 128
+LEARNED = (
+    "finetune.train: head trains on the features of a backbone that has learned: use `bmtool finetune`, or leave it out"
+)
 
 
 class FeatureBatches:
@@ -40,9 +43,7 @@ class FeatureBatches:
     def _compute(self) -> tuple[np.ndarray, np.ndarray]:
         """Features [N, F] and labels [N], in an order by class when SMOTE has added some."""
         if any(parameter.requires_grad for parameter in self._backbone.parameters()):
-            raise ConfigError(
-                "finetune.train: head trains on the features of a backbone that has learned: use `bmtool finetune`, or leave it out"
-            )
+            raise ConfigError(LEARNED)
         features, labels = self._features_of_all(), self._images.labels.astype(np.int64)
         if not self._smote:
             return features, labels

@@ -7,7 +7,7 @@ from bmtool.base.units import few
 from bmtool.config.image import ImageData
 from bmtool.data.names import require_apart
 from bmtool.data.prepared import AGAIN
-from bmtool.errors import ConfigError, DataError
+from bmtool.errors import DataError
 from bmtool.images.items import Item
 
 _DIGITS = 18  # of a number; longer ones are names
@@ -48,8 +48,8 @@ def load_labels(path: Path) -> list[str]:
 
 
 def require_classes(labels: list[str], source: str) -> None:
-    """ConfigError when there is nothing to tell apart."""
+    """DataError when there is nothing to tell apart."""
     if len(labels) < 2:
-        raise ConfigError(
+        raise DataError(
             f"{source} holds one class only ({', '.join(labels) or 'none'}): a classifier needs two or more"
         )

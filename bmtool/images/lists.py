@@ -139,7 +139,8 @@ def _require_path(path: Path, place: str, first: list[str]) -> None:
     """DataError where the first row of a list without a known heading looks like one: it names no file, by no ending either."""
     if not Path(first[0]).suffix and not os.path.isfile(path.parent / first[0]):
         raise DataError(
-            f"{place}: {first[0]!r} names no file: call columns {','.join(LABELS)} or {','.join(BOXES)} where this is a heading"
+            f"{place}: {first[0]!r} names no file: call columns {','.join(LABELS)} or {','.join(BOXES)} where this is a heading, "
+            "or name them: data.columns: {image: ..., label: ...}"
         )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from bmtool.base.files import write_text
+from bmtool.base.markdown import line
 from bmtool.data.prepared import page_title
 from bmtool.data.tally import passed_over
 from bmtool.images import pictures
@@ -55,10 +56,13 @@ def write(directory: Path, manifest: dict) -> Path:
 
 
 def _sheet(directory: Path, manifest: dict):
-    """A row of training images for each class; or, with other targets than a class, images with what belongs to them."""
+    """A row of training images for each class; without classes the first images, with other targets with what belongs to them."""
     images = Images(directory, "train")
+    first = np.arange(min(len(images), 4 * SHOWN_EACH))
     if images.kind != "label":
-        return pictures.sheet(_with_targets(images, np.arange(min(len(images), 4 * SHOWN_EACH))), SHOWN_EACH)
+        return pictures.sheet(_with_targets(images, first), SHOWN_EACH)
+    if not manifest["labels"]:
+        return pictures.sheet(images.pixels(first), SHOWN_EACH)
     chosen = []
     for number in range(min(SHOWN_CLASSES, len(manifest["labels"]))):
         held = np.flatnonzero(images.labels == number)[:SHOWN_EACH]
@@ -80,15 +84,21 @@ def _with_targets(images: Images, examples: np.ndarray) -> np.ndarray:
 
 def _page(name: str, manifest: dict) -> Iterator[str]:
     yield from page_title(name, manifest)
-    yield from (f"- {line}" for line in lines(manifest))
+    yield from (f"- {said}" for said in lines(manifest))
     yield from ("", "| class | " + " | ".join(SPLITS) + " |", "|---|" + "--:|" * len(SPLITS))
     counts = [manifest["splits"][split]["classes"] for split in SPLITS]
     for number, label in enumerate(manifest["labels"]):
-        yield f"| {label} | " + " | ".join(f"{held[number]:,}" for held in counts) + " |"
+        yield line([label, *(f"{held[number]:,}" for held in counts)])
     yield f"| all | {' | '.join(format(manifest['splits'][split]['examples'], ',') for split in SPLITS)} |"
     for heading, counts in (("Dropped", "dropped"), ("Noted", "noted"), ("Ignored", "ignored")):
         for reason, count in manifest.get(counts, {}).items():
             yield from ("", f"## {heading}: {reason} ({count:,})", "")
             yield from (f"- {shown}" for shown in manifest["examples"][reason])
-    shown = "a row a class" if manifest.get("target", "label") == "label" else "and what belongs to them"
-    yield from ("", f"## Training images, {shown}", "", "![samples](samples.png)")
+    yield from ("", f"## Training images{_shown(manifest)}", "", "![samples](samples.png)")
+
+
+def _shown(manifest: dict) -> str:
+    """How a heading goes on that stands over the sheet."""
+    if manifest.get("target", "label") != "label":
+        return ", and what belongs to them"
+    return ", a row a class" if manifest["labels"] else ""

@@ -7,6 +7,7 @@ measured on the same examples are resampled alike, which is what a paired test n
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -95,6 +96,18 @@ def _interval(value: float, resampled: np.ndarray, lowest: float, highest: float
         return Figure(value, float("nan"), float("nan"))
     low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).clip(lowest, highest)
     return Figure(value, min(float(low), value), max(float(high), value))
+
+
+def widened(found: Figure, examples: int) -> Figure:
+    """A share that is 0 or 1 in all resamples of so many examples, with Wilson's (1927) interval.
+
+    Where all are right, or none, no resample differs, and the bootstrap says that nothing is uncertain.
+    """
+    if found.value not in (0, 1) or not found.low == found.value == found.high:
+        return found
+    squared = NormalDist().inv_cdf((1 + LEVEL) / 2) ** 2
+    reach = squared / (examples + squared)
+    return Figure(1, 1 - reach, 1) if found.value else Figure(0, 0, reach)
 
 
 @dataclass(frozen=True)

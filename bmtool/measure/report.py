@@ -8,8 +8,9 @@ from types import MappingProxyType
 import numpy as np
 from typing_extensions import NotRequired, TypedDict
 
-from bmtool.measure.bootstrap import LEVEL, Difference, Figure, difference, figure
-from bmtool.measure.meter import scale
+from bmtool.base.markdown import escaped, line
+from bmtool.measure.bootstrap import LEVEL, Difference, Figure, difference, figure, widened
+from bmtool.measure.meter import SHARE, scale
 
 OWN = "test"  # the split whose figures are a run's own, which an export carries
 FEW = 100  # examples; of fewer a report says so
@@ -111,7 +112,8 @@ class Measured:
 
     @property
     def figures(self) -> dict[str, Figure]:
-        return {name: figure_of(name, values) for name, values in self.resamples.items()}
+        found = {name: figure_of(name, values) for name, values in self.resamples.items()}
+        return {name: widened(one, self.examples) if scale(name) == SHARE else one for name, one in found.items()}
 
     @property
     def said(self) -> list[str]:
@@ -180,7 +182,7 @@ def markdown(
     compared = measured.against(baseline) if baseline is not None else {}
     headings, cells = rows(measured, compared)
     head = f"{measured.examples:,} examples; {LEVEL:.0%} bootstrap intervals."
-    parts = [f"# {title}", "\n".join((*about, head)), table(headings, cells)]
+    parts = [f"# {escaped(title)}", "\n".join((*about, head)), table(headings, cells)]
     parts += ["\n".join(f"- {remark}" for remark in measured.said)] if measured.said else []
     if compared:
         parts.append("`*`: the difference is significant at 5 % (paired bootstrap over examples).")
@@ -215,5 +217,4 @@ def _interval(name: str, values: np.ndarray | None, baseline: np.ndarray | None)
 
 def table(headings: list[str], cells: list[list[str]]) -> str:
     """A table of Markdown."""
-    lines = [headings, ["---"] * len(headings), *cells]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(map(line, [headings, ["---"] * len(headings), *cells]))

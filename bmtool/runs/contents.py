@@ -42,6 +42,7 @@ def contents(path: str | Path, warn: Warn, *, events: list[dict] | None = None) 
         "best_metric": (info["best"] or {}).get("metric", held.key),
         "data": {"name": held.data, "data_hash": held.data_hash, "prepared": info["prepared"]},
         "facts": {name: info[name] for name in FACTS if info.get(name) is not None},
+        "changes": info.get("changes") or [],
         "settings": [setting._asdict() for setting in settings(record.config())],
         "best": chosen and chosen._asdict(),
         "checkpoints": list(_checkpoints(record, warn)),

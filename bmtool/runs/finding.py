@@ -40,17 +40,23 @@ def _under(place: Path, depth: int, left: Iterator[int]) -> Iterator[Path]:
         raise DataError(
             f"more than {MOST:,} folders to look through, up to {place}: name the folder that holds the runs"
         )
-    if is_run(place):
+    try:
+        ends, inside = is_run(place), _folders(place) if depth else []
+    except OSError as error:
+        if depth == DEPTH:
+            raise DataError(
+                f"cannot look into {place}: {error.strerror}: name the folder that holds the runs"
+            ) from error
+        # It may be one: how it stands is said in its row.
+        ends, inside = True, []
+    if ends:
         yield place
-    elif depth:
-        for path in _folders(place):
-            yield from _under(path, depth - 1, left)
+        return
+    for path in inside:
+        yield from _under(path, depth - 1, left)
 
 
 def _folders(place: Path) -> list[Path]:
-    try:
-        with os.scandir(place) as entries:
-            inside = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except OSError as error:
-        raise DataError(f"cannot look into {place}: {error.strerror}: name the folder that holds the runs") from error
+    with os.scandir(place) as entries:
+        inside = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     return [place / name for name in sorted(inside) if not name.startswith(".")]

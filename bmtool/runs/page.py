@@ -16,7 +16,7 @@ from bmtool.engine.series import Points, Series, series
 from bmtool.errors import DataError
 from bmtool.predict.values import Picture
 from bmtool.runs.answers import answers
-from bmtool.runs.contents import contents
+from bmtool.runs.contents import contents, plain
 
 NAME = "report.html"
 POINTS = 1000  # of a curve; of more every so manieth is shown
@@ -42,7 +42,7 @@ def html(data: dict[str, Any]) -> str:
     """The page that shows what `shown` gave."""
     page = template()
     policy = f"default-src 'none'; img-src data:; script-src {known(page, 'script')}; style-src {known(page, 'style')}; base-uri 'none'"
-    held = json.dumps(data).replace("<", "\\u003c")
+    held = json.dumps(plain(data), allow_nan=False).replace("<", "\\u003c")
     page = page.replace("<title>", f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n<title>', 1)
     return page.replace(_DATA, _DATA.replace("null", held))
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from bmtool.base.files import read_json
 from bmtool.config.schema import BaseConfig
-from bmtool.engine.kept import WEIGHTS
+from bmtool.engine.kept import WEIGHTS, step_of
 from bmtool.engine.record import Record
 from bmtool.errors import BmtoolError, DataError
 from bmtool.measure.report import OWN, Report, unfit
@@ -17,6 +17,7 @@ from bmtool.measure.report import OWN, Report, unfit
 RUNNING, FINISHED, INTERRUPTED, FAILED, DAMAGED = STATES = ("running", "finished", "interrupted", "failed", "damaged")
 ENDS_ARE_NOTED = 3  # the format of run.json from which on it says whether the end was reached
 VALIDATION = "validation"
+GONE = "its checkpoints are gone: restore checkpoints/, or train again elsewhere"
 
 Figures = dict[str, dict[str, float | None]]  # name -> value, low and high; of a validation only the value
 
@@ -65,10 +66,11 @@ class Summary:
 def summed_up(path: str | Path) -> Summary:
     """Of a run directory, whatever its state."""
     record = Record(path)
-    held = Summary(record.path, RUNNING if record.is_running else FAILED, record.failure())
-    if not record.exists:
-        return _without_a_description(record, held)
+    held = Summary(record.path, RUNNING if record.is_running else FAILED)
     try:
+        held = replace(held, why=record.failure())
+        if not record.exists:
+            return _without_a_description(record, held)
         info = Record.open(path).info()
         held = replace(
             held,
@@ -83,7 +85,13 @@ def summed_up(path: str | Path) -> Summary:
     except (BmtoolError, OSError, KeyError) as error:
         # What is written at this moment may be half there.
         state = RUNNING if held.state == RUNNING else DAMAGED
-        return replace(held, state=state, why=str(error).partition("\n")[0])
+        return replace(held, state=state, why=_said(error))
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"cannot read {error.filename}: {error.strerror}"
+    return str(error).partition("\n")[0]
 
 
 def _without_a_description(record: Record, held: Summary) -> Summary:
@@ -144,20 +152,36 @@ def _figures(record: Record, info: dict, chosen: Best) -> tuple[str, Figures]:
 
 
 def _with_state(record: Record, info: dict, config: BaseConfig, held: Summary) -> Summary:
-    step = record.last_step()
+    step = _step(record, info, config)
     # A fit has no figure that decides, and plans no steps.
     is_fit = info["format"] >= ENDS_ARE_NOTED and info["best"] is None
     held = replace(held, step=step, steps=None if is_fit else config.train.steps)
     if held.state == RUNNING:
         return held
     if _has_ended(info, held):
-        return replace(held, state=FINISHED, why=_early(config, held))
+        return replace(held, state=FINISHED, why=_early(config, held) if _has_checkpoints(record, config) else GONE)
     if held.why:
         return held
-    verb = (
-        f"finetune {config_of(record)} --from {info['parent']}" if info["parent"] else f"pretrain {config_of(record)}"
-    )
-    return replace(held, state=INTERRUPTED, why=f"`bmtool {verb}` goes on")
+    return replace(held, state=INTERRUPTED, why=f"`bmtool {_going_on(record, info, config)}` goes on")
+
+
+def _step(record: Record, info: dict, config: BaseConfig) -> int:
+    """That of the newest checkpoint, or of what was logged since, or of the end; of a run that is set back, what was logged."""
+    if info.get("resume_from"):
+        return record.last_step()
+    ended, names = (info["ended"] or {}).get("step", 0), record.kept(lambda message: None, config).names()[-1:]
+    return max(record.last_step(), *(step_of(name) for name in names), ended)
+
+
+def _going_on(record: Record, info: dict, config: BaseConfig) -> str:
+    if info["parent"]:
+        return f"finetune {config_of(record)} --from {info['parent']}"
+    return f"{'finetune' if config.says_how_to_finetune else 'pretrain'} {config_of(record)}"
+
+
+def _has_checkpoints(record: Record, config: BaseConfig) -> bool:
+    kept = record.kept(lambda message: None, config)
+    return any((kept.directory / name).is_dir() for name in kept.candidates())
 
 
 def config_of(record: Record) -> str:

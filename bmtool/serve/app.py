@@ -108,13 +108,13 @@ def _routes(app: FastAPI, service: Service) -> None:
     """Those that are asked most come first: a request is held against one after the other."""
     schema = bodies.schema(service.entry, service.model.about)
 
-    @app.post("/v1/translate", openapi_extra=schema)
+    @app.post("/v1/translate", openapi_extra=schema, include_in_schema=service.entry.translates)
     async def translate(request: Request) -> Response:
         """Text to text: one line gives one answer, a list gives a list."""
         _require_translation(service)
         return await _answered(request, service)
 
-    @app.post("/v1/translate/stream")
+    @app.post("/v1/translate/stream", include_in_schema=service.entry.translates)
     async def stream(request: Request) -> StreamingResponse:
         """Many lines: a line of text each in, a line of JSON each out (NDJSON), in order, as they are ready."""
         _require_translation(service)

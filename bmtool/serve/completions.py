@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bmtool.predict.contract import Options
 from bmtool.serve.problems import ProblemError
@@ -64,8 +64,12 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid")
     role: str
     content: str | list[Part]
-    name: str | None = None
-    refusal: None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_null(cls, sent: Any) -> Any:
+        """What was answered before comes back with fields that hold nothing."""
+        return {name: value for name, value in sent.items() if value is not None} if isinstance(sent, dict) else sent
 
 
 class ChatCompletion(Writing):
@@ -117,7 +121,7 @@ def stops(asked: Writing) -> tuple[str, ...]:
     return tuple(given)
 
 
-def options(asked: Writing, kind: type[Options], most: int | None, seed: int) -> Options:
+def options(asked: Writing, kind: type[Options], most: int, seed: int) -> Options:
     """Those of the command line."""
     return kind(
         max_tokens=most, temperature=asked.temperature, top_p=asked.top_p, top_k=asked.top_k, min_p=asked.min_p,

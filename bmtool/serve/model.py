@@ -43,10 +43,21 @@ class Served:
         value |= loaded.predictor.facts()
         value |= {"writes": hasattr(loaded.predictor, "begin"), "embeds": hasattr(loaded.predictor, "embed")}
         value["chats"] = bool(getattr(loaded.predictor, "chats", False))
-        value |= {"metrics": info.get("metrics") or {}, "validation": info.get("validation") or {}}
+        value |= self._figures()
         if card := self._card():
             value["card"] = card
         return value
+
+    def _figures(self) -> dict[str, Any]:
+        """Of the test split and of the validation: of a run those that an export of it would carry."""
+        loaded, info = self.loaded, self.loaded.info
+        if loaded.run is None:
+            return {"metrics": info.get("metrics") or {}, "validation": info.get("validation") or {}}
+        from bmtool.commands import reports  # needs more than an export does
+
+        carried = reports.carried(loaded.run, loaded.checkpoint, loaded.weights)
+        manifest = loaded.run.checkpoints(warn).manifest(loaded.checkpoint)
+        return {"metrics": carried.metrics, "validation": manifest["metrics"]}
 
     def _card(self) -> str:
         """The model card in Markdown: of a run as it is now, of an export as it was; "" where an older export has none."""

@@ -36,7 +36,7 @@ def routes(app: FastAPI, service: Service) -> None:
         asked = completions.validated(ChatCompletion, await bodies.json_of(request))
         turns = completions.turns(asked)
         _require_size([turn["content"] for turn in turns], asked.n)
-        most = asked.max_completion_tokens or asked.max_tokens
+        most = asked.max_completion_tokens or asked.max_tokens or service.model.about["context"]
         return await _answered(service, request, asked, [turns], most=most)
 
     @app.post("/v1/completions", openapi_extra=_schema(Completion))
@@ -120,9 +120,7 @@ def _require_size(texts: list[str], times: int) -> None:
 # --- writing ---
 
 
-async def _answered(
-    service: Service, request: Request, asked: Any, prompts: list[Any], *, most: int | None
-) -> Response:
+async def _answered(service: Service, request: Request, asked: Any, prompts: list[Any], *, most: int) -> Response:
     _require_model(service, asked.model)
     if len(prompts) * asked.n > service.settings.choices:
         raise ProblemError(
@@ -142,7 +140,7 @@ async def _answered(
     return StreamingResponse(events, media_type="text/event-stream")
 
 
-def _work(service: Service, asked: Writing, prompts: list[Any], most: int | None, held: Held) -> Work:
+def _work(service: Service, asked: Writing, prompts: list[Any], most: int, held: Held) -> Work:
     """A text for each prompt and choice, each with another seed."""
     kind, seed = service.entry.load("options"), secrets.randbelow(1 << 31) if asked.seed is None else asked.seed
     every = [(which, prompt, number) for which, prompt in enumerate(prompts) for number in range(asked.n)]

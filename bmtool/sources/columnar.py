@@ -56,21 +56,29 @@ def rows(path: Path, only: Collection[str] | None = None) -> Iterator[tuple[str,
                 yield f"{path}:{number}", *_named(values, named)
 
 
-def _values(batch: Any) -> Iterator[dict[str, Any] | None]:
-    """Each row of a batch; None for one with a value that Python has no form for, such as a date before the year 1."""
+def _values(batch: Any) -> Iterator[dict[str, Any] | str]:
+    """Each row of a batch; the name of a column where its value has no form in Python, such as a date before the year 1."""
     try:
         yield from batch.to_pylist()
     except (ValueError, OverflowError):
         if batch.num_rows == 1:
-            yield None
+            yield next(name for name, column in zip(batch.schema.names, batch.columns) if not _has_form(column))
         else:
             yield from (row for at in range(batch.num_rows) for row in _values(batch.slice(at, 1)))
 
 
-def _named(values: dict[str, Any] | None, named: list[Column]) -> tuple[dict[str, Any] | None, str]:
+def _has_form(column: Any) -> bool:
+    try:
+        column.to_pylist()
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def _named(values: dict[str, Any] | str, named: list[Column]) -> tuple[dict[str, Any] | None, str]:
     """A row with the names of its classes, and what is wrong with it. A class of -1 is one that is not known, as `datasets` has it."""
-    if values is None:
-        return None, NO_VALUE
+    if isinstance(values, str):
+        return None, f"column {values!r} holds {NO_VALUE}"
     for column in named:
         number = values[column.name]
         if column.classes and number is not None:

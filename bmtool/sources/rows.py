@@ -15,7 +15,7 @@ from bmtool.errors import DataError
 
 LONGEST = 1 << 24  # characters of one row of JSON
 _CHUNK = 1 << 20
-_BETWEEN = re.compile(r"[\s,]*")
+_SPACE = re.compile(r"[ \t\r\n]*")
 NO_OBJECT, NO_JSON, TOO_LONG = "no JSON object", "not JSON", "a row over 16 MiB"
 
 
@@ -96,18 +96,42 @@ class _List:
         self._decoder = json.JSONDecoder()
 
     def rows(self) -> Iterator[Row]:
-        while not self._is_over():
+        while self._goes_on():
             self._count += 1
             yield _row(f"{self._path}:{self._count}", self._element())
+        self._require_end()
 
-    def _is_over(self) -> bool:
-        """Whether the list ends here. DataError when the file does before it."""
+    def _goes_on(self) -> bool:
+        """Whether an element comes, up to which is read; False where the list is closed, behind which is read."""
+        sign = self._sign()
+        if sign == "]":
+            self._at += 1
+        elif sign == "," and self._count:
+            self._at += 1
+            self._sign()
+        elif self._count:
+            raise DataError(f"{self._path}:{self._count + 1}: no comma before it: the list is damaged")
+        return sign != "]"
+
+    def _sign(self) -> str:
+        """The next character that is no white space. DataError when the file ends before it."""
+        if not (sign := self._next()):
+            raise DataError(f"{self._path}:{self._count + 1}: the list breaks off here: the file is cut short")
+        return sign
+
+    def _next(self) -> str:
+        """As `_sign`, or "" at the end of the file."""
         while True:
-            self._at = _BETWEEN.match(self._held, self._at).end()
-            if self._at < len(self._held):
-                return self._held[self._at] == "]"
-            if not self._read():
-                raise DataError(f"{self._path}:{self._count + 1}: the list breaks off here: the file is cut short")
+            self._at = _SPACE.match(self._held, self._at).end()
+            if self._at < len(self._held) or not self._read():
+                return self._held[self._at : self._at + 1]
+
+    def _require_end(self) -> None:
+        """DataError when anything follows the list: another one, rows of it that were meant to be read, or what no JSON is."""
+        if found := self._next():
+            raise DataError(
+                f"{self._path}:{self._count + 1}: {found!r} follows the end of the list: write all rows into one list"
+            )
 
     def _element(self) -> Any:
         place = f"{self._path}:{self._count}"

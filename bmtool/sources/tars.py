@@ -3,14 +3,24 @@
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from typing_extensions import Self
 
 from bmtool.errors import DataError
 from bmtool.sources.parts import Ignore
 
 MAX_MEMBER = 256 << 20  # bytes
 SUFFIX = ".tar"
-_BLOCK = 512
+MAX_HEADER = 1 << 20  # bytes of a name or of other facts about a member
+_EXTENDING = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+_BLOCK, _CHUNK = 512, 1 << 20
 
 
 class Member(NamedTuple):
@@ -62,10 +72,21 @@ def samples(path: Path, ignore: Ignore) -> Iterator[Sample]:
         yield held
 
 
+class _Header(tarfile.TarInfo):
+    """One whose extension, which is held in memory, is bounded."""
+
+    @classmethod
+    def frombuf(cls, *about: Any) -> Self:
+        held = super().frombuf(*about)
+        if held.type in _EXTENDING and held.size > MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {held.size:,} bytes")
+        return held
+
+
 def _members(path: Path) -> Iterator[tuple[str, Member]]:
     size = path.stat().st_size
     try:
-        with tarfile.open(path, "r:") as tar:
+        with tarfile.open(path, "r:", tarinfo=_Header) as tar:
             while (info := tar.next()) is not None:
                 tar.members = []  # it would keep them all
                 _require_plain(path, info)
@@ -74,7 +95,8 @@ def _members(path: Path) -> Iterator[tuple[str, Member]]:
                         raise DataError(f"{path}: {info.name!r} is cut short")
                     yield str(PurePosixPath(info.name)), Member(path, info.offset_data, info.size)
             _require_end(path, tar.offset)
-    except tarfile.TarError as error:
+    # What headers hold that were made to be unreadable.
+    except (tarfile.TarError, RecursionError, OverflowError, ValueError) as error:
         raise DataError(
             f"{path} is no .tar, or a damaged one: {error} (one that is compressed is unpacked first: gunzip)"
         ) from error
@@ -93,9 +115,14 @@ def _require_plain(path: Path, info: tarfile.TarInfo) -> None:
 
 
 def _require_end(path: Path, offset: int) -> None:
-    """DataError unless a block of zeros ends the tar: what follows a damaged header would be left out in silence."""
+    """DataError unless zeros alone end the tar: what follows a damaged header, or another tar, would be left out in silence."""
     with path.open("rb") as stream:
         stream.seek(offset)
         block = stream.read(_BLOCK)
-    if block != bytes(_BLOCK):
-        raise DataError(f"{path} {'is damaged' if block else 'is cut short'} at byte {offset:,}")
+        if block != bytes(_BLOCK):
+            raise DataError(f"{path} {'is damaged' if block else 'is cut short'} at byte {offset:,}")
+        while rest := stream.read(_CHUNK):
+            if any(rest):
+                raise DataError(
+                    f"{path} holds more behind its end, which is at byte {offset:,}: name tars one by one, not joined"
+                )

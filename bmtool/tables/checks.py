@@ -4,12 +4,15 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bmtool.base.delimited import number
+from bmtool.config.document import inline
 from bmtool.data.tally import Tally
 from bmtool.tables.columns import Schema
 
 if TYPE_CHECKING:
     from bmtool.tables.prepare import Kept
 
+IGNORE = "data.columns.ignore"
+LONG = 12  # letters on average of what is no name or number any more
 FEW = 20  # rows below which values that are all different say nothing
 
 
@@ -24,6 +27,17 @@ def warnings(schema: Schema, kept: Sequence["Kept"], learned: Sequence[str]) -> 
     return found + list(_repeated(schema, kept))
 
 
+def leaving_out(schema: Schema, said: Sequence[str]) -> Iterator[str]:
+    """What to type so that the columns are left out of which warnings say so."""
+    names = [one.name for one in schema.columns if any(_says_so(line, one.name) for line in said)]
+    if names:
+        yield f"to leave {', '.join(names)} out: --set '{IGNORE}={inline([*schema.ignored, *names])}', or that list in the config"
+
+
+def _says_so(line: str, name: str) -> bool:
+    return line.startswith(f"column {name!r} ") and IGNORE in line
+
+
 def of_dropped(tally: Tally) -> Iterator[str]:
     """When more rows were dropped than kept."""
     if tally.kept < tally.read / 2:
@@ -36,9 +50,16 @@ def _of_column(name: str, cells: list[str], truths: list[str], target: str) -> I
     if distinct == 1:
         yield f"column {name!r} is always {cells[0]!r}: it says nothing"
     elif distinct == len(cells) >= FEW and not any(_is_fraction(text) for text in cells):
-        yield f"column {name!r} is different in every row, like a number of rows: put it in data.columns.ignore"
+        like = "free text, which is not read: each is one category" if _is_prose(cells) else "like a number of rows"
+        yield f"column {name!r} is different in every row, {like}: put it in {IGNORE}"
     elif cells == truths or (len(cells) >= FEW and _same_partition(cells, truths)):
-        yield f"column {name!r} tells {target!r} all by itself: if it is not known before the target is, put it in data.columns.ignore"
+        yield f"column {name!r} tells {target!r} all by itself: if it is not known before the target is, put it in {IGNORE}"
+
+
+def _is_prose(cells: Sequence[str]) -> bool:
+    """Whether most are words or sentences: of several words, or of letters such as hanzi, which are not spaced."""
+    wordy = sum(" " in text.strip() or not text.isascii() for text in cells)
+    return wordy > len(cells) / 2 and sum(map(len, cells)) > LONG * len(cells)
 
 
 def _is_fraction(text: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bmtool.base.delimited import DECIMAL_COMMA, number
+from bmtool.base.delimited import DECIMAL_COMMA, is_beyond, number
 from bmtool.base.files import read_json
 from bmtool.config.table import Columns
 from bmtool.errors import BadInput
@@ -89,12 +89,7 @@ class Schema:
             return float("nan")
         value = number(text)
         if value is None:
-            why = (
-                ": a decimal comma is read in files separated by ; or tabs only"
-                if DECIMAL_COMMA.fullmatch(text)
-                else ""
-            )
-            raise BadInput(f"column {column.name!r} holds no number{why}")
+            raise BadInput(f"column {column.name!r} holds no number{_why_none(text)}")
         return value
 
     def as_dict(self) -> dict[str, Any]:
@@ -118,6 +113,13 @@ class Schema:
         """What weights depend on: names, kinds, categories and classes."""
         columns = [(column.name, column.kind, column.categories) for column in self.columns]
         return json.dumps([columns, self.target, self.labels])
+
+
+def _why_none(text: str) -> str:
+    """What to add of a text that might pass for a number."""
+    if is_beyond(text):
+        return ": infinite, or too large"
+    return ": a decimal comma is read in files separated by ; or tabs only" if DECIMAL_COMMA.fullmatch(text) else ""
 
 
 def _tupled(kind: Any, held: dict) -> Any:
@@ -148,10 +150,23 @@ def _kind(name: str, there: Sequence[str], asked: Columns) -> tuple[Literal["num
         return "number", ""
     if name in asked.categorical:
         return "category", ""
+    if said := _beyond(there):
+        return "number", f"column {name!r} {said}"
     doubt = _doubt(there)
     if doubt is None:
         return "number", ""
     return "category", f"column {name!r} is taken for categories, though {doubt}" if doubt else ""
+
+
+def _beyond(there: Sequence[str]) -> str:
+    """What should be said of values that are numbers but for some that are beyond all numbers; "" where others are among them, or none."""
+    odd = [text for text in there if number(text) is None]
+    if not odd or not all(map(is_beyond, odd)):
+        return ""
+    return (
+        f"is infinite or too large in {len(odd):,} of {len(there):,} rows ({odd[0]!r}), which are left out: "
+        "name in data.missing what stands for a missing value"
+    )
 
 
 def _doubt(there: Sequence[str]) -> str | None:

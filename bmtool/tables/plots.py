@@ -7,10 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from bmtool.base.drawing import plt, save
+from bmtool.base.units import shortened
 from bmtool.tables.columns import Column
 
 ROWS = 4  # that are explained in one picture
 BARS = 20  # of one picture
+LETTERS = 24  # of a name in a picture
 
 
 class Panel(NamedTuple):
@@ -49,7 +51,8 @@ def _bars(area: plt.Axes, values: np.ndarray, names: Sequence[str], spread: np.n
     order = np.argsort(-np.abs(values), kind="stable")[:BARS][::-1]
     colours = ["tab:blue" if value >= 0 else "tab:red" for value in values[order]]
     error = None if spread is None else spread[order]
-    area.barh([names[place] for place in order], values[order], color=colours, xerr=error)
+    area.barh(range(len(order)), values[order], color=colours, xerr=error)
+    area.set_yticks(range(len(order)), [shortened(names[place], LETTERS) for place in order])
     area.tick_params(labelsize=7)
     area.axvline(0, color="grey", linewidth=0.5)
 
@@ -62,13 +65,20 @@ def columns(values: np.ndarray, held: Sequence[Column], path: Path) -> None:
     for area in panels.flat[len(held) :]:
         area.axis("off")
     for place, (column, area) in enumerate(zip(held, panels.flat)):
-        area.set_title(column.name, fontsize=8)
+        area.set_title(shortened(column.name, LETTERS), fontsize=8)
         area.tick_params(labelsize=6)
         if column.kind == "category":
-            area.barh(column.categories[:8][::-1], column.counts[:8][::-1])
+            _counted(area, column)
         else:
             _histogram(area, values[np.isfinite(values[:, place]), place].astype(np.float64))
     save(canvas, path)
+
+
+def _counted(area: plt.Axes, column: Column) -> None:
+    """The commonest on top, by their places: two that begin alike are two bars."""
+    names, places = column.categories[:8][::-1], range(len(column.categories[:8]))
+    area.barh(places, column.counts[:8][::-1])
+    area.set_yticks(places, [shortened(name, LETTERS) for name in names])
 
 
 def _histogram(area: plt.Axes, values: np.ndarray) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from bmtool import registry
 from bmtool.base.console import Console
-from bmtool.base.delimited import number
+from bmtool.base.delimited import is_beyond, number
 from bmtool.base.files import SUMS, read_json, sha256, write_json, write_sums, write_text
 from bmtool.base.suggest import suggest
 from bmtool.base.units import few
@@ -36,6 +36,8 @@ from bmtool.tables.sources import EXAMPLES, decimal_commas, parts_of, rows
 from bmtool.tables.table import FORMAT, SPLITS, Manifest, is_readable
 
 SHOWN = 20  # names of columns in an error
+SHOWN_REASONS = 5  # for which rows were dropped, in an error
+_NO_NUMBER = "a target that is no number ({})"
 MANY = 20  # numbers as classes; more of them, most with one row, are an amount
 FILES = frozenset({"values.npy", "target.npy", "rows.jsonl", "schema.json", SUMS, MANIFEST, "report",
                    *(f"{split}.npy" for split in SPLITS)})  # fmt: skip
@@ -72,12 +74,13 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
         tally, known = Tally(), _known(data, numeric)
         ignored = data.columns.ignore if known is None else known.ignored
         kept = list(_kept(data, numeric, ignored, tally=tally, limit=limit))
-        schema, warnings = _schema(data, kept, numeric) if known is None else (known, [])
+        _require_numbers(data, kept, tally)
+        schema, warnings = _schema(data, kept, numeric, tally=tally) if known is None else (known, [])
         warnings += look_alike(schema.labels)
         manifest = _write(new, schema, kept, data=data, tally=tally)
         warnings += _merged(schema, kept)
         warnings += checks.warnings(schema, kept, [name for name in ("valid", "test") if getattr(data, name) == TRAIN])
-        warnings += [*_commas(data), *checks.of_dropped(tally)]
+        warnings += [*_commas(data), *checks.of_dropped(tally), *checks.leaving_out(schema, warnings)]
         write_sums(new, [path.name for path in new.iterdir()])
         write_json(new / MANIFEST, manifest | {
             "kind": "tables", "format": FORMAT, "settings": _settings(data), "fingerprint": before, "warnings": warnings,
@@ -115,11 +118,23 @@ def _kept(data: TableData, numeric: bool, ignored: Sequence[str], *, tally: Tall
             truth = row.cells[data.target]
             if truth in data.missing:
                 tally.drop("no target", row.place)
+            elif numeric and is_beyond(truth):
+                tally.drop(f"a target that is infinite or too large ({data.target})", row.place, truth)
             elif numeric and number(truth) is None:
-                tally.drop(f"a target that is no number ({data.target})", row.place, truth)
+                tally.drop(_NO_NUMBER.format(data.target), row.place, truth)
             else:
                 apart = split if split != "train" else None
                 yield Kept(row.place, row.cells, apart or _split(data, row.cells, ignored, given))
+
+
+def _require_numbers(data: TableData, kept: list[Kept], tally: Tally) -> None:
+    """DataError for a target without a single number."""
+    reason = _NO_NUMBER.format(data.target)
+    if not kept and tally.dropped[reason]:
+        shown = tally.examples[reason][0]
+        raise DataError(
+            f"{data.source}: {data.target!r} is no number in any row ({shown}): did you mean `task: tabular-classification`?"
+        )
 
 
 def _sources(data: TableData, tally: Tally) -> list[tuple[str, str | None]]:
@@ -153,11 +168,20 @@ def _split(data: TableData, cells: dict[str, str], ignored: Sequence[str], given
     return "test" if place < valid_share + test_share else "train"
 
 
-def _schema(data: TableData, kept: list[Kept], numeric: bool) -> tuple[Schema, list[str]]:
+def _gone(tally: Tally) -> str:
+    """What became of rows that are missed, with the place of one for each reason."""
+    why = [(reason, count, tally.examples[reason][0]) for reason, count in tally.dropped.most_common(SHOWN_REASONS)]
+    said = ", ".join(f"{count:,} x {reason}, such as {place}" for reason, count, place in why)
+    if any(reason.startswith("column ") for reason, *_ in why):
+        said += "; data.columns.ignore leaves a column out"
+    return said or "all went to another split"
+
+
+def _schema(data: TableData, kept: list[Kept], numeric: bool, *, tally: Tally) -> tuple[Schema, list[str]]:
     """From the training rows, and what should be said of guesses. DataError when there is nothing to learn."""
     training = [row.cells for row in kept if row.split == "train"]
     if not training:
-        raise DataError(f"{data.source} leaves no row to train on: every row was dropped, or went to another split")
+        raise DataError(f"{data.source} leaves no row to train on: {_gone(tally)}")
     names = _names(data, training)
     described = [
         describe(name, [cells.get(name, "") for cells in training], data.missing, data.columns) for name in names
@@ -257,7 +281,7 @@ def _write(new: Path, schema: Schema, kept: list[Kept], *, data: TableData, tall
     lines = (json.dumps([row.place, row.cells], ensure_ascii=False) + "\n" for row in used)
     write_text(new / "rows.jsonl", "".join(lines))
     write_text(new / "schema.json", schema.dump())
-    return {"data_hash": _data_hash(schema, arrays), "splits": _counts(schema, target, numbers)}
+    return {"data_hash": _data_hash(schema, arrays), "splits": _counts(schema, target, numbers, gone=_gone(tally))}
 
 
 def content_hash(folder: Path) -> str:
@@ -309,7 +333,7 @@ def _merged(schema: Schema, kept: list[Kept]) -> Iterator[str]:
             )
 
 
-def _counts(schema: Schema, target: np.ndarray, numbers: dict[str, np.ndarray]) -> dict:
+def _counts(schema: Schema, target: np.ndarray, numbers: dict[str, np.ndarray], *, gone: str) -> dict:
     found: dict[str, dict] = {split: {"examples": len(held)} for split, held in numbers.items()}
     if schema.labels:
         for split, held in numbers.items():
@@ -317,7 +341,7 @@ def _counts(schema: Schema, target: np.ndarray, numbers: dict[str, np.ndarray]) 
     missing = [label for label, count in zip(schema.labels, found["train"].get("classes", [])) if count == 0]
     if missing or not found["train"]["examples"]:
         of = f" with {schema.target!r} {', '.join(missing[:5])}" if missing else ""
-        raise DataError(f"no row{of} is left to train on: all were dropped, or went to another split")
+        raise DataError(f"no row{of} is left to train on: {gone}")
     return found
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bmtool.base.files import write_text
-from bmtool.base.units import few
+from bmtool.base.markdown import line
+from bmtool.base.units import few, shortened
 from bmtool.data.prepared import page_title
 from bmtool.data.tally import passed_over
 from bmtool.sources import parts
@@ -54,14 +55,14 @@ def write(directory: Path, manifest: dict) -> Path:
 
 def _page(name: str, manifest: dict, schema: Schema) -> Iterator[str]:
     yield from page_title(name, manifest)
-    yield from (f"- {line}" for line in lines(manifest))
-    yield from ("", "| split | rows | " + " | ".join(schema.labels) + " |", "|---|--:|" + "--:|" * len(schema.labels))
+    yield from (f"- {said}" for said in lines(manifest))
+    yield from ("", line(["split", "rows", *schema.labels]), "|---|--:|" + "--:|" * len(schema.labels))
     for split in SPLITS:
         held = manifest["splits"][split]
         cells = [split, f"{held['examples']:,}", *(f"{count:,}" for count in held.get("classes", []))]
-        yield f"| {' | '.join(cells)} |"
+        yield line(cells)
     yield from ("", "## Columns of the training rows", "", "| column | holds | missing | values |", "|---|---|--:|---|")
-    yield from (f"| {' | '.join(_cells(column))} |" for column in schema.columns)
+    yield from (line(_cells(column)) for column in schema.columns)
     for reason, examples in manifest["examples"].items():
         yield from ("", f"## {reason}", "")
         yield from (f"- {shown}" for shown in examples)
@@ -73,6 +74,6 @@ def _cells(column: Column) -> tuple[str, str, str, str]:
     missing = ", ".join(f"{count:,} x {token or 'nothing'!r}" for token, count in column.missing.items()) or "0"
     if column.kind == "number":
         return column.name, "number", missing, f"{column.low:g} to {column.high:g}, median {column.median:g}"
-    shown = ", ".join(f"{name} {count:,}" for name, count in zip(column.categories[:SHOWN], column.counts))
+    shown = ", ".join(f"{shortened(name)} {count:,}" for name, count in zip(column.categories[:SHOWN], column.counts))
     more = len(column.categories) - SHOWN
     return column.name, "category", missing, shown + (f" and {more:,} more" if more > 0 else "")

@@ -1,6 +1,6 @@
 """Rows of tables as text, from where they lie: what `bmtool.sources` reads, and example sets of scikit-learn."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from bmtool.base.needs import needs
 from bmtool.base.suggest import suggest
 from bmtool.config.table import EXAMPLES
 from bmtool.errors import BadInput, ConfigError, DataError
-from bmtool.sources import hub, parts
+from bmtool.sources import columnar, hub, parts
 from bmtool.sources import rows as tables
 from bmtool.sources.parts import Ignore, Part
 
@@ -56,7 +56,13 @@ def rows(source: str, leaving: Collection[str] = ()) -> Iterator[Row]:
 
 
 def _rows(path: Path, leaving: Collection[str]) -> Iterator[Row]:
-    return _examples(str(path)) if str(path) in EXAMPLES else (_record(row, leaving) for row in tables.rows(path))
+    if str(path) in EXAMPLES:
+        return _examples(str(path))
+    names = [column.name for column in columnar.columns(path)] if path.suffix.lower() in columnar.SUFFIXES else []
+    # What a column holds that is left out need not even have a form in Python.
+    only = [name for name in names if name not in leaving] if names else None
+    left = dict.fromkeys((name for name in names if name in leaving), "")
+    return (_record(row, leaving, left) for row in tables.rows(path, only))
 
 
 def cell(value: Any) -> str:
@@ -76,10 +82,11 @@ def decimal_commas(source: str) -> dict[str, str]:
     return delimited.decimal_commas(path) if path.suffix.lower() in (".csv", ".tsv") else {}
 
 
-def _record(row: tables.Row, leaving: Collection[str]) -> Row:
+def _record(row: tables.Row, leaving: Collection[str], left: Mapping[str, str]) -> Row:
+    """`left` are the columns that were not read, as empty cells."""
     if row.values is None:
         return Row(*row)
-    cells = {}
+    cells = dict(left)
     for name, value in row.values.items():
         try:
             cells[name] = "" if name in leaving else cell(value)

@@ -16,13 +16,10 @@ from torch import Tensor
 from bmtool.data.batching import LengthBatches, LengthSource
 from bmtool.data.packing import Cut, Rows, Windows
 from bmtool.data.shards import Shards
+from bmtool.text.chat.turns import ANSWERS, BEGINS
 from bmtool.text.tokenizer import Tokenizer
 
 NOTHING = -1  # a target that is not asked for; the document of padding
-ANSWERS, BEGINS = (
-    1,
-    2,
-)  # bits of the field `turns` of dialogues: the assistant says the token; a dialogue begins with it
 
 
 @dataclass

@@ -11,6 +11,9 @@ from typing import Any
 from bmtool.errors import BadInput
 from bmtool.text.chat import turns
 
+# Begins what is said of a record without the columns of any layout.
+NO_COLUMN = "no column"
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -97,7 +100,7 @@ def from_json(line: str, layouts: tuple[Layout, ...]) -> Record | str:
     for layout in layouts:
         if isinstance(value, dict) and layout.fits(value):
             return layout.record(value)
-    return "no column " + " or ".join(", ".join(layout.columns) for layout in layouts)
+    return f"{NO_COLUMN} " + " or ".join(", ".join(layout.columns) for layout in layouts)
 
 
 def _encodable(record: Record) -> Record | str:

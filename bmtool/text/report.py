@@ -8,17 +8,22 @@ from bmtool.base.files import write_text
 from bmtool.base.units import few
 from bmtool.data.prepared import page_title
 from bmtool.sources import parts
+from bmtool.text.records import NO_COLUMN
 
 HINTS = {
     "not UTF-8": " (if it is GBK, name the source as {path: ..., encoding: gb18030})",
     "NUL byte": " (UTF-16 is not read: convert it with `iconv -f UTF-16 -t UTF-8`)",
 }
 OTHER_LETTERS = " (for a task that learns from other letters: data.clean.letters: hanzi, latin or any)"
+KEY = "data.columns"
+COLUMNS = f" (columns that are called otherwise are named in {KEY}: {{text: review}})"
 LISTED = 20  # sources that the console names one by one
 
 
 def hint(reason: str) -> str:
     """What to do when much or all is dropped for this reason."""
+    if reason.startswith(NO_COLUMN) and KEY not in reason:
+        return COLUMNS
     return OTHER_LETTERS if reason.endswith((" hanzi", " letters", " Latin letters")) else HINTS.get(reason, "")
 
 

@@ -7,7 +7,7 @@ block's bytes into text. Records of files but tsv and jsonl become lines of JSON
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -21,7 +21,7 @@ from bmtool.errors import DataError
 from bmtool.sources import columnar, hub, parts
 from bmtool.sources.rows import rows
 from bmtool.text.archives import BROKEN, OPEN, suffix_of_stdin
-from bmtool.text.records import DIALOGUES, PLAIN, Dialogue, Layout
+from bmtool.text.records import DIALOGUES, NO_COLUMN, PLAIN, Dialogue, Layout
 
 MAX_LINE_BYTES = 1 << 20  # a longer line is no sentence: it is skipped without being held in memory
 BLOCK_BYTES = 4 << 20
@@ -200,7 +200,7 @@ def _csv_lines(file: File, stream: BinaryIO, tally: Tally) -> Iterator[bytes]:
             yield text or "\n"
 
     lines = text_lines()
-    rows, header, written = csv.reader(lines, strict=True), None, 0
+    rows, header, written, lacking = csv.reader(lines, strict=True), None, 0, ""
     while True:
         try:
             row = next(rows, None)
@@ -210,10 +210,15 @@ def _csv_lines(file: File, stream: BinaryIO, tally: Tally) -> Iterator[bytes]:
             rows, row = csv.reader(lines, strict=True), []
         if row is None:
             return
+        if row and lacking:
+            tally.read += 1
+            tally.drop(lacking, f"{file.name}:{number}", ",".join(row))
+            row = []
         if header and _is_wider(row, header, f"{file.name}:{number}", tally):
             row = []
         if header is None and row:
             header, row = row, []
+            lacking = _lacking(file, header, header)
         for _ in range(number - written - 1):
             yield CONTINUED + b"\n"
         record = json.dumps(dict(zip(header or [], row)), ensure_ascii=False).encode()
@@ -264,15 +269,23 @@ def _wanted(file: File) -> set[str]:
         held = columnar.columns(file.path)
     except DataError:  # counted where it is read
         return wanted
-    names = [column.name for column in held]
-    if not any(set(layout.columns) <= set(names) for layout in file.layouts):
-        missing = next(name for name in file.layouts[-1].columns if name not in names)
-        texts = [column.name for column in held if column.kind == "text"]
-        likely = f"data.columns: {{{missing}: {texts[0]}}}?" if len(texts) == 1 else "name them in data.columns"
-        raise DataError(
-            f"{file.name}: no column {missing}{suggest(missing, names)} (columns are {few(names, _SHOWN)}): {likely}"
-        )
+    texts = [column.name for column in held if column.kind == "text"]
+    if lacking := _lacking(file, [column.name for column in held], texts):
+        raise DataError(f"{file.name}: {lacking}")
     return wanted
+
+
+def _lacking(file: File, names: Sequence[str], texts: Sequence[str]) -> str:
+    """What to say of a file without the columns of any layout, "" of others; `texts` are those that may hold what is missing."""
+    if any(set(layout.columns) <= set(names) for layout in file.layouts):
+        return ""
+    missing = next(name for name in file.layouts[-1].columns if name not in names)
+    likely = (
+        f": data.columns: {{{missing}: {texts[0]}}}?"
+        if len(texts) == 1
+        else f": name it, data.columns: {{{missing}: ...}}"
+    )
+    return f"{NO_COLUMN} {missing}{suggest(missing, names)} (columns are {few(names, _SHOWN)}){likely}"
 
 
 def unreadable(line: bytes) -> str:

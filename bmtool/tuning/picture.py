@@ -13,6 +13,7 @@ import numpy as np
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import NullFormatter
 
 from bmtool.base.files import write_bytes
 from bmtool.tuning.space import Choice, Span
@@ -22,6 +23,8 @@ COLUMNS = 3
 COLOURS = {"complete": "tab:blue", "pruned": "0.65", "best": "tab:red"}
 # Figures this many times the middle half away from it are drawn at the edge, or one bad trial would hide the others.
 FURTHEST = 3.0
+# Beyond the ends of a range, on a log scale.
+EDGE = 1.15
 
 
 def draw(study: Study, title: str, path: Path) -> None:
@@ -117,5 +120,9 @@ def _against(points: _Points, key: str, held: Span | Choice, axes: Any) -> None:
         points.scatter(axes, [names.index(str(value)) for value in raw])
     else:
         axes.set_xscale("log" if held.log else "linear")
+        if held.log:
+            # All of the range, which holds a power of ten; between powers are lines without numbers, which would lie over each other.
+            axes.set_xlim(held.low / EDGE, held.high * EDGE)
+            axes.xaxis.set_minor_formatter(NullFormatter())
         points.scatter(axes, [float(value) for value in raw])
     axes.set_xlabel(key)

@@ -4,7 +4,8 @@ A proposal depends on the seed, its number and the trials before it, on nothing 
 proposed. Whoever opens a study holds the directory it lies in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -57,10 +58,11 @@ class Study:
             import optuna
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._optuna, self.space, self.figure, self.minimises, self.seed = optuna, space, figure, minimises, seed
-        self._study = optuna.create_study(
-            storage=_journal(path), study_name=NAME, direction="minimize" if minimises else "maximize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED), load_if_exists=True,
-        )  # fmt: skip
+        with _refusing(path):
+            self._study = optuna.create_study(
+                storage=_journal(path), study_name=NAME, direction="minimize" if minimises else "maximize",
+                pruner=optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED), load_if_exists=True,
+            )  # fmt: skip
         self._trial: Trial | None = None
 
     def rows(self) -> list[Row]:
@@ -191,7 +193,7 @@ def _row(trial: Any) -> Row:
 
 
 def _journal(path: Path) -> "JournalStorage":
-    """What a file holds; a last line that a power cut has torn is cut off. DataError when it is damaged."""
+    """What a file holds; a last line that a power cut has torn is cut off."""
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
@@ -205,8 +207,14 @@ def _journal(path: Path) -> "JournalStorage":
             pass
 
     _mend(path)
+    return JournalStorage(JournalFileBackend(str(path), Held(str(path))))
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """DataError for a journal whose lines are none, or not those of a study."""
     try:
-        return JournalStorage(JournalFileBackend(str(path), Held(str(path))))
+        yield
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise DataError(
             f"{path} is damaged: delete {path.parent} to begin anew, or name another run (--set run=DIR)"

@@ -15,7 +15,7 @@ from bmtool.engine.task import Allowed, Batches, Best, Graph, Loss
 from bmtool.errors import ConfigError
 from bmtool.images import backbones, pictures
 from bmtool.images.batches import Batch, batches
-from bmtool.images.features import FeatureBatches
+from bmtool.images.features import LEARNED, FeatureBatches
 from bmtool.images.prepare import Images, require_classes
 from bmtool.images.task import ImageTask, Statistics
 from bmtool.measure.labels import LabelMeter
@@ -47,6 +47,15 @@ class Task(ImageTask):
 
     def take(self, weights: Path) -> set[str]:
         return {f"backbone.{key}" for key in backbones.take(self.modules["backbone"], self.config.model, weights)}
+
+    @classmethod
+    def untrainable_from_scratch(cls, config: Config) -> str:
+        return LEARNED if on_features(config) else ""
+
+    def remark(self) -> str:
+        if not on_features(self.config):
+            return ""
+        return "only the head learns, on features: the network reads each image once, before the first step; images/s are the head's"
 
     def prepared(self, images: Images) -> None:
         self._images = images

@@ -16,7 +16,7 @@ CAUSAL_ONLY = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetiti
 class Options(options.Options):
     max_tokens: int | None = Field(
         None, ge=1, le=1 << 20, json_schema_extra=options.times(16),
-        description="So many tokens at most are written; without it 64, or in a dialogue as many as there is room for.",
+        description="So many tokens at most are written; without it 64, or 512 in a dialogue.",
     )  # fmt: skip
     temperature: float = Field(
         0.8, ge=0, le=100, description="Above 1 more is dared, below 1 less; 0 takes the likeliest token."
@@ -93,10 +93,12 @@ class Data(text.TokenisedData):
 
 
 class Config(BaseConfig):
+    # the text
     data: Data
     train: text.TextTrain = text.TextTrain()
     # masked: words in the midst of a text (BERT); causal: the next token (GPT)
     objective: Literal["masked", "causal"]
+    # the network
     model: Annotated[EncoderModel | DecoderModel, Field(discriminator="kind")]
     # masked: share of the tokens that are to be guessed
     mask_share: float = Field(0.15, gt=0, lt=1)

@@ -11,8 +11,8 @@ from bmtool.predict.examples import Example
 from bmtool.predict.inputs import lines
 from bmtool.tasks.language_model import prepare
 from bmtool.tasks.language_model.config import Data
+from bmtool.text.chat.turns import ANSWERS
 from bmtool.text.decode import read_dialogues
-from bmtool.text.packing import ANSWERS
 from bmtool.text.passages import Passage, cut
 from bmtool.text.sources import File
 

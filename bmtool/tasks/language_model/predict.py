@@ -26,7 +26,7 @@ from bmtool.text.passages import Passage, Window
 from bmtool.text.tokenizer import Tokenizer, from_files
 
 PROBE_LENGTHS = (1, 5, 12, 40)
-MOST = 64  # tokens that are written unless somebody says otherwise
+MOST, MOST_SAID = 64, 512  # tokens that are written, and said in a dialogue, unless somebody asks for others
 
 
 class About(exported.About):
@@ -217,7 +217,7 @@ class Causal(Model):
         draw = sampling.Draw(
             options.temperature, options.top_k, options.top_p, options.min_p, options.repetition_penalty
         )
-        most = options.max_tokens or (MOST if ending is None else self.context)
+        most = options.max_tokens or (MOST if ending is None else MOST_SAID)
         end, stop = ending or Ending(self.tokenizer.end)
         return How(draw, options.seed, most, self.context, (*options.stop, *stop), end)
 

@@ -16,32 +16,22 @@ import numpy as np
 from bmtool.base.console import Console
 from bmtool.base.files import read_json, write_bytes
 from bmtool.data.prepared import AGAIN, MANIFEST, described
-from bmtool.errors import BadInput, ConfigError
+from bmtool.errors import ConfigError
 from bmtool.tasks.language_model.config import Config, Data
 from bmtool.text import learning, prepared
 from bmtool.text.assemble import Manifest
-from bmtool.text.chat import template
-from bmtool.text.chat.chat import Chat, with_template
-from bmtool.text.packing import ANSWERS, BEGINS, Stream
+from bmtool.text.chat import encoding, template
+from bmtool.text.chat.chat import with_template
+from bmtool.text.encoding import kind_of, opened, unknown
+from bmtool.text.packing import Stream
 from bmtool.text.prepare import changed as changed_text
 from bmtool.text.prepare import prepare as prepare_text
-from bmtool.text.records import DIALOGUES, turns_of
+from bmtool.text.records import DIALOGUES
 from bmtool.text.task import Counts, Encoded, TextTask
 from bmtool.text.tokenizer import Tokenizer, open_tokenizer, plain
 
 NAME, RULES = "language-model", 1
-UNKNOWN = "has characters that the tokenizer does not know"
 NO_LINES = "data.document: file takes a tokenizer that keeps line ends (char, bpe, unigram), which this one does not"
-
-
-@functools.lru_cache(maxsize=4)
-def _opened(folder: str) -> Tokenizer:
-    return open_tokenizer(folder)
-
-
-@functools.lru_cache(maxsize=4)
-def _chat(folder: str) -> Chat:
-    return Chat(with_template(_opened(folder)))
 
 
 def _around(tokenizer: Tokenizer, document: str) -> tuple[int, int]:
@@ -59,11 +49,11 @@ def encode(  # noqa: PLR0913
     folder: str | None, document: str, whole_words: bool, learned: Path | None = None,
 ) -> Encoded:  # fmt: skip
     """Lines as tokens, each between two more. See `TextTask`."""
-    tokenizer = _opened(str(learned or folder))
+    tokenizer = opened(str(learned or folder))
     flat, ends = tokenizer.flat(sentences)
     lengths = np.diff(ends, prepend=0)
     before, behind = _around(tokenizer, document)
-    tokens = _between(flat, ends, before, behind).astype(_kind(tokenizer))
+    tokens = _between(flat, ends, before, behind).astype(kind_of(tokenizer))
     fields = {"tokens": tokens}
     if whole_words:
         begins = [_begins(tokenizer, sentence) for sentence in sentences]
@@ -71,39 +61,7 @@ def encode(  # noqa: PLR0913
     good = np.flatnonzero(lengths)
     dropped = [(row, "no token in it") for row in np.flatnonzero(lengths == 0).tolist()]
     starts = np.cumsum(lengths + 2) - (lengths + 2)
-    return Encoded(fields, starts[good], (lengths + 2)[good], good, dropped, _unknown(tokenizer, flat, ends))
-
-
-def _unknown(tokenizer: Tokenizer, flat: np.ndarray, ends: np.ndarray) -> list[tuple[int, str]]:
-    """The rows, which end where `ends` says, that hold what the tokenizer does not know."""
-    strange = np.flatnonzero(flat == tokenizer.special.unknown) if tokenizer.special.unknown is not None else flat[:0]
-    return [(row, UNKNOWN) for row in np.unique(np.searchsorted(ends, strange, side="right")).tolist()]
-
-
-def encode_dialogues(
-    sentences: list[str], keys: np.ndarray, training: np.ndarray, *, folder: str | None, learned: Path | None = None
-) -> Encoded:
-    """Dialogues as the tokens of their chat template, with what the assistant says marked. See `TextTask`."""
-    chat, tokenizer = _chat(str(learned or folder)), _opened(str(learned or folder))
-    made, good, dropped = [], [], []
-    for row, sentence in enumerate(sentences):
-        try:
-            made.append(chat.dialogue(turns_of(sentence)))
-            good.append(row)
-        except BadInput as error:
-            dropped.append((row, str(error)))
-    tokens = np.concatenate([np.empty(0, np.int64), *(one.tokens for one in made)])
-    lengths = np.array([len(one.tokens) for one in made], np.int64)
-    ends, rows = np.cumsum(lengths), np.array(good, np.int64)
-    turns = np.concatenate([np.empty(0, bool), *(one.answers for one in made)]).astype(np.uint8) * np.uint8(ANSWERS)
-    turns[ends - lengths] |= BEGINS
-    fields = {"tokens": tokens.astype(_kind(tokenizer)), "turns": turns}
-    flagged = [(good[at], why) for at, why in _unknown(tokenizer, tokens, ends)]
-    return Encoded(fields, ends - lengths, lengths, rows, dropped, flagged)
-
-
-def _kind(tokenizer: Tokenizer) -> type[np.unsignedinteger]:
-    return np.uint16 if tokenizer.size <= 1 << 16 else np.uint32
+    return Encoded(fields, starts[good], (lengths + 2)[good], good, dropped, unknown(tokenizer, flat, ends))
 
 
 def _between(values: np.ndarray, ends: np.ndarray, before: int, behind: int) -> np.ndarray:
@@ -144,7 +102,7 @@ def text_task(data: Data) -> TextTask:
     }  # fmt: skip
     if dialogue:
         settings["chat_template"] = (given and template.of(given.config, given.origin)) or template.PLAIN
-        working: Any = functools.partial(encode_dialogues, folder=folder)
+        working: Any = functools.partial(encoding.encode, folder=folder)
     else:
         working = functools.partial(encode, folder=folder, document=data.document, whole_words=data.whole_words)
     return TextTask(

@@ -23,8 +23,9 @@ from bmtool.text import packing
 from bmtool.text.backbones import build, hub
 from bmtool.text.backbones.graphs import masked, steps
 from bmtool.text.chat.chat import Chat
+from bmtool.text.chat.turns import ANSWERS
 from bmtool.text.masking import mask, mask_to_measure
-from bmtool.text.packing import ANSWERS, Batch, PackedBatches, Read, Stream
+from bmtool.text.packing import Batch, PackedBatches, Read, Stream
 from bmtool.text.passages import cut
 from bmtool.text.tokenizer import CONFIG, FILE, VOCABULARY, Tokenizer, open_tokenizer
 

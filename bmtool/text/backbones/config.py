@@ -10,12 +10,17 @@ from bmtool.config.schema import FilePath, Section
 class Backbone(Section):
     """What both have. The defaults are a small network, of about 3 M numbers beside its vocabulary."""
 
+    # numbers that a token is inside of the network; a multiple of heads
     width: int = Field(256, ge=8, le=65_536)
+    # blocks, one after the other
     layers: int = Field(4, ge=1, le=200)
+    # of attention, that share the width
     heads: int = Field(4, ge=1, le=1024)
+    # numbers that a token is inside of a block
     feedforward: int = Field(1024, ge=8, le=262_144)
     # tokens that are read at most
     context: int = Field(512, ge=8, le=1 << 20)
+    # share of the numbers that are left out at random while it learns
     dropout: float = Field(0.0, ge=0, lt=1)
     # a directory in the Hugging Face format (config.json, model.safetensors, tokenizer.json or vocab.txt): its shape and weights are used
     weights: FilePath | None = None
@@ -32,6 +37,7 @@ class Backbone(Section):
 class EncoderModel(Backbone):
     """BERT (Devlin et al. 2019): every token sees all others."""
 
+    # encoder: every token sees all others
     kind: Literal["encoder"] = "encoder"
 
     @property
@@ -42,7 +48,9 @@ class EncoderModel(Backbone):
 class DecoderModel(Backbone):
     """Llama (Touvron et al. 2023): every token sees those before it."""
 
+    # decoder: every token sees those before it
     kind: Literal["decoder"] = "decoder"
+    # numbers that a token is inside of a block
     feedforward: int = Field(680, ge=8, le=262_144)
     # of keys and values, that so many heads share (Ainslie et al. 2023); null: as many as heads
     key_value_heads: int | None = Field(None, ge=1, le=1024)

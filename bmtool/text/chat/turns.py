@@ -6,6 +6,8 @@ from typing_extensions import TypedDict
 
 from bmtool.errors import BadInput
 
+# Bits of the field `turns` of prepared dialogues: the assistant says the token; a dialogue begins with it.
+ANSWERS, BEGINS = 1, 2
 SYSTEM, USER, ASSISTANT = ROLES = ("system", "user", "assistant")
 
 

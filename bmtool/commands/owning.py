@@ -1,0 +1,94 @@
+"""A configuration that comes with bmtool, for data of the user's own: what it says of its sample goes, what can be told is told."""
+
+import re
+from typing import Any
+
+from bmtool import registry
+from bmtool.base.suggest import suggest
+from bmtool.base.units import few
+from bmtool.config import document as documents
+from bmtool.config import image, shipped, table
+from bmtool.config.document import Path_
+from bmtool.config.editing import with_value
+from bmtool.config.shipped import Shipped
+from bmtool.errors import BmtoolError, ConfigError
+
+# Sources that are no files.
+BUILT_IN = {"-", *image.NAMED, *table.EXAMPLES}
+# What a configuration for the sample says of its columns and answers, and what stands there for others.
+YOURS: dict[Path_, str] = {
+    ("data", "target"): "names the column to be learned",
+    ("data", "positive"): "names the class that matters, null: the rarer of two",
+    ("decide",): "says what a wrong answer costs",
+}
+OTHERWISE: dict[Path_, Any] = {
+    ("data", "positive"): None, ("decide", "cost_false_positive"): 1, ("decide", "cost_false_negative"): 1,
+}  # fmt: skip
+SHOWN = 40  # names of columns
+# Comments that are of the sample: behind a key, and in the first line.
+_COMMENT = re.compile(
+    r" +# ((about )?[\d,]+ times over the|somebody|the embedded sample).*| --set 'data\.sources=.*'$", re.MULTILINE
+)
+_SOURCE = re.compile(r"^(  sources?: .*?) +# .*", re.MULTILINE)
+_HEAD = re.compile(r"(?<=\n)(?!# yaml-language-server)# .*\n(?=(# .*\n)*task: )")
+
+
+def adapted(text: str, chosen: Shipped, data: str, target: str | None) -> str:
+    """`text` of a shipped configuration for the data at `data`. ConfigError for a target that is no column, or is not known."""
+    held = documents.read(chosen.path).data
+    key, value = ("sources", [data]) if "sources" in held["data"] else ("source", data)
+    settings = {("data", key): value} | {path: OTHERWISE[path] for path in OTHERWISE if holds(held, path)}
+    settings |= {("data", "columns", kind): [] for kind in held["data"].get("columns", {})}
+    if "target" in held["data"]:
+        settings[("data", "target")] = _target(data, target, held["data"]["target"])
+    elif target is not None:
+        raise ConfigError(f"--target names the column of a table to be learned: {chosen.task} has none")
+    for path, one in settings.items():
+        text = with_value(text, path, one)
+    text, source = _COMMENT.sub("", text), held["data"][key]
+    if isinstance(source, str) and source in BUILT_IN:
+        text = _SOURCE.sub(r"\1", text)
+    return _without_its_head(text, chosen) if _is_of_a_sample(source) else text
+
+
+def holds(data: Any, path: Path_) -> bool:
+    """Whether a configuration says something at `path`."""
+    for key in path:
+        if not isinstance(data, dict) or key not in data:
+            return False
+        data = data[key]
+    return True
+
+
+def _is_of_a_sample(source: Any) -> bool:
+    first = source[0] if isinstance(source, list) else source
+    return first in BUILT_IN or shipped.sample(str(first)) is not None
+
+
+def _without_its_head(text: str, chosen: Shipped) -> str:
+    head = f"# For data of your own, begun from the config {chosen.name} ({registry.find(chosen.task).help}).\n"
+    return _HEAD.sub("", text).replace("\ntask: ", f"\n{head}task: ", 1)
+
+
+# --- the columns of a table ---
+
+
+def _target(data: str, asked: str | None, usual: str) -> str:
+    """The column to be learned. ConfigError with those there are."""
+    there = _columns(data)
+    if there and (asked or usual) not in there:
+        wrong = f" has no column {asked!r}{suggest(asked, there)}" if asked is not None else ""
+        raise ConfigError(
+            f"{data}{wrong or ' is a table'} (columns are {few(there, SHOWN)}): name the one to be learned with --target"
+        )
+    return asked or usual
+
+
+def _columns(data: str) -> list[str]:
+    """Those of the first row at `data`; none where it is not there or cannot be read, which prepare-data says better."""
+    from bmtool.tables.sources import rows
+
+    try:
+        return list(next(iter(rows(data))).cells or {})
+    except (BmtoolError, OSError):
+        return []
