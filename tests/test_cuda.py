@@ -15,7 +15,7 @@ from bmtool.api import Model
 from bmtool.commands.export_onnx import export_onnx
 from bmtool.commands.train import pretrain
 from bmtool.config.load import load
-from bmtool.engine import distributed
+from bmtool.engine import distributed, shards
 from bmtool.engine.device import choose
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -118,6 +118,33 @@ def test_nccl_carries_what_the_trainer_sends(monkeypatch):
         distributed.barrier()
     finally:
         dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_sharded_step_is_that_of_the_whole_model(precision, prepared, settings, monkeypatch):
+    """In a group of one: blocks are gathered in the precision of their products, and what they make is the same."""
+    case = next(case for case in TRAINED if case.name == "language-model")
+    prepared(case)
+    monkeypatch.setattr(shards, "is_on", lambda train: train.sharding == "full")
+    dist.init_process_group("nccl", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        found = []
+        for how in ("none", "full"):
+            more = [
+                CUDA,
+                f"train.precision={precision}",
+                f"train.sharding={how}",
+                "model.checkpointing=true",
+                *case.deterministic,
+            ]
+            trainer = make_trainer(load(case.path, settings(case, "x", *more)))
+            trainer.rehearse()
+            found.append([one.losses["model"] for one in trainer.run(4)])
+            found[-1].append(trainer.validate()["bits_per_character"])
+        assert all(shards.is_shard(p) and p.device.type == "cuda" for p in trainer.named.values())
+    finally:
+        dist.destroy_process_group()
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
 
 
 def test_a_gpu_that_is_too_small_ends_with_6(prepared, settings, invoke, tmp_path):

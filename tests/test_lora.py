@@ -56,6 +56,13 @@ def adapted(trained, settings):
     return make
 
 
+def test_what_needs_whole_weights_does_not_go_with_sharding(trained, settings, tmp_path):
+    for more, key in ((LORA, "finetune.lora"), ("finetune.prune=0.5", "finetune.prune")):
+        values = settings(CAUSAL, tmp_path / "run", more, "train.sharding=full")
+        with pytest.raises(ConfigError, match=rf"{key} does not go with train\.sharding: full"):
+            finetune(config_path(CAUSAL), trained(CAUSAL), values)
+
+
 def names(run: Path) -> set[str]:
     return set(weights(run, 8))
 

@@ -404,13 +404,13 @@ def test_a_half_fit_is_done_again(tuned, tmp_path, monkeypatch):
     whole = tuned(TREES, plan)
     shutil.move(tmp_path / "run-tune", tmp_path / "whole")
 
-    def stopped(config, parent, *, observer):
+    def stopped(config, parent, *, observer, **how):
         def hear(step, figures):
             observer(step, figures)
             if config.run.endswith("002"):
                 raise Interrupted("stopped by a signal")
 
-        return trained(config, parent, observer=hear)
+        return trained(config, parent, observer=hear, **how)
 
     monkeypatch.setattr(train, "train", stopped)
     with pytest.raises(Interrupted, match="1 of 3 trials have ended"):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bmtool import registry
 from bmtool.base.files import sha256
-from bmtool.engine import adapters
+from bmtool.engine import adapters, distributed
 from bmtool.engine.record import Base
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.task import Trained
@@ -38,7 +38,7 @@ def pinned(run: RunDir, parent: RunDir | Path, warn: Warn) -> Base:
     if isinstance(parent, Path):
         return _placed(run, parent, None, digest(parent))
     checkpoints = parent.checkpoints(warn)
-    name = checkpoints.best()
+    name = distributed.on_first(checkpoints.best)
     return _placed(run, parent.path, name, checkpoints.digest(name))
 
 

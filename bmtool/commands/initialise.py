@@ -11,7 +11,7 @@ from bmtool.base.console import Console
 from bmtool.base.units import few
 from bmtool.commands import bases
 from bmtool.config.schema import BaseConfig, Finetune
-from bmtool.engine import adapters
+from bmtool.engine import adapters, distributed
 from bmtool.engine.record import Base
 from bmtool.engine.run_dir import RunDir
 from bmtool.engine.task import Trained
@@ -28,7 +28,7 @@ def start_from(  # noqa: PLR0913
     place = bases.found(run, base, "base") if base else None
     if parent is not None:
         source = parent if place is None else RunDir.open(place)
-        name = (base and base["checkpoint"]) or source.checkpoints(console.warn).best()
+        name = (base and base["checkpoint"]) or distributed.on_first(source.checkpoints(console.warn).best)
         initialise(task, source, name, console, announce=not run.checkpoints(console.warn).names())
     elif finetunes:
         freeze(task, task.take(place) if place else ())

@@ -4,10 +4,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+import torch
 
 from bmtool import registry
 from bmtool.base.console import Console
@@ -77,7 +79,7 @@ def train(
     device = choose(config.train)
     keep_memory(device.device)
     run.require_same(config)
-    onward = longer.start(run, config, Console(speaks=is_main).warn)
+    onward = longer.start(run, config, Console(speaks=is_main).warn) if is_main else None
     if observer is None:
         make_current(config, run)
     with run.lock() if is_main else nullcontext():
@@ -108,6 +110,7 @@ def require_sense(kind: type[Task], config: BaseConfig, parent: RunDir | None = 
     if issubclass(kind, Trained):
         _require_phases(kind, config)
         require_teacher(config)
+        _require_whole(config)
         if finetunes:
             _require_weights(kind, config, parent)
         elif why := kind.untrainable_from_scratch(config):
@@ -151,6 +154,17 @@ def _require_from_scratch(config: BaseConfig) -> None:
             raise ConfigError(
                 f"finetune.{key} is for weights that have been learned: use `bmtool finetune`, or leave it out"
             )
+
+
+def _require_whole(config: BaseConfig) -> None:
+    """ConfigError for what needs weights that are not shared out."""
+    asked = {
+        "finetune.lora": config.finetune.lora,
+        "finetune.prune": config.finetune.prune,
+        "train.teacher": config.train.teacher,
+    }
+    if config.train.sharding == "full" and (named := [key for key, value in asked.items() if value]):
+        raise ConfigError(f"{named[0]} does not go with train.sharding: full: leave one of them out")
 
 
 def _require_phases(kind: type[Trained], config: BaseConfig) -> None:
@@ -249,9 +263,8 @@ def _learn(start: _Start, console: Console, stop: list[int]) -> None:
         _begin(start, console, best, pins)
     distributed.barrier()
     rewound = run.info().get("resume_from")
-    resumes = rewound or run.checkpoints(console.warn).newest()
-    trainer = Trainer(task, config, start.device)
-    _settle_precision(trainer, run, resumes is not None)
+    resumes = rewound or distributed.on_first(run.checkpoints(console.warn).newest)
+    trainer = _trainer(start, resumes is not None)
     if is_main and trainer.pruned is not None:
         run.note(zeros=zeros(task.modules))
     session = Session(run, trainer, console, best=best, trackers=start.trackers, observer=start.observer)
@@ -260,15 +273,25 @@ def _learn(start: _Start, console: Console, stop: list[int]) -> None:
         session.resume(resumes, rewinds=rewound is not None)
     reached = session.train(stop)
     if is_main and reached is not None:
-        end(run, task, console, device=start.device, reached=reached, trackers=start.trackers)
+        ended, device = _unsharded(task, start.device) if trainer.is_sharded else (task, start.device)
+        end(run, ended, console, device=device, reached=reached, trackers=start.trackers)
 
 
-def _settle_precision(trainer: Trainer, run: RunDir, resumes: bool) -> None:
-    """The precision of a run is settled once and written down."""
-    kept = distributed.from_first(run.info().get("precision") if distributed.rank() == 0 else None)
+def _trainer(start: _Start, resumes: bool) -> Trainer:
+    """Of the run, whose precision is settled once and written down."""
+    config, run = start.task.config, start.run
+    kept = distributed.on_first(lambda: run.info().get("precision"))
+    device = precision.begun(start.device, config.train.precision, kept, resumes=resumes)
+    trainer = Trainer(start.task, config, device)
     chosen = precision.settle(trainer, kept, resumes=resumes)
     if distributed.rank() == 0 and kept is None:
         run.note(precision=chosen, device=trainer.device.reason)
+    return trainer
+
+
+def _unsharded(task: Task, device: Device) -> tuple[Task, Device]:
+    """The task anew for what comes last, which one process does; in the machine's memory, since one GPU's may be too small."""
+    return type(task).fresh(task.config), replace(device, device=torch.device("cpu"))
 
 
 def _introduce(trainer: Trainer, console: Console) -> None:
@@ -282,7 +305,10 @@ def _introduce(trainer: Trainer, console: Console) -> None:
         )
     if remark := trainer.task.remark():
         console.say(remark)
-    console.say(f"device: {trainer.device.reason}" + (f"; {processes} processes" if processes > 1 else ""))
+    holding = ", each with a part of the weights (train.sharding: full)" if trainer.is_sharded else ""
+    console.say(f"device: {trainer.device.reason}" + (f"; {processes} processes{holding}" if processes > 1 else ""))
+    if config.train.sharding == "full" and processes == 1:
+        console.say("train.sharding: full: this is one process, which holds everything; torchrun starts more")
 
 
 def _size(trainer: Trainer) -> str:

@@ -12,6 +12,8 @@ REPORTING = frozenset({
     "tracking", "train.log_every", "train.validate_every", "train.save_every", "train.patience", "train.keep_last", "train.keep_best",
     "train.average_best", "card",
 })  # fmt: skip
+# Who holds what: sums may be made in another order, no more.
+PLACING = frozenset({"train.sharding"})
 # How long: where the schedule allows it, see `engine.longer`.
 LENGTH = frozenset({"train.steps"})
 # What a step computes, and on what: with another value it is another run.
@@ -24,7 +26,7 @@ COMPUTING = frozenset({
 })  # fmt: skip
 # Of these, where a training ends.
 ENDING = ("steps", "stop_after", "patience")
-GROUPS = (SITTING, REPORTING, LENGTH, COMPUTING)
+GROUPS = (SITTING, REPORTING, PLACING, LENGTH, COMPUTING)
 
 
 class Changes(NamedTuple):
@@ -41,7 +43,7 @@ def changed(old: BaseConfig, new: BaseConfig) -> Changes:
         group = group_of(key)
         if _decides_the_rate(key, new):
             out.refused.append(f"{line} (the rate of schedule.name plateau follows the validations)")
-        elif group in (REPORTING, LENGTH):
+        elif group in (REPORTING, PLACING, LENGTH):
             out.told.append(line)
         elif group is not SITTING:
             out.refused.append(line)

@@ -143,10 +143,12 @@ class Train(Section):
     stop_after: int | None = Field(None, ge=1, le=MANY)
     # micro-batches that make a step
     accumulate: int = Field(1, ge=1, le=10_000)
-    # auto: bf16 on a GPU that has it; on a CPU the faster of the two, raced when a run begins and kept
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    # auto: bf16 on a GPU that has it, else fp16 with scaled losses; on a CPU the faster of fp32 and bf16, raced at the start and kept
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     # auto: a GPU where there is one; cpu, cuda, or cuda:N
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")
+    # of several processes each holds all (none), or a part of weights, gradients and optimizer states (full)
+    sharding: Literal["none", "full"] = "none"
     # of torch; 0: all cores
     threads: int = Field(0, ge=0, le=1024)
     # processes that build batches; any number gives the same weights

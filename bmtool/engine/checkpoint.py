@@ -1,16 +1,17 @@
 """Checkpoints: written whole or not at all, verified by sha256 before they are used.
 
-    checkpoints/step-00000500/{model.safetensors, state.pt, manifest.json}      best, last: one-line text files
+    checkpoints/step-00000500/{model.safetensors, state.pt, [shards/], manifest.json}      best, last: one-line text files
 
 `model.safetensors` holds the weights to use (the moving average, where there is one); `state.pt` what resuming needs besides. Both are
-functions of configuration and data, byte for byte; what tells the time stands in the manifest.
+functions of configuration and data, byte for byte; what tells the time stands in the manifest. `shards/` is written by `shard_files`:
+its tensors are such functions, the order in its headers is not.
 """
 
 import shutil
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,8 +19,11 @@ from torch import Tensor
 
 from bmtool.base.files import fsync, sha256, temporary, write_json, write_text
 from bmtool.engine import upgrades
-from bmtool.engine.kept import AVERAGED, BEST, LAST, MANIFEST, STATE, WEIGHTS, Kept
+from bmtool.engine.kept import AVERAGED, BEST, LAST, MANIFEST, SHARDS, STATE, WEIGHTS, Kept
 from bmtool.errors import DataError, ResourceError
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 __all__ = ["AVERAGED", "BEST", "LAST", "MANIFEST", "STATE", "WEIGHTS", "Checkpoints", "name_of", "require_space"]
 
@@ -28,26 +32,41 @@ def name_of(step: int) -> str:
     return f"step-{step:08d}"
 
 
+class Begun(NamedTuple):
+    """A checkpoint that is being written: where, and the sha256 of the files that are there."""
+
+    path: Path
+    sums: dict[str, str]
+
+
 class Checkpoints(Kept):
     """The checkpoints of one run directory, written and used."""
 
-    def save(
-        self, name: str, weights: dict[str, Tensor], state: dict, *, metrics: dict[str, float], elapsed_s: dict[str, float]
+    def begin(self, name: str) -> Path:
+        """An empty directory in which the checkpoint `name` is written."""
+        working = temporary(self.directory / name)
+        shutil.rmtree(working, ignore_errors=True)
+        working.mkdir(parents=True)
+        return working
+
+    def save(  # noqa: PLR0913
+        self, name: str, weights: dict[str, Tensor], state: dict, *, metrics: dict[str, float], elapsed_s: dict[str, float],
+        begun: Begun | None = None,
     ) -> None:  # fmt: skip
         """Write one checkpoint under `name`; an interrupted or failed write leaves nothing behind under that name.
 
-        `elapsed_s` holds all that tells the time, in seconds.
+        `elapsed_s` holds all that tells the time, in seconds; `begun` is what has been written of it.
         """
-        working = temporary(self.directory / name)
         facts = {"format": upgrades.FORMAT, "step": state["step"], "metrics": metrics, "elapsed_s": elapsed_s}
-        shutil.rmtree(working, ignore_errors=True)
+        working = begun.path if begun else temporary(self.directory / name)
         try:
-            working.mkdir(parents=True)
-            self._write(working, weights, state, facts)
+            if begun is None:
+                self.begin(name)
+            self._write(working, weights, state, facts | {"sha256": begun.sums if begun else {}})
             self._put(working, name)
         except Exception as error:
             shutil.rmtree(working, ignore_errors=True)
-            raise _as_resource_error(error, self.directory) from error
+            raise as_resource_error(error, self.directory) from error
 
     def _write(self, working: Path, weights: dict[str, Tensor], state: dict, facts: dict[str, Any]) -> None:
         save_file({key: value.detach().cpu().contiguous() for key, value in weights.items()}, working / WEIGHTS)
@@ -55,7 +74,7 @@ class Checkpoints(Kept):
         for part in (WEIGHTS, STATE):
             fsync(working / part)
         files = {part: sha256(working / part) for part in (WEIGHTS, STATE)}
-        write_json(working / MANIFEST, facts | {"sha256": files})
+        write_json(working / MANIFEST, facts | {"sha256": files | facts["sha256"]})
 
     def _put(self, working: Path, name: str) -> None:
         """Rename what was written; a checkpoint that had the name steps aside before, and goes afterwards."""
@@ -86,7 +105,7 @@ class Checkpoints(Kept):
             return "there is none"
         try:
             digests = self.manifest(name)["sha256"]
-            for part in (WEIGHTS, STATE):
+            for part in dict.fromkeys((WEIGHTS, STATE, *digests)):
                 if not (path / part).is_file():
                     return f"{part} is missing"
                 if sha256(path / part) != digests[part]:
@@ -123,9 +142,14 @@ class Checkpoints(Kept):
     def weights(self, name: str) -> dict[str, Tensor]:
         return load_file(self.directory / name / WEIGHTS)
 
-    def state(self, name: str) -> dict[str, Any]:
-        """What `save` was given, with `elapsed_s`."""
-        saved = torch.load(self.directory / name / STATE, map_location="cpu", weights_only=True)
+    def state(self, name: str, mesh: "DeviceMesh | None" = None) -> dict[str, Any]:
+        """What `save` was given, with `elapsed_s`; what processes share out is shared out over `mesh`, or whole without one."""
+        folder = self.directory / name
+        saved = torch.load(folder / STATE, map_location="cpu", weights_only=True)
+        if (folder / SHARDS).is_dir():
+            from bmtool.engine import shard_files
+
+            saved = shard_files.load(folder / SHARDS, saved, mesh)
         return upgrades.state(saved, self.manifest(name).get("elapsed_s"), self.renamed)
 
     def prune(self, keep: Collection[str]) -> None:
@@ -146,7 +170,7 @@ def _anew(value: Any) -> Any:
     return value
 
 
-def _as_resource_error(error: Exception, directory: Path) -> Exception:
+def as_resource_error(error: Exception, directory: Path) -> Exception:
     """A full disk shows as an OSError here and as other types from inside torch and safetensors."""
     if isinstance(error, OSError) or "No space left" in str(error) or "unexpected pos" in str(error):
         return ResourceError(

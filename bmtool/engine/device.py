@@ -15,7 +15,8 @@ from bmtool.errors import ConfigError
 # What glibc's mallopt sets: how many blocks come from the system by themselves, and how much is kept that is free at the end.
 _MMAP_MAX, _TRIM_THRESHOLD = -4, -1
 KEPT = 256 << 20  # bytes
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+TENSOR_CORES = 7  # the compute capability from which a GPU is faster in float16
 
 
 @dataclass(frozen=True)
@@ -95,4 +96,6 @@ def _precision(asked: str, device: torch.device) -> tuple[str, str]:
         return "fp32", "fp32"
     if torch.cuda.is_bf16_supported(including_emulation=False):
         return "bf16", "bf16 autocast, because this GPU computes in it"
-    return "fp32", "fp32, because this GPU has no bf16"
+    if torch.cuda.get_device_capability(device)[0] >= TENSOR_CORES:
+        return "fp16", "fp16 autocast with scaled losses, because this GPU has no bf16"
+    return "fp32", "fp32, because this GPU has no bf16 and is no faster in fp16"

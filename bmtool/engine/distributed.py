@@ -1,8 +1,8 @@
 """The few things the trainer asks of torch.distributed. Without torchrun, world size is 1 and nothing here communicates."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -10,7 +10,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from bmtool.base import environment
-from bmtool.errors import ConfigError
+from bmtool.errors import BmtoolError, ConfigError
+
+T = TypeVar("T")
 
 
 def rank() -> int:
@@ -27,8 +29,8 @@ def world_size() -> int:
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Join the group that torchrun described in the environment, and leave it at the end."""
-    if world_size() == 1:
+    """Join the group that torchrun described in the environment, and leave it at the end; a program that has joined it stays in it."""
+    if world_size() == 1 or dist.is_initialized():
         yield
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
@@ -67,6 +69,34 @@ def from_first(value: Any) -> Any:
     held = [value]
     dist.broadcast_object_list(held)
     return held[0]
+
+
+def together(work: Callable[[], T]) -> list[T]:
+    """What `work` gave on each process, in the order of their ranks. Where it fails on one, all raise its error, and none waits."""
+    done, error = None, None
+    try:
+        done = work()
+    except Exception as failure:
+        error = failure
+    if world_size() == 1:
+        outcomes: list[Any] = [(done, error)]
+    else:
+        outcomes = [None] * world_size()
+        dist.all_gather_object(outcomes, (done, error if error is None else _sendable(error)))
+    for failed in [error, *(other for _, other in outcomes)]:
+        if failed is not None:
+            raise failed
+    return [one for one, _ in outcomes]
+
+
+def on_first(work: Callable[[], T]) -> T:
+    """What `work` gave on the first process, which alone does it, on all; or its error."""
+    return together(work if rank() == 0 else lambda: None)[0]  # type: ignore[return-value]
+
+
+def _sendable(error: Exception) -> Exception:
+    """Those of others may hold anything."""
+    return error if isinstance(error, (BmtoolError, OSError)) else RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def sum_gradients(parameters: list[Tensor]) -> None:

@@ -11,6 +11,7 @@ from bmtool.engine import upgrades
 
 WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
 BEST, LAST = "best", "last"  # pointers
+SHARDS = "shards"  # the folder of what several processes share out; a file each
 AVERAGED = "averaged"  # the checkpoint that is the mean of the best
 _STEP = re.compile(r"step-([0-9]{8}|[1-9][0-9]{8,})")
 Warn = Callable[[str], None]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bmtool.config.schema import OptimSettings, Schedule
+from bmtool.engine import shards
 
 Scaled = tuple[float, Tensor]  # a factor on the learning rate, and the parameter that has it
 
@@ -58,17 +59,16 @@ class Optimizers:
     def finish_gradients(self, count: float) -> float:
         """Turn summed gradients into means over `count` targets, clip them, add L1; returns the norm before clipping."""
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        sparse = [g for g in gradients if g.is_sparse]
-        dense = [g for g in gradients if not g.is_sparse]
-        norms = torch._foreach_norm(dense + [g._values() for g in sparse]) if gradients else [torch.zeros(())]
-        norm = (torch.linalg.vector_norm(torch.stack([n.float() for n in norms])) / count).item()
+        gradients.sort(key=lambda gradient: gradient.is_sparse)
+        values = [g._values() if g.is_sparse else shards.local(g) for g in gradients]
+        norm = (_norm(gradients, values) / count).item()
         clip = self.settings.clip_norm
         factor = min(1.0, clip / (norm + 1e-6)) / count if clip else 1.0 / count
-        torch._foreach_mul_(dense + [g._values() for g in sparse], factor)
+        torch._foreach_mul_(values, factor)
         if self.settings.l1:
             for p in self.parameters:
                 if p.grad is not None and not p.grad.is_sparse and decays(p):
-                    p.grad.add_(p.detach().sign(), alpha=self.settings.l1)
+                    shards.local(p.grad).add_(shards.local(p).sign(), alpha=self.settings.l1)
         return norm
 
     def coalesce(self) -> None:
@@ -90,7 +90,22 @@ class Optimizers:
 
     def load_state_dict(self, state: list[dict]) -> None:
         for optimizer, saved in zip(self._all, state, strict=True):
-            optimizer.load_state_dict(saved)
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            placed = {number: _placed(parameters[number], held) for number, held in saved["state"].items()}
+            optimizer.load_state_dict(saved | {"state": placed})
+
+
+def _norm(gradients: list[Tensor], values: list[Tensor]) -> Tensor:
+    """Of all gradients together; `values` are their numbers on this process."""
+    if any(map(shards.is_shard, gradients)):
+        return shards.norm(gradients, values)
+    norms = torch._foreach_norm(values) if gradients else [torch.zeros(())]
+    return torch.linalg.vector_norm(torch.stack([n.float() for n in norms]))
+
+
+def _placed(parameter: Tensor, state: dict) -> dict:
+    """What an optimizer keeps of a parameter, shared out where that is."""
+    return {key: shards.placed_as(parameter, held) if isinstance(held, Tensor) else held for key, held in state.items()}
 
 
 def prefix_scale(name: str, lr_scale: dict[str, float]) -> float:
@@ -209,12 +224,13 @@ class MovingAverage:
     def update(self, step: int) -> None:
         """Early on the decay is smaller, so that the first weights are soon forgotten."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.average.values()), [p.detach() for p in self.live.values()], 1.0 - decay)
+        averages, live = (list(map(shards.local, held.values())) for held in (self.average, self.live))
+        torch._foreach_lerp_(averages, live, 1.0 - decay)
 
     @torch.no_grad()
     def swap(self) -> None:
         """Exchange the weights in use with the averages; calling it again undoes it."""
         for name, parameter in self.live.items():
             kept = parameter.detach().clone()
-            parameter.copy_(self.average[name])
-            self.average[name].copy_(kept)
+            shards.copy(parameter, self.average[name])
+            shards.copy(self.average[name], kept)

@@ -68,7 +68,7 @@ class Info(Versioned):
     fingerprint: NotRequired[str | None]
     best: NotRequired[dict[str, str] | None]
     config: NotRequired[list[str]]
-    precision: NotRequired[Literal["fp32", "bf16"]]
+    precision: NotRequired[Literal["fp32", "bf16", "fp16"]]
     ended: NotRequired[dict[str, int] | None]
     changes: NotRequired[list[Change]]
     resume_from: NotRequired[str | None]

@@ -51,20 +51,28 @@ class Session:
     def resume(self, name: str, *, rewinds: bool = False) -> None:
         """Go on from a checkpoint: all that is decided later is decided by its state, whatever else lies beside it."""
         self.rewinds = rewinds
-        state = self.checkpoints.state(name)
+        state = self.checkpoints.state(name, self.trainer.mesh)
         self.trainer.load(self.checkpoints.weights(name), state["trainer"])
         self.elapsed_before, self.metrics = state["elapsed_s"]["training"], state["metrics"]
         self.window = Window(**state["window"] or {}, elapsed_s=state["elapsed_s"]["window"])
         self.saved_step, self.onward = self.trainer.step, state["onward"]
         self._rank(name, state)
         self.console.say(f"resuming from {name}; {self.trainer.step:,} of {self.settings.steps:,} steps are done")
+        self._tell_of_processes(state["processes"] or self.trainer.world)
+
+    def _tell_of_processes(self, before: int) -> None:
+        now, micro = self.trainer.world, self.settings.accumulate
+        if before != now:
+            self.console.say(
+                f"{before} processes until here, {now} from here on: a step reads {now * micro} batches, it read {before * micro}"
+            )
 
     def _rank(self, resumed: str, state: dict[str, Any]) -> None:
         """The ranking that the state holds, but for checkpoints that are damaged."""
         names = self.checkpoints.names()
         names = names[: names.index(resumed) + 1]
         self.ranking.load(state["ranking"])
-        damaged = self._damaged(sorted({*names, *self.ranking.names} - {resumed}))
+        damaged = distributed.on_first(lambda: self._damaged(sorted({*names, *self.ranking.names} - {resumed})))
         whole = [name for name in names if name not in damaged]
         self.ranking.leave(damaged)
         if state["ranking"]["ranked"] is None:
@@ -142,8 +150,8 @@ class Session:
             tracked.begin(self.trackers, self.run, self.trainer.config, self.trainer.step)
             self.run.go_on()
             self.run.forget_after(self.trainer.step, self.console.warn)
-            if self.trainer.step == 0:
-                self.trainer.draw(self.run.plots)
+        if self.trainer.step == 0:
+            self.trainer.draw(self.run.plots)
         self.trainer.rehearse()
         if self.rewinds:
             self._tidy()
@@ -212,7 +220,7 @@ class Session:
             self.trainer.plateau.see(improved)
         if self.is_main:
             self._event(self.trainer.step, {f"valid/{name}": figure for name, figure in self.metrics.items()})
-            self.trainer.draw(self.run.plots)
+        self.trainer.draw(self.run.plots)
         said = shown(self.metrics, self.best) + ("  (best so far)" if improved else "")
         self.console.say(f"step {self.trainer.step:,}  valid  {said}")
 
@@ -237,12 +245,21 @@ class Session:
             self.ranking.enter([(metrics[self.best.metric], name_of(step))])
         if self._is_due() and is_of_any_length(step, self.trainer.config):
             self.onward = [name_of(step), *self.ranking.names]
+        self._write(name_of(step), metrics)
+        self._tidy()
+
+    def _write(self, name: str, metrics: dict[str, float]) -> None:
+        """The checkpoint: of several processes the first, or each what it holds."""
+        elapsed_s = {"training": self.elapsed_s, "window": self.window.elapsed_s}
         if self.is_main:
             fsync(self.run.metrics)
-            elapsed_s = {"training": self.elapsed_s, "window": self.window.elapsed_s}
-            weights = self.trainer.weights()
-            self.checkpoints.save(name_of(step), weights, self._state(), metrics=metrics, elapsed_s=elapsed_s)
-        self._tidy()
+        if self.trainer.is_sharded:
+            from bmtool.engine import shard_files
+
+            weights, state = self.trainer.weights(), self._state()
+            shard_files.save(self.checkpoints, name, weights, state, metrics=metrics, elapsed_s=elapsed_s)
+        elif self.is_main:
+            self.checkpoints.save(name, self.trainer.weights(), self._state(), metrics=metrics, elapsed_s=elapsed_s)
 
     def _state(self) -> dict[str, Any]:
         window = asdict(self.window)
@@ -250,6 +267,7 @@ class Session:
         return {
             "step": self.trainer.step, "trainer": self.trainer.state_dict(), "ranking": self.ranking.state(),
             "recent": self.recent, "onward": self.onward, "metrics": self.metrics, "window": window,
+            "processes": self.trainer.world,
         }  # fmt: skip
 
     def _tidy(self) -> None:

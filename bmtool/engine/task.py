@@ -4,7 +4,7 @@ Training, fitting and exporting call nothing else; a task that keeps this contra
 evaluated and served unchanged. What stands in the base classes is what most tasks do.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -179,6 +179,10 @@ class Trained(Task):
     fixed: frozenset[str] = frozenset()
     # Whose answers are learned beside the right ones.
     teacher: "Trained | None" = None
+
+    def blocks(self) -> Iterable[nn.Module]:
+        """What is gathered one at a time where weights are sharded: modules of whose weights only their own `forward` makes use."""
+        return ()
 
     @classmethod
     def pretrained_from(cls, config: Any) -> Path | None:

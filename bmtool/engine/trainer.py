@@ -8,29 +8,36 @@ at any step and started again is bit for bit the run that was never killed, on e
 import itertools
 import math
 import random
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from bmtool.base.units import few
 from bmtool.config.schema import BaseConfig
-from bmtool.engine import distributed
+from bmtool.engine import distributed, shards
 from bmtool.engine.device import Device
 from bmtool.engine.optim import MovingAverage, Optimizers, Plateau, prefix_scale, rate_factor, sparse_parameters
 from bmtool.engine.pruning import Pruned
+from bmtool.engine.scaling import LossScale
 from bmtool.engine.stages import stages
 from bmtool.engine.task import Batch, Batches, Loss, Trained
 from bmtool.errors import ConfigError, Untrainable
 from bmtool.nn.lora import B
 
 NAMED = 3  # layers that a message names
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
+T = TypeVar("T")
 
 
 class Stepped(NamedTuple):
@@ -56,13 +63,10 @@ class _ByPosition(Dataset):
 class Trainer:
     def __init__(self, task: Trained, config: BaseConfig, device: Device):
         self.task, self.config, self.device = task, config, device
-        self.step, self.plateau = 0, Plateau(config.schedule)
+        self.step, self.plateau, self.scale = 0, Plateau(config.schedule), LossScale()
         self.rank, self.world = distributed.rank(), distributed.world_size()
-        for module in task.modules.values():
-            module.to(device.device)
-            if config.train.compile:
-                # Batches of tokens are all of different sizes: compiled for any, where the first would be compiled for itself alone.
-                module.compile(dynamic=task.unit == "tokens" or None)
+        self.is_sharded = shards.is_on(config.train)
+        self._place(list(task.modules.values()))
         for helper in task.helpers.values():
             helper.to(device.device).eval().requires_grad_(False)
         self.named = {
@@ -78,6 +82,32 @@ class Trainer:
         self.average = MovingAverage(self.named, self._buffers, sparse, config.train.ema) if config.train.ema else None
         self._train_batches = task.batches("train", config.seed)
         self._valid_batches = task.batches("valid", None)
+
+    def _place(self, modules: list[nn.Module]) -> None:
+        """Modules to the device, whole or sharded."""
+        if self.config.train.compile:
+            self._compile((self.is_sharded and list(self.task.blocks())) or modules)
+        if self.is_sharded:
+            from bmtool.engine.sharding import shard
+
+            self.root = shard(self.task, self.device)
+        else:
+            for module in modules:
+                module.to(self.device.device)
+
+    @property
+    def mesh(self) -> "DeviceMesh | None":
+        """Of the processes that share weights out."""
+        return next(filter(shards.is_shard, self.named.values())).device_mesh if self.is_sharded else None
+
+    def _compile(self, modules: Iterable[nn.Module]) -> None:
+        for module in modules:
+            # Batches of tokens are all of different sizes: compiled for any, where the first would be compiled for itself alone.
+            module.compile(dynamic=self.task.unit == "tokens" or None)
+
+    def _whole(self, compute: Callable[..., T], *given: object) -> T:
+        """`compute(*given)`, for which shards are gathered; of sharded processes all call it at once."""
+        return self.root(compute, *given) if self.is_sharded else compute(*given)
 
     def _optimizers(self) -> dict[str, Optimizers]:
         """Those of each phase, for the parameters of its modules, with the rates that their depth and names ask for."""
@@ -111,6 +141,7 @@ class Trainer:
                 self.average.update(self.step)
             losses = {phase: loss for phase, (loss, _) in done.items()}
             norms = {phase: norm for phase, (_, norm) in done.items()}
+            self.scale.passed()
             tokens, examples = (self.world * sum(counts) for counts in zip(*((b.tokens, b.size) for b in micro)))
             yield Stepped(self.step, losses, norms, factor, tokens, examples, time.perf_counter() - began)
 
@@ -148,19 +179,10 @@ class Trainer:
     def _update(self, phase: str, micro: list[Batch], factor: float) -> tuple[float, float]:
         optimizers = self.optimizers[phase]
         optimizers.set_rate(factor)
-        optimizers.zero_grad()
-        total, count = 0.0, 0.0
-        for batch in micro:
-            loss = self._loss(phase, batch)
-            loss.total.backward()
-            total, count = total + loss.total.item(), count + loss.count
-        distributed.sum_gradients([p for p in optimizers.parameters if p.requires_grad])
-        total, count = distributed.sum_numbers([total, count], self.device.device)
-        optimizers.coalesce()
-        if self.pruned is not None:
-            self.pruned.clear_gradients()
-        norm = optimizers.finish_gradients(max(count, 1))
-        mean = total / max(count, 1)
+        mean, norm = self._gradients(phase, micro)
+        while self.is_scaled and math.isfinite(mean) and not math.isfinite(norm) and self.scale.halve():
+            seed_everything(self.config.seed, self.step, self.rank)
+            mean, norm = self._gradients(phase, micro)
         if not (math.isfinite(mean) and math.isfinite(norm)):
             raise Untrainable(
                 f"step {self.step + 1}: the loss is {mean} and the gradient norm {norm}. The last checkpoint is untouched; "
@@ -176,9 +198,30 @@ class Trainer:
         weight = self.config.train.teacher_weight
         with self.device.autocast():
             if self.task.teacher is None:
-                return self.task.loss(phase, batch)
+                return self._whole(self.task.loss, phase, batch)
             hard, soft = self.task.taught(batch, self.config.train.teacher_temperature)
             return Loss((1 - weight) * hard.total + weight * soft, hard.count)
+
+    @property
+    def is_scaled(self) -> bool:
+        return self.device.dtype == torch.float16
+
+    def _gradients(self, phase: str, micro: list[Batch]) -> tuple[float, float]:
+        """Compute those of the mean loss over all micro-batches and processes; that mean, and the norm of the gradients."""
+        optimizers, scale = self.optimizers[phase], self.scale.value if self.is_scaled else 1.0
+        optimizers.zero_grad()
+        total, count = 0.0, 0.0
+        for batch in micro:
+            loss = self._loss(phase, batch)
+            (loss.total * scale if self.is_scaled else loss.total).backward()
+            total, count = total + loss.total.item(), count + loss.count
+        distributed.sum_gradients([p for p in optimizers.parameters if p.requires_grad and not shards.is_shard(p)])
+        total, count = distributed.sum_numbers([total, count], self.device.device)
+        optimizers.coalesce()
+        if self.pruned is not None:
+            self.pruned.clear_gradients()
+        norm = optimizers.finish_gradients(max(count, 1) * scale)
+        return total / max(count, 1), norm
 
     def rehearse(self, ahead: int = 0) -> Batch:
         """One forward and backward pass on the batch of a step `ahead`, without an update: what cannot work fails now. Returns the batch.
@@ -189,7 +232,8 @@ class Trainer:
         position = (self.step + ahead) * self.config.train.accumulate * self.world
         with _undisturbed(self._buffers, self.device.device):
             seed_everything(self.config.seed, self.step + ahead, self.rank)
-            batch = self._train_batches[position].to(self.device.device)
+            # Features of a fixed backbone are computed with the first batch.
+            batch = self._whole(self._train_batches.__getitem__, position).to(self.device.device)
             for phase in self.task.phases:
                 self._loss(phase, batch).total.backward()
                 self._require_reached(phase)
@@ -218,14 +262,21 @@ class Trainer:
     def validate(self) -> dict[str, float]:
         """Every figure of the task on the validation split, with the averaged weights if there are any; the same on every process."""
         meter, batches = self.task.meter(), self._valid_batches
+        own = range(self.rank, batches.per_epoch, self.world)
         with self._measuring():
-            for position in range(self.rank, batches.per_epoch, self.world):
-                with self.device.autocast():
-                    said, truth = self.task.answers(batches[position].to(self.device.device))
+            for position in own:
+                said, truth = self._answers(batches[position])
                 meter.add(said, truth, np.ones((len(said), 1)))
+            if self.is_sharded and len(own) * self.world < batches.per_epoch:
+                # Others have one more: what they gather takes all, and of this nothing is kept.
+                self._answers(batches[0])
         if self.world > 1:
             meter.join(distributed.gather(meter.state()))
         return {name: float(values[0]) for name, values in meter.figures().items()}
+
+    def _answers(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        with self.device.autocast():
+            return self._whole(self.task.answers, batch.to(self.device.device))
 
     @contextmanager
     def _measuring(self) -> Iterator[None]:
@@ -236,15 +287,22 @@ class Trainer:
         try:
             yield
         finally:
+            if self.is_sharded:
+                self.root.release()
             if self.average is not None:
                 self.average.swap()
             self._set_mode(training=True)
 
     @torch.no_grad()
     def draw(self, folder: Path) -> None:
-        """The task's pictures, with the averaged weights if there are any."""
-        with self._measuring():
-            self.task.draw(folder)
+        """The task's pictures, with the averaged weights if there are any; of several processes the first draws them."""
+        if self.rank == 0 and not self.is_sharded:
+            with self._measuring():
+                self.task.draw(folder)
+        elif self.is_sharded:
+            # All compute, since shards are gathered, and the others' are thrown away.
+            with tempfile.TemporaryDirectory() as elsewhere, self._measuring():
+                self._whole(self.task.draw, folder if self.rank == 0 else Path(elsewhere))
 
     # -- state --------------------------------------------------------------------------------------------------------
 
@@ -263,24 +321,31 @@ class Trainer:
 
     def state_dict(self) -> dict:
         """What resuming needs besides `weights()`; tensors and plain values only."""
-        live = (
-            {name: value.detach().cpu() for name, value in self.average.live.items()}
-            if self.average is not None
-            else {}
-        )
+        live = self.average.live if self.average is not None else {}
         return {
             "step": self.step,
             "optimizers": {phase: optimizers.state_dict() for phase, optimizers in self.optimizers.items()},
-            "live_weights": live,
+            "live_weights": {
+                name: value.detach() if shards.is_shard(value) else value.detach().cpu() for name, value in live.items()
+            },
             "plateau": [self.plateau.scale, self.plateau.waited],
-        } | ({"pruned": self.pruned.state_dict()} if self.pruned is not None else {})
+        } | self._additions()
 
-    def load(self, weights: dict[str, Tensor], state: dict) -> None:
+    def _additions(self) -> dict:
+        """What only some trainings have."""
+        return ({"pruned": self.pruned.state_dict()} if self.pruned is not None else {}) | (
+            {"loss_scale": self.scale.state()} if self.is_scaled else {}
+        )
+
+    def load(self, weights: Mapping[str, Tensor], state: dict) -> None:
+        """Take over what `weights` and `state_dict` gave; tensors may be whole or shared out."""
         self.load_weights(weights)
         if self.average is not None:
             for name, value in self.average.average.items():
-                value.copy_(weights[name])
-        self.load_weights(weights | state["live_weights"])
+                shards.copy(value, weights[name])
+        self.load_weights({**weights, **state["live_weights"]})
+        if self.is_scaled:
+            self.scale.load(state["loss_scale"])
         for phase, saved in state["optimizers"].items():
             self.optimizers[phase].load_state_dict(saved)
         self.plateau.scale, self.plateau.waited = state["plateau"]
@@ -288,11 +353,10 @@ class Trainer:
             self.pruned.load_state_dict(state["pruned"])
         self.step = state["step"]
 
-    @torch.no_grad()
-    def load_weights(self, weights: dict[str, Tensor]) -> None:
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         for name, value in self.tensors().items():
             if name not in self.task.fixed:
-                value.copy_(weights[name])
+                shards.copy(value, weights[name])
 
 
 @contextmanager

@@ -44,7 +44,11 @@ def manifest(old: Mapping[str, Any], names: Names) -> dict[str, Any]:
 
 def state(old: dict[str, Any], elapsed_s: dict[str, float] | None, names: Names) -> dict[str, Any]:
     """With the times of its manifest. Until format 2 times stood in the state, and the ranking was made of the checkpoints there were."""
-    new = {"window": None, "recent": None, "onward": []} | old | {"metrics": figures(old.get("metrics", {}), names)}
+    new = (
+        {"window": None, "recent": None, "onward": [], "processes": None}
+        | old
+        | {"metrics": figures(old.get("metrics", {}), names)}
+    )
     if elapsed_s is None:
         window = (new["window"] or {}).pop("elapsed_s", 0.0)
         elapsed_s = {"training": old.get("elapsed_s", 0.0), "window": window}

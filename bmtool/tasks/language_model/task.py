@@ -1,14 +1,14 @@
 """language-model as the engine sees it. Shapes: B rows, T tokens, N targets, D width, V vocabulary."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bmtool.base.files import read_json, write_bytes, write_text
 from bmtool.data.packing import Rows
@@ -162,6 +162,9 @@ class Task(Trained):
         """-log p [N] of every target, what stands at it [N, D], and the targets [N]."""
         place, target = self.asked(batch), batch.target[batch.target != packing.NOTHING]
         return build.nats(*place, target), place.x_ND, target
+
+    def blocks(self) -> Iterable[nn.Module]:
+        return self.modules["backbone"].blocks  # type: ignore[return-value]
 
     def meter(self) -> TextMeter:
         return TextMeter()
