@@ -21,6 +21,7 @@ STUDENT = [
     "model={kind: mlp, widths: [16]}", "augment={crop: 0, rotation: 0}", "train.threads=1", "train.steps=300",
     "train.validate_every=300", "train.save_every=300",
 ]  # fmt: skip
+TAUGHT = {"alone": [], "taught": [], "taught-hot": ["train.teacher_temperature=4", "train.teacher_weight=0.9"]}
 TUNED = ["train.threads=1", "train.steps=200", "optim.lr=0.001", "schedule.warmup_steps=10"]
 # So little is learned that it is nothing.
 UNTUNED = ["train.threads=1", "train.steps=1", "optim.lr=1.0e-30", "train.ema=0", "schedule.warmup_steps=0"]
@@ -45,17 +46,18 @@ def teacher(folder: Path) -> None:
     parent = large(folder)
     print(f"teacher: {accuracy(parent):.2f} %")
     for number, (name, data) in enumerate(STUDENTS.items()):
-        found: dict[str, list[float]] = {"alone": [], "taught": []}
-        for seed in SEEDS:
-            for how, values in found.items():
-                taught = [f"train.teacher={parent}", "train.teacher_temperature=4", "train.teacher_weight=0.9"]
-                more = [f"data.prepared={folder / f'data-{number}'}", f"run={folder / f'{how}-{number}-{seed}'}"]
-                settings = [*STUDENT, *data, *more, f"seed={seed}", *(taught if how == "taught" else [])]
-                values.append(accuracy(pretrain(DIGITS, settings)))
-        for how, values in found.items():
-            print(f"{name}, {how}: {statistics.mean(values):.2f} +- {half(values):.2f} % ({values})")
-        gains = [taught - alone for alone, taught in zip(found["alone"], found["taught"])]
-        print(f"{name}, difference: {statistics.mean(gains):+.2f} +- {half(gains):.2f} points")
+        place = f"data.prepared={folder / f'data-{number}'}"
+        found: dict[str, list[float]] = {}
+        for how, settings in TAUGHT.items():
+            taught = [f"train.teacher={parent}"] if how != "alone" else []
+            runs = [folder / f"{how}-{number}-{seed}" for seed in SEEDS]
+            common = [*STUDENT, *data, *taught, *settings, place]
+            found[how] = [
+                accuracy(pretrain(DIGITS, [*common, f"run={run}", f"seed={seed}"])) for run, seed in zip(runs, SEEDS)
+            ]
+            gains = [other - alone for other, alone in zip(found[how], found["alone"])]
+            said = f"{statistics.mean(found[how]):.2f} +- {half(found[how]):.2f} %"
+            print(f"{name}, {how}: {said}, {statistics.mean(gains):+.2f} +- {half(gains):.2f}")
 
 
 def prune(folder: Path) -> None:

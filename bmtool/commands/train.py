@@ -22,7 +22,7 @@ from bmtool.commands.prepare_data import fingerprint, make_current
 from bmtool.commands.teaching import require_teacher, teach
 from bmtool.config.load import load
 from bmtool.config.schema import BaseConfig
-from bmtool.config.text import LEARNED
+from bmtool.config.text import TOKENIZERS
 from bmtool.engine import adapters, distributed, fitting, longer, precision
 from bmtool.engine.checkpoint import name_of
 from bmtool.engine.device import Device, choose, keep_memory, make_deterministic
@@ -144,9 +144,9 @@ def _require_weights(kind: type[Trained], config: BaseConfig, parent: RunDir | N
 
 
 def _taken(kind: type[Trained], config: BaseConfig) -> str | None:
-    """The run whose words, classes or columns a configuration takes."""
-    named = getattr(config.data, kind.numbered_by.partition(".")[2], None)
-    return None if named in LEARNED else named
+    """The run whose words, classes or columns a configuration takes; None where they are learned."""
+    taken = getattr(config.data, kind.numbered_by.partition(".")[2], None)
+    return None if taken in TOKENIZERS else taken
 
 
 def _require_from_scratch(config: BaseConfig) -> None:

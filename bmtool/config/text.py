@@ -181,10 +181,6 @@ class TextData(Section):
 TOKENIZERS = ("char", "wordpiece", "bpe", "unigram")  # that are learned
 
 
-# Tokenizers that are learned from the training text, by how.
-LEARNED = ("char", "wordpiece", "bpe", "unigram")
-
-
 class TokenisedData(TextData):
     """Of tasks that read tokens, not words of their own."""
 

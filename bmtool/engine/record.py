@@ -87,8 +87,7 @@ class Event(TypedDict):
 def _event(line: bytes, origin: str) -> Event:
     """DataError for what is no line of metrics.jsonl: it holds numbers, one of them a step."""
     parse_json(line, dict[str, float], origin=origin, again=EVENT_AGAIN)
-    event: Event = parse_json(line, Event, origin=origin, again=EVENT_AGAIN)
-    return dict(event)
+    return parse_json(line, Event, origin=origin, again=EVENT_AGAIN)
 
 
 class Record:
