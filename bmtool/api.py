@@ -110,7 +110,7 @@ class Run:
         split: str = "test",
         *,
         data: str | Path | None = None,
-        require: Sequence[str] = (),
+        require: str | Sequence[str] = (),
         baseline: "str | Path | Run | None" = None,
     ) -> "Evaluated":
         """Measure it on a split or on a file: `bmtool evaluate`, with its reports in `eval/`.
@@ -120,11 +120,9 @@ class Run:
         """
         from bmtool.commands import evaluate as command
 
-        place = None if data is None else str(data)
+        place, bounds = None if data is None else str(data), [require] if isinstance(require, str) else list(require)
         with _guest():
-            return command.evaluate(
-                [self.path], split=split, data=place, require=list(require), baseline=_path(baseline)
-            )
+            return command.evaluate([self.path], split=split, data=place, require=bounds, baseline=_path(baseline))
 
     def export(
         self, output: str | Path | None = None, *, int8: bool = False, samples: str | Path | None = None
@@ -172,7 +170,7 @@ class Model:
     """A model, loaded once: raw inputs in, values out. See `load`."""
 
     def __init__(self, model: "str | Path | Run" = "default"):
-        self._loaded = load_model(_path(model), Console().warn)
+        self._loaded = load_model(model.path if isinstance(model, Run) else model, Console().warn)
 
     def __repr__(self) -> str:
         return f"Model({self._loaded.path!r}): {self.task}, takes {self._loaded.entry.takes}, gives {self._loaded.entry.gives}"

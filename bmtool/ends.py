@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from typer.core import TyperGroup
 from bmtool.base import environment, streams
 from bmtool.errors import BmtoolError, ConfigError, DataError, ResourceError
 
+_WORKING = re.compile(r"\.([^/]+)\.\d+\.tmp$")
 # Typer does not export the error that all its usage errors are.
 ClickException: Any = typer.BadParameter.__mro__[2]
 
@@ -123,7 +125,15 @@ def _of_system(error: OSError) -> str:
         return "standard output is closed: results have nowhere to go"
     if error.errno == errno.ENOSPC and error.filename is None:
         return f"{error.strerror}: standard output, or a file that was being written"
-    return str(error)
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    # Files are written under another name, which nobody has asked for.
+    named = (
+        _WORKING.sub(r"\g<1>", os.fsdecode(error.filename))
+        if isinstance(error.filename, (str, bytes))
+        else error.filename
+    )
+    return f"{named}: {error.strerror}"
 
 
 def _no_text(error: UnicodeError) -> str:

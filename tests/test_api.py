@@ -140,6 +140,8 @@ def test_a_run_is_measured_exported_and_asked(run, settings, capsys, tmp_path):
     )
     with pytest.raises(GateMissed):
         run.evaluate(require=["accuracy>=1.01"])
+    with pytest.raises(GateMissed):
+        run.evaluate(require="accuracy>=1.01")
     path = run.export(tmp_path / "model.onnx")
     picture = ROOT / "data" / "images" / "digits" / "3.png"
     ours, theirs = run.model().predict(picture, top=2), bmtool.load(path).predict(picture, top=2)

@@ -664,3 +664,8 @@ def test_run_directory_is_self_contained(trained, data, invoke, tmp_path):
         p.name for p in run.iterdir()
     }
     assert Path(run / "plots" / "loss.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_what_the_system_refuses_is_named_as_it_was_asked_for(invoke):
+    result = invoke("init", "tabular-classification", "/proc/x.yaml")
+    assert result.exit_code == 6 and "/proc/x.yaml: " in result.stderr and ".tmp" not in result.stderr, result.stderr

@@ -315,6 +315,10 @@ def test_a_line_of_figures_that_are_no_numbers_is_passed_over_and_said(line, cop
         assert result.exit_code == 0 and "passed over" in result.stderr, result.stderr
 
 
+def test_a_picture_is_a_png(copied, invoke, tmp_path):
+    fails(invoke("runs", "plot", copied, "--output", tmp_path / "x.jpg"), 2, "--output", "x.jpg", ".png")
+
+
 def test_a_page_holds_json_whatever_was_answered(copied):
     path = copied / "eval" / "test.predictions.jsonl"
     answer = {"input": "a", "prediction": "1", "reference": "2", "probability": 1.0}

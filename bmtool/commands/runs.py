@@ -158,6 +158,8 @@ def plot(paths: Sequence[str | Path], *, figures: Sequence[str] = (), output: st
     from bmtool.engine import plots
 
     refusals.require_file(output, "--output")
+    if Path(output).suffix.lower() not in ("", ".png"):
+        raise ConfigError(f"--output: {output}: a picture is written as .png")
     runs = [_drawn(path) for path in paths]
     there = list(dict.fromkeys(figure for run in runs for figure in run.curves))
     if not there:

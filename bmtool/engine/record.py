@@ -69,7 +69,7 @@ class Event(TypedDict):
     step: Annotated[int, Field(ge=0, le=1 << 62)]
 
 
-def _event(line: bytes, origin: str) -> dict:
+def _event(line: bytes, origin: str) -> Event:
     """DataError for what is no line of metrics.jsonl: it holds numbers, one of them a step."""
     parse_json(line, dict[str, float], origin=origin, again=EVENT_AGAIN)
     return parse_json(line, Event, origin=origin, again=EVENT_AGAIN)

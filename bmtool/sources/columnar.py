@@ -216,11 +216,15 @@ class _Arrow:
 
 
 def _columns(path: Path, schema: Any) -> list[Column]:
-    """DataError when two columns have one name."""
+    """DataError when two columns have one name, or two classes of one."""
     if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
         raise DataError(f"{path}: {', '.join(twice)} names more than one column")
     features = _features(path, schema.metadata or {})
-    return [_column(field, features.get(field.name)) for field in schema]
+    found = [_column(field, features.get(field.name)) for field in schema]
+    for column in found:
+        if twice := sorted({name for name in column.classes if column.classes.count(name) > 1}):
+            raise DataError(f"{path}: {', '.join(twice)} names more than one class of {column.name!r}")
+    return found
 
 
 def _column(field: Any, feature: Any) -> Column:
