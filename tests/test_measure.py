@@ -6,7 +6,9 @@ import pytest
 from test_cli import fails
 
 from bmtool.commands.evaluate import evaluate
+from bmtool.engine import ranking
 from bmtool.engine.checkpoint import Checkpoints
+from bmtool.engine.task import Best
 from bmtool.errors import ConfigError, DataError, GateMissed
 from bmtool.measure import gate
 from bmtool.measure.bootstrap import BLOCK, RESAMPLES, Counts, Figure, difference, figure, ratio, weights
@@ -345,3 +347,10 @@ def test_all_or_none_right_of_few_is_no_certainty(value, low, high):
     assert held.figures["loss"].low == held.figures["loss"].high == value, "an error is no share of the examples"
     drawn = np.array([0.95, *np.random.default_rng(0).normal(0.95, 0.02, RESAMPLES)])
     assert Measured(20, {"accuracy": drawn}).figures["accuracy"] == figure_of("accuracy", drawn)
+
+
+def test_while_a_model_trains_the_figure_that_decides_is_beside_the_first_one():
+    """Tables are decided by their loss; how many are right is what people ask."""
+    figures = {"accuracy": 0.9, "auc": 0.8, "loss": 0.5, "ece": 0.1}
+    assert ranking.shown(figures, Best("loss", "min")) == "loss 0.5000  accuracy 0.9000  ece 0.1000"
+    assert ranking.shown(figures, Best("accuracy", "max")) == "accuracy 0.9000  loss 0.5000  ece 0.1000"
