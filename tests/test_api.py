@@ -153,6 +153,12 @@ def test_a_run_is_measured_exported_and_asked(run, settings, capsys, tmp_path):
     assert json.loads((tuned.path / "run.json").read_text())["parent"] == str(run.path)
 
 
+def test_a_folder_with_a_model_in_it_is_no_run_and_says_which_file(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"")
+    with pytest.raises(DataError, match=r"is no run directory: name the model in it, .*model\.onnx"):
+        bmtool.load(tmp_path)
+
+
 def test_the_same_call_goes_on(settings, tmp_path):
     constant = settings | {"schedule.name": "constant", "run": tmp_path / "run"}
     bmtool.train(DIGITS, **constant)

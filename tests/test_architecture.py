@@ -26,7 +26,7 @@ LAYERS = {
     "tracking": {"base"},
     "engine": {"base", "config", "nn", "measure", "data", "predict", "tracking", "engine.task"},
     "text": {"base", "sources", "config", "data", "nn", "chinese", "measure", "predict", "engine.task"},
-    "images": {"base", "sources", "config", "registry", "data", "nn", "measure", "torchvision", "predict", "engine.task"},
+    "images": {"base", "sources", "config", "data", "nn", "measure", "torchvision", "predict", "engine.task"},
     "tables": {"base", "sources", "config", "registry", "data", "measure", "predict"},
     "tasks": {
         "base", "sources", "config", "data", "nn", "ngram", "chinese", "measure", "predict", "engine.task", "text", "images", "tables",

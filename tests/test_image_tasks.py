@@ -143,6 +143,7 @@ def test_only_the_head_learns_from_features_that_are_computed_once(trained, sett
     monkeypatch.setattr(vision.Cnn, "forward", lambda self, x: calls.append(len(x)) or forward(self, x))
     more = ["finetune.train=head", "augment.crop=0", "augment.rotation=0", "train.validate_every=8", "train.steps=40"]
     run = finetune(config_path(CNN), parent, settings(CNN, tmp_path / "run", *more))
+    assert "only the head learns, on features" in (run / "log.txt").read_text("utf-8")
     assert moved(parent, run, 40) == {"head.weight", "head.bias"}
     assert sum(calls) < 200 + 5 * 206 + 100  # the training images once, and five validations
 

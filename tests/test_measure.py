@@ -8,7 +8,9 @@ import pytest
 from test_cli import fails
 
 from bmtool.commands.evaluate import evaluate
+from bmtool.engine import ranking
 from bmtool.engine.checkpoint import Checkpoints
+from bmtool.engine.task import Best
 from bmtool.errors import ConfigError, DataError, GateMissed
 from bmtool.measure import gate
 from bmtool.measure.bootstrap import BLOCK, RESAMPLES, Counts, Figure, difference, figure, ratio, weights
@@ -363,3 +365,10 @@ def test_no_name_breaks_a_table(name):
     text = table([name, "n"], [[name, "1"], ["b", "2"]])
     rows = [re.split(r"(?<!\\)\|", one)[1:-1] for one in text.splitlines()]
     assert [len(row) for row in rows] == [2, 2, 2, 2] and "<" not in text and not re.search(r"(?<!\\)`", text)
+
+
+def test_while_a_model_trains_the_figure_that_decides_is_beside_the_first_one():
+    """Tables are decided by their loss; how many are right is what people ask."""
+    figures = {"accuracy": 0.9, "auc": 0.8, "loss": 0.5, "ece": 0.1}
+    assert ranking.shown(figures, Best("loss", "min")) == "loss 0.5000  accuracy 0.9000  ece 0.1000"
+    assert ranking.shown(figures, Best("accuracy", "max")) == "accuracy 0.9000  loss 0.5000  ece 0.1000"

@@ -18,6 +18,7 @@ from bmtool.data.prepared import MANIFEST, described
 from bmtool.engine import distributed
 from bmtool.engine.run_dir import RunDir
 from bmtool.errors import DataError
+from bmtool.images.labels import require_classes
 from bmtool.measure.report import too_few
 
 DRY_LINES = 10_000
@@ -58,7 +59,15 @@ def prepare(loaded: BaseConfig) -> dict:
     if tested and (few := too_few(tested)):
         console.say(f"note: the test split has {few}")
     console.say(f"report {page}")
+    _require_classes(loaded, manifest)
     return manifest
+
+
+def _require_classes(config: BaseConfig, manifest: dict) -> None:
+    """ConfigError for images of one class, or none, where classes are to be told apart."""
+    entry = registry.find(config.task)
+    if (entry.takes, entry.gives) == ("image", "labels"):
+        require_classes(manifest["labels"], config.data.source)
 
 
 def make_current(config: BaseConfig, run: RunDir) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.files import SUMS, read_json, write_json, write_sums
 from bmtool.config.image import ImageData
@@ -53,8 +52,6 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
     tally = Tally()
     listed = items(data, tally)[:limit]
     found = fingerprint(data, listed)
-    if limit is None and registry.find(config.task).gives == "labels":
-        require_classes(found.labels, data.source)
     with making(
         target, f"{data.prepared} is being prepared by another process: wait for it, or name another directory"
     ) as new:

@@ -126,7 +126,9 @@ def _invalid(entry: Entry, about: dict[str, Any], error: ValidationError) -> Exc
     missing = [e for e in error.errors() if e["type"] == "missing" and e["loc"] == (entry.takes,)]
     if missing:
         shown = json.dumps(example(entry, about), ensure_ascii=False)
-        return ProblemError(422, f"what this model is asked comes in the field `{entry.takes}`: send {shown}")
+        return ProblemError(
+            422, f"what this model is asked comes under its own name: send `{entry.takes}`, such as {shown}"
+        )
     return RequestValidationError([e | {"loc": ("body", *e["loc"])} for e in error.errors()])
 
 
