@@ -154,7 +154,7 @@ def find(name: object) -> Entry:
     """The task called `name`; a `ConfigError` that names the nearest one when there is none."""
     if isinstance(name, str) and name in TASKS:
         return TASKS[name]
-    if name in ABSENT:
+    if isinstance(name, str) and name in ABSENT:
         raise ConfigError(f"there is no task {name!r}: {ABSENT[name]}")
     known = "; ".join(f"{task}: {entry.help}" for task, entry in TASKS.items())
     raise ConfigError(f"unknown task {name!r}{suggest(str(name), list(TASKS))} (tasks are {known})")
