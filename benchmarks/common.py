@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 CONFIG = "configs/pinyin2hanzi/base.yaml"
 SAMPLE = "data/pinyin2hanzi/sentences"
@@ -53,3 +54,23 @@ def processor() -> str:
         line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "cpu family", "model\t"))
     ]
     return " / ".join(dict.fromkeys(found)) or platform.processor()
+
+
+def trained(config: Any, steps: int) -> tuple[list[Any], float]:
+    """The batches of `steps` steps as bmtool trains them, and their seconds; a step before warms up and does not count."""
+    import torch
+
+    from bmtool import registry
+    from bmtool.engine.device import choose, keep_memory
+    from bmtool.engine.trainer import Trainer, seed_everything
+
+    seed_everything(1)
+    keep_memory(torch.device("cpu"))
+    trainer = Trainer(registry.find(config.task).load("task").fresh(config), config, choose(config.train))
+    running = trainer.run(steps + 1)
+    next(running)
+    began = time.perf_counter()
+    for _ in running:
+        pass
+    seconds = time.perf_counter() - began
+    return [trainer._train_batches[position] for position in range(1, steps + 1)], seconds

@@ -31,8 +31,8 @@ from bmtool.commands.export_hf import export_hf
 from bmtool.commands.export_onnx import export_onnx
 from bmtool.commands.loading import Loaded, load_model
 from bmtool.config.load import load
-from bmtool.engine.device import choose, keep_memory
-from bmtool.engine.trainer import Trainer, seed_everything
+from bmtool.engine.device import choose
+from bmtool.engine.trainer import seed_everything
 from bmtool.ngram.estimate import Estimate, count, kneser_ney, suffix
 from bmtool.tasks.language_model import prepare
 from bmtool.tasks.language_model.config import Options
@@ -114,16 +114,8 @@ def _settings(given: argparse.Namespace, folder: Path) -> list[str]:
 
 
 def _ours(config: Any, folder: Path, steps: int) -> float:
-    seed_everything(1)
-    keep_memory(torch.device("cpu"))
-    trainer = Trainer(Task.fresh(config), config, choose(config.train))
-    running = trainer.run(steps + 1)
-    next(running)
-    began = time.perf_counter()
-    for _ in running:
-        pass
-    seconds = time.perf_counter() - began
-    return sum(trainer._train_batches[position].tokens for position in range(1, steps + 1)) / seconds
+    batches, seconds = common.trained(config, steps)
+    return sum(batch.tokens for batch in batches) / seconds
 
 
 def _packed(config: Any) -> Iterator[dict[str, torch.Tensor]]:

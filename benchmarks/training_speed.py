@@ -21,7 +21,7 @@ import torch
 from bmtool import torchvision  # noqa: F401
 from bmtool.config.load import load
 from bmtool.engine.device import choose
-from bmtool.engine.trainer import Trainer, seed_everything
+from bmtool.engine.trainer import seed_everything
 from bmtool.tasks.pinyin2hanzi.task import Batch, Task
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -44,15 +44,7 @@ def speed(batches: list[Batch], seconds: float) -> Speed:
 
 
 def ours(config, steps: int) -> Speed:
-    seed_everything(1)
-    trainer = Trainer(Task.fresh(config), config, choose(config.train))
-    running = trainer.run(steps + 1)
-    next(running)
-    began = time.perf_counter()
-    for _ in running:
-        pass
-    seconds = time.perf_counter() - began
-    return speed([trainer._train_batches[position] for position in range(1, steps + 1)], seconds)
+    return speed(*common.trained(config, steps))
 
 
 # --- theirs ---

@@ -60,7 +60,7 @@ def test_a_text_comes_back_letter_by_letter(kind, text):
     tokens = tokenizer.encode([text])[0]
     assert tokenizer.decode(tokens) == plain(text) and len(plain(text)) == len(text)
     assert tokenizer.characters[tokens].sum() == len(text)
-    assert tokenizer.library.decode(tokens.tolist()) == plain(text)
+    assert tokenizer.inner.decode(tokens.tolist()) == plain(text)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -82,7 +82,7 @@ def test_places_are_those_of_the_raw_text(kind, text):
 def test_characters_in_bulk_are_those_of_the_library(lines):
     tokenizer = made("char")
     flat, ends = tokenizer.flat(lines)
-    expected = [found.ids for found in tokenizer.library.encode_batch([plain(line) for line in lines])]
+    expected = [found.ids for found in tokenizer.inner.encode_batch([plain(line) for line in lines])]
     assert [part.tolist() for part in np.split(flat, ends[:-1])] == (expected or [[]])
 
 

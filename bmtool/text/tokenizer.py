@@ -57,10 +57,10 @@ class Tokenizer:
     def __init__(self, text: str, config: dict[str, Any], origin: str):
         """`text` is a tokenizer.json, `config` what tokenizer_config.json says. DataError when it is none."""
         self.text, self.config, self.origin = text, config, origin
-        self.library = self.obeying()
+        self.inner = self.obeying()
         # "[CLS]" in a text is text
-        self.library.encode_special_tokens = True
-        self._numbers = self.library.get_vocab(with_added_tokens=True)
+        self.inner.encode_special_tokens = True
+        self._numbers = self.inner.get_vocab(with_added_tokens=True)
         self.size = max(self._numbers.values(), default=-1) + 1
         self._style = _style(parse_json(text, dict[str, Any], origin=origin, again=AGAIN))
         self.special = Special(*(self._role(role) for role in _ROLES))
@@ -134,7 +134,7 @@ class Tokenizer:
         return {FILE: held.to_str().encode(), CONFIG: config.encode()}
 
     def name(self, number: int) -> str:
-        return self.library.id_to_token(number) or ""
+        return self.inner.id_to_token(number) or ""
 
     # --- there ---
 
@@ -162,11 +162,11 @@ class Tokenizer:
 
     def spans(self, text: str) -> tuple[np.ndarray, np.ndarray]:
         """(tokens, from where to where in the text each stands, int64 [tokens, 2]). What is spelt in bytes shares its place."""
-        found = self.library.encode(plain(text), add_special_tokens=False)
+        found = self.inner.encode(plain(text), add_special_tokens=False)
         return np.array(found.ids, np.int64), np.array(found.offsets, np.int64).reshape(-1, 2)
 
     def _encodings(self, texts: Iterable[str]) -> list[Any]:
-        return self.library.encode_batch([plain(text) for text in texts], add_special_tokens=False)
+        return self.inner.encode_batch([plain(text) for text in texts], add_special_tokens=False)
 
     @cached_property
     def _by_code(self) -> np.ndarray:
@@ -189,7 +189,7 @@ class Tokenizer:
         inverse = _bytes_of_letters()
         for name, number in self._numbers.items():
             out[number] = b"" if number in special else _bytes(name, self._style, inverse)
-        for number, added in self.library.get_added_tokens_decoder().items():
+        for number, added in self.inner.get_added_tokens_decoder().items():
             out[number] = b"" if added.special else added.content.encode()
         if self.special.unknown is not None:
             out[self.special.unknown] = REPLACEMENT.encode()

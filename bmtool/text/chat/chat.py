@@ -94,7 +94,7 @@ class Chat:
             raise DataError(f"{self._tokenizer.origin}: the chat template does not write what the assistant says")
         behind = whole[place + 1 :]
         if found := self._special.search(behind):
-            return Ending(int(self._tokenizer.library.token_to_id(found[0])))
+            return Ending(int(self._tokenizer.inner.token_to_id(found[0])))
         stop = (behind,) if behind.strip() else ()
         return Ending(self._tokenizer.end, stop)
 
@@ -123,7 +123,7 @@ class Chat:
 
     @cached_property
     def _special(self) -> re.Pattern[str]:
-        added = self._tokenizer.library.get_added_tokens_decoder().values()
+        added = self._tokenizer.inner.get_added_tokens_decoder().values()
         names = sorted((one.content for one in added if one.special and len(one.content) > 1), key=len, reverse=True)
         return re.compile("|".join(map(re.escape, names)) or r"(?!)")
 
