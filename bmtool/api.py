@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 import numpy as np
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # evaluating and training take seconds to import
     from bmtool.runs.summary import Summary
 
 One: TypeAlias = str | bytes | Path | int | dict[str, Any] | np.ndarray  # one input; a PIL image is one, too
+Named = TypeVar("Named", bound=str | Path | None)
 
 
 # --- training ---
@@ -137,7 +138,7 @@ class Run:
             return export_onnx(self.path, int8=int8, **places)
 
 
-def _path(named: "str | Path | Run | None") -> str | Path | None:
+def _path(named: "Run | Named") -> "Path | Named":
     return named.path if isinstance(named, Run) else named
 
 
@@ -170,7 +171,7 @@ class Model:
     """A model, loaded once: raw inputs in, values out. See `load`."""
 
     def __init__(self, model: "str | Path | Run" = "default"):
-        self._loaded = load_model(model.path if isinstance(model, Run) else model, Console().warn)
+        self._loaded = load_model(_path(model), Console().warn)
 
     def __repr__(self) -> str:
         return f"Model({self._loaded.path!r}): {self.task}, takes {self._loaded.entry.takes}, gives {self._loaded.entry.gives}"

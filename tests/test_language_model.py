@@ -428,16 +428,16 @@ def test_transformers_loads_what_is_exported_and_says_the_same(case, trained, tm
         np.testing.assert_allclose(scores, logits[at], atol=1e-4)
 
 
+def from_checkpoint(folder, tmp_path) -> list[str]:
+    """Settings of a step that changes next to nothing, from the weights and with the tokens of a directory."""
+    return [
+        f"data.prepared={tmp_path / 'data'}", f"data.tokenizer={folder}", f"model.weights={folder}", "optim.lr=1e-9", "train.steps=1",
+    ]  # fmt: skip
+
+
 def test_a_run_goes_on_from_a_checkpoint_with_its_tokens(trained, settings, tmp_path):
     folder = export_hf(trained(CAUSAL), tmp_path / "hf")
-    more = [
-        f"data.prepared={tmp_path / 'data'}",
-        f"data.tokenizer={folder}",
-        f"model.weights={folder}",
-        "optim.lr=1e-9",
-        "train.steps=1",
-    ]
-    run = pretrain(config_path(CAUSAL), settings(CAUSAL, tmp_path / "run", *more))
+    run = pretrain(config_path(CAUSAL), settings(CAUSAL, tmp_path / "run", *from_checkpoint(folder, tmp_path)))
     for path in folder.iterdir():
         path.unlink()
     one, two = (load_model(path, print).predictor for path in (trained(CAUSAL), run))
@@ -468,14 +468,7 @@ def test_a_checkpoint_with_a_list_of_words_and_more_embeddings_goes_on(case, nam
     model, folder = kind.from_config(config).eval(), tmp_path / "theirs"
     model.save_pretrained(folder)
     (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
-    more = [
-        f"data.prepared={tmp_path / 'data'}",
-        f"data.tokenizer={folder}",
-        f"model.weights={folder}",
-        "optim.lr=1e-9",
-        "train.steps=1",
-        *SHAPED[name],
-    ]
+    more = [*from_checkpoint(folder, tmp_path), *SHAPED[name]]
     run = pretrain(config_path(case), settings(case, tmp_path / "run", *more))
     for asked in (run, folder):
         predictor = load_model(asked, print).predictor

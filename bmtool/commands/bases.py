@@ -98,11 +98,4 @@ def _taken(run: RunDir, place: Path) -> dict[str, Tensor]:
     config = run.config()
     task: Trained = registry.find(config.task).load("task").open(config, run.assets)
     names = task.take(place)
-    return {name: tensor for name, tensor in tensors(task).items() if name in names}
-
-
-def tensors(task: Trained) -> dict[str, Tensor]:
-    """Every saved tensor by name."""
-    return {
-        f"{part}.{key}": value for part, module in task.modules.items() for key, value in module.state_dict().items()
-    }
+    return {name: tensor for name, tensor in task.tensors().items() if name in names}

@@ -42,7 +42,7 @@ def initialise(task: Trained, parent: RunDir, name: str, console: Console, *, an
     config = task.config
     given = bases.weights(parent, name, console.warn)
     unfit = task.bound if _counts_otherwise(task, config, parent) else ()
-    wanted = bases.tensors(task)
+    wanted = task.tensors()
     fates = {key: _fate(key, value, given, unfit) for key, value in wanted.items()}
     if "loaded" not in fates.values():
         raise ConfigError(f"no weight of {parent.path} fits this model ({_kind(parent.config())} -> {_kind(config)})")

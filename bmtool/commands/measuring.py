@@ -38,18 +38,18 @@ class Source:
         self.evaluations: list[Evaluation] = [kind(one.predictor, 1 + RESAMPLES) for one in measuring]
         # of the examples of files, as `seen` compares them
         self.keys: set[Hashable] = set()
+        self._kit = measuring[0].entry.load("examples")
         self._examples = self._opened(split, unit)
 
     def _opened(self, split: str, unit: str | None) -> Iterator[Example]:
         first, reads = self.measuring[0], [one.predictor for one in self.measuring]
-        kit = first.entry.load("examples")
         if self.data is not None:
-            return kit.file(Path(self.data), unit, self.tally, reads)
+            return self._kit.file(Path(self.data), unit, self.tally, reads)
         if first.run is None:
             what = "file" if first.path.endswith(".onnx") else "of others"
             raise ConfigError(f"a model {what} has no splits: give what to measure on with --data PATH")
         prepared = checked(first.run.prepared(), first.entry, warn)
-        return kit.split(first.run.config().data, prepared, split, reads)
+        return self._kit.split(first.run.config().data, prepared, split, reads)
 
     def __iter__(self) -> Iterator[tuple[Example, ...]]:
         """Each example as every model has read it."""
@@ -67,7 +67,7 @@ class Source:
 
     def _remember(self, example: Example) -> None:
         if len(self.keys) < seen.LIMIT:
-            self.keys.add(self.measuring[0].entry.load("examples").key(example))
+            self.keys.add(self._kit.key(example))
 
     def warnings(self) -> Iterator[str]:
         """What was measured on and a model had learned from."""

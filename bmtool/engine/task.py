@@ -243,6 +243,14 @@ class Trained(Task):
     def backend(self) -> TorchBackend:
         return TorchBackend(self.graphs())
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Every saved tensor by name: parameters and buffers."""
+        return {
+            f"{part}.{key}": value
+            for part, module in self.modules.items()
+            for key, value in module.state_dict().items()
+        }
+
     def restore(self, tensors: Mapping[str, Tensor], device: torch.device) -> None:
         for part, module in self.modules.items():
             named = {key: f"{part}.{key}" for key in module.state_dict()}

@@ -308,11 +308,7 @@ class Trainer:
 
     def tensors(self) -> dict[str, Tensor]:
         """Every saved tensor by name: parameters and buffers."""
-        return {
-            f"{name}.{key}": value
-            for name, module in self.task.modules.items()
-            for key, value in module.state_dict().items()
-        }
+        return self.task.tensors()
 
     def weights(self) -> dict[str, Tensor]:
         """The tensors to use for anything but training on, without those that the run's base holds."""

@@ -1,13 +1,12 @@
 """When to say the positive of two classes: the threshold that costs least, and what deciding costs (Elkan 2001)."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from bmtool.measure.bootstrap import ratio
-from bmtool.measure.meter import Totals
+from bmtool.measure.meter import SumMeter
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def cheapest(
     return Decision(positive, threshold, false_positive, false_negative)
 
 
-class CostMeter:
+class CostMeter(SumMeter):
     """Cost of an example at the threshold of a decision, and at one half; `said` and `truth` as for `labels.LabelMeter`.
 
     Of what is no number the cost is none either, so that no figure hides it.
@@ -60,7 +59,8 @@ class CostMeter:
     names: ClassVar = ("cost", "cost_at_half")
 
     def __init__(self, decision: Decision, columns: int = 1):
-        self.decision, self._totals = decision, Totals(5, columns)
+        super().__init__(5, columns)
+        self.decision = decision
 
     def add(self, said: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> None:
         half = Decision(self.decision.positive, 0.5, self.decision.false_positive, self.decision.false_negative)
@@ -68,12 +68,6 @@ class CostMeter:
         costs = [np.where(known, each.costs(each.given(said), truth), np.nan) for each in (self.decision, half)]
         costs += [self.decision.costs(np.full(len(said), each), truth) for each in (0, 1)]
         self._totals.add(np.stack([*costs, np.ones(len(said))], axis=1), weight)
-
-    def state(self) -> list[np.ndarray]:
-        return self._totals.state()
-
-    def join(self, states: Iterable[list[np.ndarray]]) -> None:
-        self._totals.join(states)
 
     def figures(self) -> dict[str, np.ndarray]:
         *costs, count = self._totals.total.T

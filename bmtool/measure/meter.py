@@ -83,6 +83,22 @@ class Totals:
         self.total = sum((state[0] for state in states), np.zeros_like(self.total))
 
 
+class SumMeter:
+    """What meters share whose figures follow from sums: what is said are rows of numbers, unless `add` makes such rows of it."""
+
+    def __init__(self, width: int, columns: int = 1):
+        self._totals = Totals(width, columns)
+
+    def add(self, said: np.ndarray, truth: Any, weight: np.ndarray) -> None:
+        self._totals.add(said, weight)
+
+    def state(self) -> list[np.ndarray]:
+        return self._totals.state()
+
+    def join(self, states: Iterable[list[np.ndarray]]) -> None:
+        self._totals.join(states)
+
+
 def is_lower_better(name: str) -> bool:
     return scale(name).less_is_better
 

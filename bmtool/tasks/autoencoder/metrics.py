@@ -1,13 +1,13 @@
 """Measuring autoencoders: how far what they make is from what they saw."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from bmtool.images import pictures
 from bmtool.measure.bootstrap import ratio
-from bmtool.measure.meter import Totals
+from bmtool.measure.meter import SumMeter
 from bmtool.measure.report import Measured
 from bmtool.predict.examples import Example
 from bmtool.tasks.autoencoder.predict import Autoencoder, beside
@@ -20,25 +20,19 @@ def squared_errors(said: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.square(said - truth).reshape(len(said), -1).mean(axis=1)
 
 
-class ReconstructionMeter:
+class ReconstructionMeter(SumMeter):
     """`said` are reconstructions [B, ...] in 0 .. 1, `truth` the images."""
 
     names: ClassVar = ("mse", "psnr")
 
     def __init__(self, columns: int = 1):
-        self._totals = Totals(3, columns)
+        super().__init__(3, columns)
 
     def add(self, said: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> None:
         error = squared_errors(said, truth).astype(np.float64)
         self._totals.add(
             np.stack([np.ones(len(said)), error, -10 * np.log10(np.maximum(error, 1e-10))], axis=1), weight
         )
-
-    def state(self) -> list[np.ndarray]:
-        return self._totals.state()
-
-    def join(self, states: Iterable[list[np.ndarray]]) -> None:
-        self._totals.join(states)
 
     @property
     def examples(self) -> int:

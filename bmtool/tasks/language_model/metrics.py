@@ -1,12 +1,12 @@
 """Measuring a language model: bits for each character of text, whatever the tokens are, by domain."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from bmtool.measure.bootstrap import ratio
-from bmtool.measure.meter import Totals
+from bmtool.measure.meter import SumMeter
 from bmtool.measure.report import Measured
 from bmtool.predict.examples import Example
 from bmtool.text.passages import COLUMNS
@@ -14,23 +14,14 @@ from bmtool.text.passages import COLUMNS
 OF_TOKENS = ("perplexity", "token_accuracy")
 
 
-class TextMeter:
+class TextMeter(SumMeter):
     """`said` [examples, COLUMNS]: of each the nats of its tokens, how many were the likeliest, how many these are, and the characters that
     they stand for."""
 
     names: ClassVar = ("bits_per_character", "perplexity", "token_accuracy")
 
     def __init__(self, columns: int = 1):
-        self._totals = Totals(len(COLUMNS), columns)
-
-    def add(self, said: np.ndarray, truth: Any, weight: np.ndarray) -> None:
-        self._totals.add(said, weight)
-
-    def state(self) -> list[np.ndarray]:
-        return self._totals.state()
-
-    def join(self, states: Iterable[list[np.ndarray]]) -> None:
-        self._totals.join(states)
+        super().__init__(len(COLUMNS), columns)
 
     def figures(self) -> dict[str, np.ndarray]:
         nats, right, tokens, characters = self._totals.total.T

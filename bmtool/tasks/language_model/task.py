@@ -53,7 +53,7 @@ class Task(Trained):
 
     def take(self, weights: Path) -> set[str]:
         build.take_over(self.modules, hub.open_of_kind(weights, self.config.model.kind))
-        return {f"{part}.{key}" for part, module in self.modules.items() for key in module.state_dict()}
+        return set(self.tensors())
 
     @classmethod
     def fresh(cls, config: Config) -> "Task":

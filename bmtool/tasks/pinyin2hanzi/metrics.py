@@ -5,8 +5,8 @@ to one when the output has as many hanzi as the reference, else by edit distance
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
@@ -14,7 +14,7 @@ from rapidfuzz.distance import Levenshtein
 from bmtool.measure import calibration
 from bmtool.measure.bootstrap import ratio
 from bmtool.measure.classes import Classes
-from bmtool.measure.meter import Totals
+from bmtool.measure.meter import SumMeter, Totals
 from bmtool.measure.report import Measured
 from bmtool.predict.examples import Example
 from bmtool.tasks.pinyin2hanzi.predict import Model, Translator, Way, best_ways
@@ -26,24 +26,15 @@ SHOWN = ("character_accuracy", "cer", "sentence_accuracy", "p@5", "p@10", "mrr",
 CANDIDATES = ((1, 5), (6, 10), (11, 20), (21, 40), (41, None))
 
 
-class TokenMeter:
+class TokenMeter(SumMeter):
     """What the network alone says of single hanzi while it learns, without the search that an evaluation does.
 
     `said` are (nats, whether it is right, whether it counts) of every target, one row a target.
     """
 
     def __init__(self, loss: str, accuracy: str):
+        super().__init__(3)
         self.names = (loss, accuracy)
-        self._totals = Totals(3)
-
-    def add(self, said: np.ndarray, truth: Any, weight: np.ndarray) -> None:
-        self._totals.add(said, weight)
-
-    def state(self) -> list[np.ndarray]:
-        return self._totals.state()
-
-    def join(self, states: Iterable[list[np.ndarray]]) -> None:
-        self._totals.join(states)
 
     def figures(self) -> dict[str, np.ndarray]:
         nats, right, count = self._totals.total.T
