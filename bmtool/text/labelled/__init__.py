@@ -1,0 +1,1 @@
+"""Texts with labels, spans or answers: a kit."""
