@@ -38,6 +38,13 @@ class Rows(NamedTuple):
     def __len__(self) -> int:
         return len(self.start) - 1
 
+    def taken(self, places: np.ndarray) -> "Rows":
+        """Some rows, in this order."""
+        lengths = np.diff(self.start)[places]
+        end = np.cumsum(lengths)
+        at = np.repeat(self.start[places] - end + lengths, lengths) + np.arange(int(lengths.sum()))
+        return Rows(np.concatenate([[0], end]), self.feature[at], self.value[at])
+
     def padded(self) -> tuple[np.ndarray, np.ndarray]:
         """Features [N, K] and values [N, K] of equal length; feature 0 with value 0 fills up, and K is at least 1."""
         lengths = np.diff(self.start)

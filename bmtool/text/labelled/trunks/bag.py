@@ -23,8 +23,9 @@ class Bag(nn.Module):
         )  # fmt: skip
         self.tokens = nn.Embedding(vocabulary, settings.width, sparse=True)
         self.ngrams = nn.Embedding(settings.rows, settings.width, sparse=True)
-        for table in (self.tokens, self.ngrams):
-            nn.init.normal_(table.weight, std=0.1)
+        nn.init.normal_(self.tokens.weight, std=0.1)
+        # An n-gram that was never met says nothing.
+        nn.init.zeros_(self.ngrams.weight)
 
     # The compiler has no kernels for sparse gradients.
     @torch.compiler.disable
