@@ -1,1 +1,1 @@
-"""Texts with labels, spans or answers: a kit."""
+"""Texts with what is right of them: classes, spans, answers."""
