@@ -50,6 +50,18 @@ def evaluate(  # noqa: PLR0913
     weight: Annotated[
         list[float], typer.Option(help="Of several models: how much each counts, in their order.", show_default=False)
     ] = [],  # noqa: B006
+    by: Annotated[
+        list[str],
+        typer.Option(
+            help="A column of the examples: figures by group, and the gap between groups.",
+            metavar="COLUMN",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006
+    find_label_errors: Annotated[
+        bool,
+        typer.Option("--find-label-errors", help="List the examples whose label is likely wrong, beside the report."),
+    ] = False,
     output: Annotated[
         str | None,
         typer.Option(
@@ -66,8 +78,8 @@ def evaluate(  # noqa: PLR0913
     from bmtool.commands import evaluate
 
     evaluate.evaluate(
-        models, split=split, data=data, unit=unit, require=require, baseline=baseline, output=output, weight=weight,
-        show=evaluate.as_json if json else evaluate.table,
+        models, split=split, data=data, unit=unit, require=require, baseline=baseline, output=output, weight=weight, by=by,
+        find_label_errors=find_label_errors, show=evaluate.as_json if json else evaluate.table,
     )  # fmt: skip
 
 
