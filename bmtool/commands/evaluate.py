@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 
 from rich.table import Table
@@ -56,11 +55,11 @@ def evaluate(  # noqa: PLR0913
         refusals.require_folder(output, "--output")
     loaded = load_several(models, console.warn, weight)
     gate.check_names(bounds, groups.names(loaded.entry.load("evaluation").names, by))
-    if find_label_errors:
-        label_errors.require_classes(loaded)
     others = [load_model(baseline, console.warn, task=loaded.task)] if baseline is not None else []
     folder = _folder(loaded, models[0], output)
     source = Source([loaded, *others], split, data, unit, by=by)
+    if find_label_errors:
+        label_errors.require_classes(source)
     with _filling(folder) as working:
         found = _compared(f"{loaded.name} on {data or split}", source, working / PREDICTIONS, str(baseline))
         subject = reports.subject(loaded, source, weight)
@@ -70,11 +69,7 @@ def evaluate(  # noqa: PLR0913
     _say_what_to_know(console, source, found)
     if show is not None:
         show(found)
-    name = subject.name
-    drawn = "".join(f", {name}.{picture}.png" for picture in found.measured.pictures)
-    card = _card(loaded, console) if output is None else ""
-    listed = f"; label errors {found.label_errors.file}" if found.label_errors is not None else ""
-    console.say(f"report {folder / name}.md, {name}.json{drawn}; predictions {name}.{PREDICTIONS}{listed}{card}")
+    console.say(_written(folder, subject.name, found) + (_card(loaded, console) if output is None else ""))
     gate.check(bounds, found.measured.figures)
     if len(models) == 1:
         exports = following.command("export-onnx", models[0])
@@ -159,6 +154,13 @@ def _say_what_to_know(console: Console, source: Source, found: Evaluated) -> Non
             console.say(f"note: {remark}")
 
 
+def _written(folder: Path, name: str, found: Evaluated) -> str:
+    """Which files hold what."""
+    drawn = "".join(f", {name}.{picture}.png" for picture in found.measured.pictures)
+    listed = f"; label errors {found.label_errors.file}" if found.label_errors is not None else ""
+    return f"report {folder / name}.md, {name}.json{drawn}; predictions {name}.{PREDICTIONS}{listed}"
+
+
 def _folder(loaded: Loaded, model: str | Path, output: str | None) -> Path:
     if output is not None:
         return Path(output)
@@ -220,8 +222,8 @@ def table(found: Evaluated) -> None:
     for row in cells:
         shown.add_row(*row)
     Terminal().print(shown)
-    below = [found.groups.tables(found.measured, found.reference)] if found.groups is not None else []
-    below += [[found.label_errors.table()]] if found.label_errors is not None else []
-    for one in chain.from_iterable(below):
+    below = list(found.groups.tables(found.measured, found.reference)) if found.groups is not None else []
+    below += [found.label_errors.table()] if found.label_errors is not None else []
+    for one in below:
         Terminal().print()
         Terminal().print(one)

@@ -14,7 +14,6 @@ from rich.table import Table
 from bmtool.base.files import parse_json, write_text
 from bmtool.base.units import shortened
 from bmtool.commands import seen
-from bmtool.commands.loading import Loaded
 from bmtool.commands.measuring import Source
 from bmtool.errors import ConfigError
 from bmtool.measure.label_errors import Suspects, suspects
@@ -76,16 +75,19 @@ class LabelErrors:
         return made
 
 
-def require_classes(loaded: Loaded) -> None:
-    """ConfigError for a model that does not say one of several classes."""
-    if not issubclass(loaded.entry.load("evaluation"), Evaluation):
-        raise ConfigError(f"--find-label-errors is for labels that are one of several classes, not for {loaded.task}")
+def require_classes(source: Source) -> Evaluation:
+    """The evaluation of the first model. ConfigError for one that does not say one of several classes."""
+    first, model = source.evaluations[0], source.measuring[0]
+    if not isinstance(first, Evaluation):
+        raise ConfigError(
+            f"--find-label-errors is for labels that are one of several classes, not for {model.name} ({model.task})"
+        )
+    return first
 
 
 def find(source: Source, predictions: Path, name: str) -> LabelErrors:
     """Of all examples that were measured, whose records lie in `predictions` in their order; `name` is that of the report."""
-    first = source.evaluations[0]
-    assert isinstance(first, Evaluation)  # as `require_classes` sees to
+    first = require_classes(source)
     given, said = first.meter.answers()
     found = suspects(given, said)
     listed = tuple(_listed(found, given, said, places=_places(predictions, found.examples), labels=first.meter.labels))

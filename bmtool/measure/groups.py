@@ -7,6 +7,7 @@ group, with any meter, and two models are compared group by group in pairs.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ _SHOWN = 5  # names in a remark
 
 @dataclass(frozen=True)
 class Grouping:
-    """The groups of a column; with `edges`, numbers belong to the group that they lie in: below the first, between two, from the last on."""
+    """The groups of a column; with `edges`, a number belongs to the one it lies in: below the first, between two, from the last on."""
 
     column: str
     groups: tuple[str, ...]
@@ -67,11 +68,11 @@ def groupings(columns: Sequence[str], fields: Iterable[Mapping[str, Any]]) -> tu
         known.update(dict.fromkeys(held))
         for column, counts in counted.items():
             counts[_text(held.get(column))] += 1
-    for column in counted:
+    for column, counts in counted.items():
         if column not in known:
             there = f"{suggest(column, known)} (columns are {', '.join(known)})" if known else ": they have no columns"
             raise ConfigError(f"--by {column}: the examples have no column {column!r}{there}")
-        if not counted[column].keys() - {NONE}:
+        if not counts.keys() - {NONE}:
             raise ConfigError(
                 f"--by {column}: no example has a value there; where the column is left out of learning, measure on its file, --data FILE"
             )
@@ -105,7 +106,7 @@ def _binned(one: Grouping, held: np.ndarray) -> Grouping:
 def _ranges(edges: list[float]) -> Iterator[str]:
     """`< 20`, `20 ... < 35`, `>= 35`."""
     yield f"< {edges[0]:g}"
-    yield from (f"{low:g} ... < {high:g}" for low, high in zip(edges, edges[1:]))
+    yield from (f"{low:g} ... < {high:g}" for low, high in pairwise(edges))
     yield f">= {edges[-1]:g}"
 
 

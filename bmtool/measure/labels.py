@@ -6,7 +6,7 @@ from functools import reduce
 import numpy as np
 
 from bmtool.measure import calibration, classes, ranking
-from bmtool.measure.bootstrap import RESAMPLES, ratio
+from bmtool.measure.bootstrap import ratio
 from bmtool.measure.decision import Decision
 from bmtool.measure.meter import Totals
 from bmtool.measure.report import Measured
@@ -42,12 +42,12 @@ class LabelMeter:
         self._counts = np.zeros((3, len(labels), columns))  # true, given, given rightly
         self._truth: list[np.ndarray] = []
         self._said: list[np.ndarray] = []
-        self._parts: list[np.ndarray] = []  # [B, sets of weights]: which of them count an example at all
+        self._parts: list[np.ndarray] = []  # as `ranking.counted` has them
 
     def add(self, said: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> None:
         self._truth.append(truth.astype(np.int64))
         self._said.append(said.astype(np.float32))
-        self._parts.append(weight[:, :: 1 + RESAMPLES] > 0)
+        self._parts.append(ranking.counted(weight))
         rows, said = np.arange(len(said)), np.nan_to_num(said)  # what is no number takes all figures away, in the end
         likeliest, given, chance = said.argmax(axis=1), self._given(said), said[rows, truth]
         right, rank = given == truth, (said > chance[:, None]).sum(axis=1)
@@ -83,7 +83,7 @@ class LabelMeter:
     def _areas(self) -> ranking.Areas:
         if self.examples * len(self.labels) > KEPT or self._is_broken():
             return ranking.Areas({}, {}, {})
-        parts = np.concatenate(self._parts).T if self.columns > 1 and self._parts else None
+        parts = np.concatenate(self._parts) if self.columns > 1 and self._parts else None
         return ranking.areas(*self.answers(), columns=self.columns, parts=parts)
 
     def _ratios(self) -> dict[str, np.ndarray]:

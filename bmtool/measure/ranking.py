@@ -33,13 +33,13 @@ def areas(
 ) -> Areas:
     """Of labels [N] and scores [N, classes]. Examples count as `bootstrap.weights` draws them; of many, and with one column, only once.
 
-    The columns are those of one set of weights after the other: `parts` bool [sets, N] says which examples have any; None: all, in the
-    only one.
+    The columns are those of one set of weights after the other: `parts` bool [N, sets] says which examples have any (`counted`); None:
+    all, in the only one.
     """
     count, classes = scores.shape
     resampled = columns > 1 and count * classes <= RESAMPLED
     weight = _weights(count) if resampled else np.ones((count, 1), np.float32)
-    chosen = np.ones((1, count), bool) if parts is None else parts
+    chosen = np.ones((1, count), bool) if parts is None else parts.T
     found = Areas({}, {}, {})
     for number in range(classes):
         positive = labels == number
@@ -57,6 +57,11 @@ def areas(
 def _rows(chosen: np.ndarray) -> np.ndarray | slice:
     """As an index that copies nothing where all are chosen."""
     return slice(None) if chosen.all() else chosen
+
+
+def counted(weight: np.ndarray) -> np.ndarray:
+    """bool [B, sets] of weights [B, columns]: which sets of 1 + RESAMPLES columns count an example at all."""
+    return weight[:, :: 1 + RESAMPLES] > 0
 
 
 def mean(values: list[np.ndarray], columns: int) -> np.ndarray:

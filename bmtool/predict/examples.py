@@ -1,19 +1,16 @@
 """Examples to measure on: raw inputs with what is right, read by each model in its own way."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 
 @dataclass
 class Example:
-    """`raw` is the input as it came, `truth` what is right, by name; `read` is the input as the model that is measured takes it.
-
-    `fields` are the columns of the row that it was, by their names: what figures are told apart by.
-    """
+    """`raw` is the input as it came, `truth` what is right, by name; `read` is the input as the model that is measured takes it."""
 
     name: str
     raw: Any
     truth: Any
     read: Any = field(default=None, compare=False)
-    fields: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    # other columns of its row, by which figures may be parted
+    fields: dict[str, str] = field(default_factory=dict, compare=False)
