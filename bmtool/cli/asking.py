@@ -197,6 +197,15 @@ def predict(
         ),
     ],
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    uncertain: Annotated[
+        int | None,
+        typer.Option(
+            help="Of classes: only so many inputs, those that the model is least sure of, to label next.",
+            metavar="N",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """What a model says of files, lines or rows, a line each.
 
@@ -205,7 +214,7 @@ def predict(
     from bmtool.commands import predict
 
     options, pictures = context.meta[flags.OPTIONS], context.meta[flags.PICTURES]
-    predict.predict(model, inputs, as_json=json, pictures=pictures, options=options)
+    predict.predict(model, inputs, as_json=json, pictures=pictures, options=options, uncertain=uncertain)
 
 
 def annotate(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from bmtool.commands import seen
 from bmtool.commands.measuring import Source
 from bmtool.errors import ConfigError
 from bmtool.measure.label_errors import Suspects, suspects
+from bmtool.measure.labels import LabelMeter
 from bmtool.predict.labels import Evaluation
 
 SHOWN = 20  # that are shown on a terminal
@@ -37,6 +39,8 @@ class Suspect:
     probability_of_given: float
     # 0 where the model is sure of another class, 0.5 where the given one is as likely as the likeliest other
     margin: float
+    # the text or the row, as JSON; "" of an image
+    input: str
 
 
 @dataclass(frozen=True)
@@ -88,19 +92,26 @@ def require_classes(source: Source) -> Evaluation:
 def find(source: Source, predictions: Path, name: str) -> LabelErrors:
     """Of all examples that were measured, whose records lie in `predictions` in their order; `name` is that of the report."""
     first = require_classes(source)
-    given, said = first.meter.answers()
-    found = suspects(given, said)
-    listed = tuple(_listed(found, given, said, places=_places(predictions, found.examples), labels=first.meter.labels))
-    return LabelErrors(len(given), listed, f"{name}.label-errors.csv", tuple(_warnings(source)))
+    found = suspects(*first.meter.answers())
+    places = _places(predictions, found.examples)
+    wanted = set(places.values())
+    inputs = {one.name: _shown(one.raw) for one in source.again() if one.name in wanted}
+    listed = tuple(_listed(found, first.meter, places, inputs))
+    return LabelErrors(first.meter.examples, listed, f"{name}.label-errors.csv", tuple(_warnings(source)))
 
 
-def _listed(
-    found: Suspects, given: np.ndarray, said: np.ndarray, *, places: dict[int, str], labels: list[str]
-) -> Iterator[Suspect]:
+def _listed(found: Suspects, meter: LabelMeter, places: dict[int, str], inputs: dict[str, str]) -> Iterator[Suspect]:
+    given, said = meter.answers()
     for number, other, margin in zip(found.examples.tolist(), found.suggested.tolist(), found.margin.tolist()):
-        own, p = int(given[number]), said[number]
+        own, p, place = int(given[number]), said[number], places[number]
         sure = (round(float(p[other]), 6), round(float(p[own]), 6))
-        yield Suspect(places[number], labels[own], labels[other], *sure, round(margin, 6))
+        yield Suspect(place, meter.labels[own], meter.labels[other], *sure, round(margin, 6), inputs[place])
+
+
+def _shown(raw: Any) -> str:
+    if isinstance(raw, str):
+        return raw
+    return json.dumps(raw, ensure_ascii=False) if isinstance(raw, dict) else ""
 
 
 def _places(predictions: Path, numbers: np.ndarray) -> dict[int, str]:

@@ -44,7 +44,7 @@ class Source:
         self.keys: set[Hashable] = set()
         self._kit = measuring[0].entry.load("examples")
         self._prepared = self._checked() if data is None else None
-        self.groups = Groups(groupings(by, (one.fields for one in self._opened(Tally()))) if by else ())
+        self.groups = Groups(groupings(by, (one.fields for one in self.again())) if by else ())
         kind = measuring[0].entry.load("evaluation")
         self.evaluations: list[Evaluation] = [kind(one.predictor, self.groups.columns) for one in measuring]
         # of the examples that were measured, by column and group
@@ -58,6 +58,10 @@ class Source:
             what = "file" if first.path.endswith(".onnx") else "of others"
             raise ConfigError(f"a model {what} has no splits: give what to measure on with --data PATH")
         return checked(first.run.prepared(), first.entry, warn)
+
+    def again(self) -> Iterator[Example]:
+        """All examples once more, before any model reads them; what cannot be used is not counted again."""
+        return self._opened(Tally())
 
     def _opened(self, tally: Tally) -> Iterator[Example]:
         first, reads = self.measuring[0], [one.predictor for one in self.measuring]

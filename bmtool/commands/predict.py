@@ -8,7 +8,7 @@ from typing import Any
 
 from bmtool.base.console import Console, answer
 from bmtool.base.units import few
-from bmtool.commands import refusals
+from bmtool.commands import least_sure, refusals
 from bmtool.commands.loading import Loaded, load_model, options_of
 from bmtool.config.options import Options
 from bmtool.data.tally import Tally, passed_over
@@ -20,12 +20,13 @@ CHUNK = 64
 REASONS, NAMES = 5, 5  # that the end of a command names
 
 
-def predict(
+def predict(  # noqa: PLR0913
     model: str | Path, inputs: Sequence[str], *, as_json: bool = False, pictures: dict[str, str] | None = None,
-    options: dict[str, Any] | None = None,
+    options: dict[str, Any] | None = None, uncertain: int | None = None,
 ) -> None:  # fmt: skip
     """Print a line (or JSON) for each input; `pictures` are what the model can draw, by the name of the flag, with where to.
 
+    With `uncertain`, only so many inputs are printed and drawn: those that a classifier is least sure of, the least sure first.
     DataError at the end when some inputs could not be read, or when there was none.
     """
     console = Console()
@@ -34,6 +35,8 @@ def predict(
     loaded = load_model(model, console.warn)
     _require_pictures(loaded, pictures or {})
     require_json(options or {}, as_json)
+    if uncertain is not None:
+        least_sure.require_classes(loaded)
     asked = options_of(loaded, options or {})
     failed, read = Tally(), list[tuple[str, Any]]()
 
@@ -42,7 +45,12 @@ def predict(
             console.warn(f"{one.name}: {why}")
         failed.drop(why, one.name)
 
-    for name, item, value in answers(loaded, named(loaded.entry.takes, inputs, failed.ignore), asked, bad):
+    given = named(loaded.entry.takes, inputs, failed.ignore)
+    if uncertain is None:
+        found = answers(loaded, given, asked, bad)
+    else:
+        found = least_sure.answers(loaded, reading(loaded, given, bad), asked, uncertain)
+    for name, item, value in found:
         failed.kept += 1
         answer(json.dumps(record(loaded, name, value), ensure_ascii=False) if as_json else f"{name}\t{value.line()}")
         read += [(name, item)] if pictures else []
@@ -84,6 +92,15 @@ def answers(
     loaded: Loaded, inputs: Iterator[Named], options: Options, bad: Callable[[Named, str], None]
 ) -> Iterator[tuple[str, Any, Value]]:
     """(name, input as it was read, value) of every input that can be read; `bad` hears of the others, and why."""
+    for good in reading(loaded, inputs, bad):
+        values = loaded.predictor.predict([item for _, item in good], options)
+        yield from ((name, item, value) for (name, item), value in zip(good, values))
+
+
+def reading(
+    loaded: Loaded, inputs: Iterator[Named], bad: Callable[[Named, str], None]
+) -> Iterator[list[tuple[str, Any]]]:
+    """(name, input as it was read) of those that can be read, some at a time."""
     while chunk := list(islice(inputs, CHUNK)):
         good = []
         for one in chunk:
@@ -94,8 +111,7 @@ def answers(
             except BadInput as error:
                 bad(one, str(error))
         if good:
-            values = loaded.predictor.predict([item for _, item in good], options)
-            yield from ((name, item, value) for (name, item), value in zip(good, values))
+            yield good
 
 
 def record(loaded: Loaded, name: str, value: Value) -> dict[str, Any]:
