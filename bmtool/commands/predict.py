@@ -13,7 +13,7 @@ from bmtool.commands.loading import Loaded, load_model, options_of
 from bmtool.config.options import Options
 from bmtool.data.tally import Tally, passed_over
 from bmtool.errors import BadInput, ConfigError, DataError
-from bmtool.predict.inputs import KEY, Named, named
+from bmtool.predict.inputs import KEY, STDIN, Named, named
 from bmtool.predict.values import Value
 
 CHUNK = 64
@@ -31,7 +31,8 @@ def predict(  # noqa: PLR0913
     """
     console = Console()
     for flag, path in (pictures or {}).items():
-        refusals.require_file(path, f"--{flag}")
+        if path != STDIN:
+            refusals.require_file(path, f"--{flag}")
     loaded = load_model(model, console.warn)
     _require_pictures(loaded, pictures or {})
     require_json(options or {}, as_json)
@@ -57,13 +58,21 @@ def predict(  # noqa: PLR0913
     if told := passed_over(failed.ignored, failed.examples):
         console.say(told)
     for flag, path in (pictures or {}).items():
-        if not read:
-            raise DataError("nothing to draw: no input could be read")
-        console.say(f"wrote {loaded.predictor.draw(flag, read, Path(path))}")
+        _draw(loaded, flag, path, read)
     if failed.dropped:
         raise DataError(f"{failed.dropped.total():,} of the inputs could not be read: {_reasons(failed)}")
     if not failed.kept:
         raise DataError(f"nothing to predict: no {loaded.entry.takes} in {few(inputs, NAMES)}")
+
+
+def _draw(loaded: Loaded, flag: str, path: str, read: Sequence[tuple[str, Any]]) -> None:
+    """One picture, to a file, or to the terminal where it is named as standard streams are."""
+    if not read:
+        raise DataError("nothing to draw: no input could be read")
+    if path == STDIN:
+        loaded.predictor.show(flag, read)
+    else:
+        Console().say(f"wrote {loaded.predictor.draw(flag, read, Path(path))}")
 
 
 def _reasons(failed: Tally) -> str:
@@ -76,10 +85,15 @@ def _reasons(failed: Tally) -> str:
 
 
 def _require_pictures(loaded: Loaded, wanted: dict[str, str]) -> None:
+    """ConfigError for a picture that the model does not have, or that no terminal can show."""
     able = loaded.entry.load("options").pictures
-    for name in wanted:
+    for name, path in wanted.items():
         if name not in able:
             raise ConfigError(f"--{name}: models of {loaded.task} have no such picture")
+        if path == STDIN and not hasattr(loaded.predictor, "show"):
+            raise ConfigError(
+                f"--{name} -: what {loaded.task} draws is a picture, which takes a file: --{name} FILE.png"
+            )
 
 
 def require_json(given: dict[str, Any], as_json: bool) -> None:

@@ -1,11 +1,11 @@
 """The typed sections of text-classification and text-regression."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from bmtool.config import options
-from bmtool.config.labelled import LabelledData, LabelledTrain
+from bmtool.config.labelled import PICTURES, LabelledData, LabelledTrain
 from bmtool.config.schema import BaseConfig, Name, Section
 from bmtool.text.backbones.config import EncoderModel
 
@@ -13,9 +13,13 @@ from bmtool.text.backbones.config import EncoderModel
 class Options(options.Top):
     """Of classes."""
 
+    pictures: ClassVar = PICTURES
+
 
 class NumberOptions(options.Options):
     """Of a number."""
+
+    pictures: ClassVar = PICTURES
 
 
 class Data(LabelledData):
