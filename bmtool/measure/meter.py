@@ -38,6 +38,7 @@ SCALES = {
     "r2": Scale(highest=1),
     "diversity": Scale(lowest=0),
     "psnr": ANY,
+    "gap": _ERROR,  # of another figure, between groups of examples
 }
 
 

@@ -1,11 +1,11 @@
 """The typed sections of text-classification and text-regression."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from bmtool.config import options
-from bmtool.config.labelled import LabelledData, LabelledTrain
+from bmtool.config.labelled import PICTURES, LabelledData, LabelledTrain
 from bmtool.config.schema import BaseConfig, Name, Section
 from bmtool.text.backbones.config import EncoderModel
 from bmtool.text.labelled.linear.config import LinearModel, LogisticModel, NaiveBayesModel, SvmModel
@@ -15,9 +15,13 @@ from bmtool.text.labelled.models import BagModel, RnnModel, TextCnnModel
 class Options(options.Top):
     """Of classes."""
 
+    pictures: ClassVar = PICTURES
+
 
 class NumberOptions(options.Options):
     """Of a number."""
+
+    pictures: ClassVar = PICTURES
 
 
 class Data(LabelledData):

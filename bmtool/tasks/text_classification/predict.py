@@ -14,7 +14,8 @@ from bmtool.tasks.text_classification.config import Data, NumberOptions, Options
 from bmtool.tasks.text_classification.goals import probabilities
 from bmtool.tasks.text_classification.kind import kind_of
 from bmtool.text.labelled import predict
-from bmtool.text.labelled.predict import Read, TextReader
+from bmtool.text.labelled.explain import Answer, Explains
+from bmtool.text.labelled.predict import Read
 
 
 class About(predict.About):
@@ -32,7 +33,7 @@ class About(predict.About):
     ngrams: NotRequired[dict[str, Any]]
 
 
-class _Reader(TextReader):
+class _Reader(Explains):
     """Scores of texts: of a long one the mean over its windows, each as much as it has tokens."""
 
     def __init__(self, about: dict[str, Any], backend: Backend, assets: Assets):
@@ -72,6 +73,12 @@ class Classifier(_Reader):
             len(reads), -1
         )
 
+    def answer(self, read: Read) -> Answer:
+        """The likeliest class; of an order one score is as good as another."""
+        shown = int(self.probabilities([read])[0].argmax())
+        score = 0 if self.goal == "ordinal" else shown
+        return Answer(self.labels[shown], lambda reads: self.probabilities(reads)[:, shown], score)
+
     def predict(self, reads: Sequence[Read], options: Options = Options()) -> list[Labels]:
         said = self.probabilities(reads)
         found = likeliest(self.labels, said, options)
@@ -97,6 +104,9 @@ class Regressor(_Reader):
         return self.mean(reads, lambda scores: scores.astype(np.float64) * self.spread + self.centre).reshape(
             len(reads)
         )
+
+    def answer(self, read: Read) -> Answer:
+        return Answer(self.target, self.numbers, 0)
 
     def predict(self, reads: Sequence[Read], options: NumberOptions = NumberOptions()) -> list[Number]:
         return [Number(float(value), self.spread) for value in self.numbers(reads)]

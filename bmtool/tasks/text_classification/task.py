@@ -134,4 +134,6 @@ class Network(Answers, LabelledTask):
         return [self.text_graph(Whole(self.modules), ("scores", "vector"))]
 
     def predictor(self) -> Classifier | Regressor:
-        return predictor(self.about(), self.backend(), Held(self.packed))
+        made = predictor(self.about(), self.backend(), Held(self.packed))
+        made.gradients = self.gradients
+        return made

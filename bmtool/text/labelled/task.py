@@ -15,6 +15,7 @@ from bmtool.config.labelled import LabelledData
 from bmtool.data.batching import LengthBatches
 from bmtool.engine.task import TRAIN_AGAIN, Graph, Identity, Trained
 from bmtool.errors import ConfigError
+from bmtool.nn.attribution import gradients_times_input
 from bmtool.text.labelled import trunks
 from bmtool.text.labelled.batches import Batch, WindowSource
 from bmtool.text.labelled.kind import Kind, Schema
@@ -134,6 +135,21 @@ class LabelledTask(Trained):
 
     def about(self) -> dict[str, Any]:
         return about_texts(self.kind, self.config.data, context=self.cutting.context, overlap=self.cutting.overlap)
+
+    def gradients(self, inputs: dict[str, np.ndarray], score: int) -> np.ndarray:
+        """What each token [B, T] of some rows adds to this one of their scores, the output `scores`: gradients x input."""
+        graph = self.graphs()[0]
+        device = next(self.modules["backbone"].parameters()).device
+        given = [torch.as_tensor(inputs[name], device=device) for name in graph.axes]
+        place, vectors = graph.outputs.index("scores"), self._vectors()
+        return gradients_times_input(vectors, lambda: graph.module(*given)[place][:, score]).cpu().numpy()
+
+    def _vectors(self) -> nn.Module:
+        """What makes a vector of each token."""
+        parts = self.modules["backbone"].modules()
+        return next(
+            part for part in parts if isinstance(part, nn.Embedding) and part.num_embeddings >= self.tokenizer.size
+        )
 
     def text_graph(self, module: nn.Module, outputs: tuple[str, ...]) -> Graph:
         """A graph that takes `token`, `keep` and `kind` [rows, length]."""
