@@ -1,12 +1,13 @@
 """`predict`: what a model says of files, lines, rows or numbers, whatever its task."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bmtool.base.console import Console, answer
+from bmtool.base.console import Console, answer, marked, warn
 from bmtool.base.units import few
 from bmtool.commands import refusals
 from bmtool.commands.loading import Loaded, load_model, options_of
@@ -14,7 +15,7 @@ from bmtool.config.options import Options
 from bmtool.data.tally import Tally, passed_over
 from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.predict.inputs import KEY, Named, named
-from bmtool.predict.values import Value
+from bmtool.predict.values import Spans, Value
 
 CHUNK = 64
 REASONS, NAMES = 5, 5  # that the end of a command names
@@ -44,7 +45,10 @@ def predict(
 
     for name, item, value in answers(loaded, named(loaded.entry.takes, inputs, failed.ignore), asked, bad):
         failed.kept += 1
-        answer(json.dumps(record(loaded, name, value), ensure_ascii=False) if as_json else f"{name}\t{value.line()}")
+        if as_json:
+            answer(json.dumps(record(loaded, name, value), ensure_ascii=False))
+        else:
+            _say(name, value)
         read += [(name, item)] if pictures else []
     if told := passed_over(failed.ignored, failed.examples):
         console.say(told)
@@ -56,6 +60,16 @@ def predict(
         raise DataError(f"{failed.dropped.total():,} of the inputs could not be read: {_reasons(failed)}")
     if not failed.kept:
         raise DataError(f"nothing to predict: no {loaded.entry.takes} in {few(inputs, NAMES)}")
+
+
+def _say(name: str, value: Value) -> None:
+    """A line: on a terminal a text with its spans in colour, else what the value has as a line behind its name."""
+    if isinstance(value, Spans) and sys.stdout.isatty():
+        marked(value.text, value.spans)
+        for note in value.notes:
+            warn(note)
+    else:
+        answer(f"{name}\t{value.line()}")
 
 
 def _reasons(failed: Tally) -> str:
