@@ -25,6 +25,9 @@ SCALES = {
     **dict.fromkeys(("network_accuracy", "token_accuracy"), SHARE),
     **dict.fromkeys(("precision", "recall", "f1", "macro_precision", "macro_recall", "macro_f1"), SHARE),
     **dict.fromkeys(("place_f1", "partial_f1"), SHARE),
+    **dict.fromkeys(("micro_precision", "micro_recall", "micro_f1"), SHARE),
+    "quadratic_kappa": Scale(highest=1),
+    "hamming_loss": Scale(0, 1, less_is_better=True),
     **dict.fromkeys(("auc", "average_precision", "p@1", "p@5", "p@10", "mrr", "share_of_hanzi"), SHARE),
     **dict.fromkeys(
         ("loss", "token_loss", "cer", "bits_per_character", "mse", "mae", "rmse", "frechet", "cost", "cost_at_half"),
