@@ -1,6 +1,7 @@
 """Spans of texts: how they are measured, tagged, searched, voted on and shown; no model is trained."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -264,11 +265,11 @@ class Says:
         self.types, self.spans, self.sure = types, spans, sure
 
     def read(self, raw):
-        return Spans(raw, (), ())
+        return SimpleNamespace(texts=(raw,))
 
     def marginals(self, inputs):
         numbers = [(s.start, s.end, self.types.index(s.label)) for s in self.spans]
-        out = np.full((len(inputs), len(inputs[0].text), tags.count(len(self.types))), (1 - self.sure) / 100)
+        out = np.full((len(inputs), len(inputs[0].texts[0]), tags.count(len(self.types))), (1 - self.sure) / 100)
         for row in out:
             row[range(len(row)), tags.numbers(numbers, len(row))] = self.sure
         return list(out)
@@ -370,8 +371,8 @@ def test_sentences_whose_tags_are_broken_say_where(tmp_path):
     text = column("北/B-地 京/E-地 站/S-物 我/O") + column("北/B-地 京/O") + column("北/X-地 京/O") + "北\n京 O\n"
     _, (good, *bad) = read_columns(tmp_path, text)
     assert good.text and not good.problem
-    assert [one.place.rpartition(":")[2] for one in bad] == ["6", "9", "12"]
-    assert "tag 2: a span of 地 has no end" in bad[0].problem and "'X-地' is no tag" in bad[1].problem
+    assert [one.place.rpartition(":")[2] for one in bad] == ["7", "9", "12"]
+    assert bad[0].problem == "a span without an end, as BIOES has it" and "no tag" in bad[1].problem
     assert bad[2].problem == "a token without a tag"
     with pytest.raises(DataError, match="no tokens with tags"):
         read_columns(tmp_path, "just a text\nof words\n", "b.txt")
@@ -405,15 +406,15 @@ def test_spans_are_read_however_they_are_written(form):
     [
         ("0-2", "no list of spans"),
         (None, "no list of spans"),
-        ([[0, 2]], "is no span"),
-        ([[0, 2, 7]], "is no span"),
-        ([[0, 2.0, "人"]], "is no span"),
-        ([[-1, 2, "人"]], "is no span"),
-        ([[2, 2, "人"]], "is empty"),
+        ([[0, 2]], "no span: write"),
+        ([[0, 2, 7]], "no span: write"),
+        ([[0, 2.0, "人"]], "no span: write"),
+        ([[-1, 2, "人"]], "no span: write"),
+        ([[2, 2, "人"]], "an empty span"),
         ([[0, 3, "人"], [2, 5, "地"]], "overlap or nest"),
         ([[0, 5, "句"], [3, 5, "地"]], "overlap or nest"),
-        ([[3, 6, "地"]], r"ends past its text \(at 6 of 5 characters\); they would fit as bytes"),
-        ([[3, 99, "地"]], r"ends past its text \(at 99 of 5 characters\)$"),
+        ([[3, 6, "地"]], "ends past its text; they fit as bytes: --set data.offsets=bytes"),
+        ([[3, 99, "地"]], "ends past its text$"),
         ([{"start": 0, "end": 2, "label": "人", "text": "小红"}], "is not what stands at its places"),
     ],
 )
@@ -424,17 +425,22 @@ def test_what_is_no_span_of_the_text_is_refused_with_the_reason(value, reason):
         read("小明在北京", value)
 
 
-@pytest.mark.parametrize(("unit", "places"), [("UTF-16 units", (5, 7)), ("bytes", (13, 19))])
+@pytest.mark.parametrize(("unit", "places"), [("utf-16", (5, 7)), ("bytes", (11, 17))])
 def test_places_in_other_units_are_seen_by_the_texts_beside_them(unit, places):
     from bmtool.tasks.token_classification.targets import read
 
-    text = "🐼🐼在北京"
-    start, end = places
-    spans, guessed = read(
-        text,
-        [{"start": start + (unit == "bytes") * -2, "end": end - (unit == "bytes") * 2, "label": "地", "text": "北京"}],
-    )
+    text, (start, end) = "🐼🐼在北京", places
+    spans, guessed = read(text, [{"start": start, "end": end, "label": "地", "text": "北京"}])
     assert spans == [Span(3, 5, "地")] and unit in guessed
+    assert read(text, [[start, end, "地"]], unit) == ([Span(3, 5, "地")], "")
+    for wrong in (
+        [start + 1, end, "地"],
+        [start, 99, "地"],
+        {"start": start, "end": end, "label": "地", "text": "上海"},
+    ):
+        if unit == "bytes" or not isinstance(wrong, list) or wrong[1] == 99:
+            with pytest.raises(BadInput, match=f"do not count {unit}"):
+                read(text, [wrong], unit)
 
 
 def test_tokens_and_their_tags_are_a_text_and_its_spans():

@@ -21,17 +21,11 @@ from bmtool.predict.values import Spans
 _LEAST = 1e-30  # a probability whose logarithm is taken
 
 
-class Read(Protocol):
-    """A text that was read."""
-
-    text: str  # as it came
-
-
 class Tagger(Protocol):
     types: list[str]
 
     def read(self, raw: Any) -> Any:
-        """One input as the model takes it; BadInput when it cannot be used."""
+        """One input as the model takes it, with the text as it came in `texts[0]`; BadInput when it cannot be used."""
         ...
 
     def marginals(self, inputs: Sequence[Any]) -> list[np.ndarray]:
@@ -141,7 +135,7 @@ class Ensemble:
 
     def predict(self, inputs: Sequence[Any], options: Options = Options()) -> list[Spans]:
         logs = [np.log(np.maximum(one, _LEAST)) for one in self.marginals(inputs)]
-        return values([read[0].text for read in inputs], found(logs, tags.legal(len(self.types))), self.types)
+        return values([read[0].texts[0] for read in inputs], found(logs, tags.legal(len(self.types))), self.types)
 
 
 def _columns(theirs: Sequence[str], ours: Sequence[str]) -> np.ndarray:
@@ -173,7 +167,7 @@ class Evaluation:
 
     def refuses(self, example: Example) -> str:
         """Why an example cannot be measured; "" when it can."""
-        unknown = {span.label for span in example.truth} - set(self.predictor.types)
+        unknown = {label for *_, label in example.truth} - set(self.predictor.types)
         return "a type of spans that the model does not know" if unknown else ""
 
     def unlike(self, other: "Evaluation") -> dict[str, str]:
@@ -185,11 +179,13 @@ class Evaluation:
     def add(self, examples: Sequence[Example], weight: np.ndarray) -> Iterator[dict]:
         """Count some examples, and give a record of each."""
         said = self.predictor.predict([example.read for example in examples])
-        self.meter.add([value.spans for value in said], [example.truth for example in examples], weight)
+        self.meter.add(
+            [value.spans for value in said], [[Span(*one) for one in example.truth] for example in examples], weight
+        )
         for example, value in zip(examples, said):
             yield {
                 "input": example.name,
-                "reference": [list(span) for span in example.truth],
+                "reference": [list(one) for one in example.truth],
                 "prediction": value.record()["spans"],
             }
 

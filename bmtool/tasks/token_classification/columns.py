@@ -16,7 +16,7 @@ _DOCUMENT = "-DOCSTART-"  # stands for the beginning of a document
 class Sentence(NamedTuple):
     """`text` is None where the sentence is broken, and `problem` says why."""
 
-    # file:line of its first token
+    # file:line of its first token, or of the one that is wrong
     place: str
     text: str | None
     spans: list[Span]
@@ -46,13 +46,12 @@ def sentences(path: Path) -> tuple[str, Iterator[Sentence]]:
 
 
 def _read(path: Path, raw: _Raw, scheme: tags.Scheme, spaced: bool) -> Sentence:
-    place = f"{path}:{raw.line}"
     if raw.problem:
-        return Sentence(place, None, [], raw.problem)
+        return Sentence(f"{path}:{raw.line}", None, [], raw.problem)
     try:
-        return Sentence(place, *joined(raw.tokens, tags.read(raw.tags, scheme), spaced=spaced))
-    except ValueError as error:
-        return Sentence(place, None, [], f"tags that {scheme.name} does not have: {error}")
+        return Sentence(f"{path}:{raw.line}", *joined(raw.tokens, tags.read(raw.tags, scheme), spaced=spaced))
+    except tags.BrokenError as error:
+        return Sentence(f"{path}:{raw.line + error.at}", None, [], str(error))
 
 
 def _raw(path: Path) -> Iterator[_Raw]:

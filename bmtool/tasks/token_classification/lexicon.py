@@ -52,6 +52,13 @@ class Lexicon:
                 each[start + 1 : end - 1, INSIDE] = 1
         return out
 
+    def of_tokens(self, text: str, spans: np.ndarray) -> np.ndarray:
+        """What is marked at any character of each token, which stand from where to where [T, 2], float32 [T, features]."""
+        marks, out = self.marks(text), np.zeros((len(spans), self.features), np.float32)
+        for row, (start, end) in zip(out, spans.tolist()):
+            row[:] = marks[start:end].max(axis=0, initial=0)
+        return out
+
     def _matches(self, text: str, label: str) -> Iterator[tuple[int, int]]:
         words = self.words[label]
         for length in self._lengths[label]:

@@ -29,7 +29,7 @@ def split(written: str) -> tuple[str, str]:
     head, dash, label = written.partition("-")
     head = _SAME.get(head.upper(), head.upper())
     if head not in tuple("BIES") or (dash and not label):
-        raise ValueError(f"{written!r} is no tag: write B-TYPE, I-TYPE, E-TYPE, S-TYPE or O (or M for I)")
+        raise ValueError("no tag: write B-TYPE, I-TYPE, E-TYPE, S-TYPE or O (M may stand for I)")
     return head, label or UNTYPED
 
 
@@ -55,21 +55,29 @@ def _pairs(sequence: Sequence[tuple[str, str]]) -> Iterator[tuple[tuple[str, str
     return zip([("O", ""), *sequence], sequence)
 
 
+class BrokenError(ValueError):
+    """Tags that their scheme does not have, from the one at `at` on."""
+
+    def __init__(self, at: int, why: str):
+        super().__init__(why)
+        self.at = at
+
+
 def read(sequence: Sequence[tuple[str, str]], scheme: Scheme) -> list[Span]:
-    """The spans of a sequence. ValueError for tags that the scheme does not allow: it says which, counted from 1."""
+    """The spans of a sequence. BrokenError for tags that the scheme does not have."""
     found: list[Span] = []
     is_open = False
     for at, (before, (head, label)) in enumerate(_pairs(sequence)):
         goes_on = head in ("I", "E") and is_open and before[1] == label
         if is_open and scheme.has_ends and not goes_on:
-            raise ValueError(f"tag {at + 1}: a span of {before[1]} has no end before it")
+            raise BrokenError(at, f"a span without an end, as {scheme.name} has it")
         if head in ("I", "E") and not goes_on and scheme != IOB1:
-            raise ValueError(f"tag {at + 1}: {head}-{label} goes on with no span")
+            raise BrokenError(at, f"a tag that goes on with no span, as {scheme.name} has it")
         if goes_on:
             found[-1] = found[-1]._replace(end=at + 1)
         elif head != "O":
             found.append(Span(at, at + 1, label))
         is_open = head in ("B", "I")
     if is_open and scheme.has_ends:
-        raise ValueError(f"the last span, of {found[-1].label}, has no end")
+        raise BrokenError(len(sequence) - 1, f"a span without an end, as {scheme.name} has it")
     return found

@@ -15,9 +15,9 @@ from bmtool.tasks.token_classification import tags
 STARTS, ENDS = ("start", "start_offset", "begin"), ("end", "end_offset")
 LABELS, TEXTS = ("label", "type", "labels", "tag", "entity"), ("text", "word")
 OVERLAP = "spans that overlap or nest: a character has one type at most"
-# What a place can count beside characters -> how many of them a character is.
+# What a place can count beside characters, as data.offsets has it -> how many of them a character is.
 UNITS: dict[str, Callable[[str], int]] = {
-    "UTF-16 units": lambda letter: 2 if ord(letter) > 0xFFFF else 1,
+    "utf-16": lambda letter: 2 if ord(letter) > 0xFFFF else 1,
     "bytes": lambda letter: len(letter.encode("utf-8", "surrogatepass")),
 }
 
@@ -31,12 +31,15 @@ class Written(NamedTuple):
     text: str
 
 
-def read(text: str, value: Any) -> tuple[list[Span], str]:
-    """(spans in order, what was guessed) of a text and what stands in the column of spans. BadInput with the reason where it is no such."""
+def read(text: str, value: Any, unit: str = "characters") -> tuple[list[Span], str]:
+    """(spans in order, what was guessed) of a text and what stands in the column of spans, whose places count `unit`.
+
+    BadInput with the reason where it is no such.
+    """
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         raise BadInput("no list of spans: write [[start, end, type], ...], places in characters, the end exclusive")
     written = sorted({_written(item) for item in value})
-    spans, guessed = _placed(text, written)
+    spans, guessed = _placed(text, written) if unit == "characters" else (_counted(text, written, unit), "")
     if overlapping(spans):
         raise BadInput(OVERLAP)
     return spans, guessed
@@ -89,11 +92,9 @@ def _written(item: Any) -> Written:
     start, end, label, text = found
     label = label[0] if isinstance(label, list | tuple) and len(label) == 1 else label
     if not _is_place(start) or not _is_place(end) or not isinstance(label, str) or not label.strip():
-        raise BadInput(
-            f"{str(item)[:60]} is no span: write [start, end, type] with places as whole numbers and a type as text"
-        )
+        raise BadInput("no span: write [start, end, type] with places as whole numbers and a type as text")
     if start >= end:
-        raise BadInput(f"a span from {start} to {end} is empty: the end is exclusive")
+        raise BadInput("an empty span: the end is exclusive")
     return Written(start, end, label.strip(), text if isinstance(text, str) else "")
 
 
@@ -109,18 +110,28 @@ def _is_place(value: Any) -> bool:
 
 
 def _placed(text: str, written: Sequence[Written]) -> tuple[list[Span], str]:
+    """Spans whose places count characters, or what the texts beside them say."""
     plain = [Span(one.start, one.end, one.label) for one in written]
     if _fits(text, written, plain):
         return plain, ""
-    converted = {unit: _converted(text, written, size) for unit, size in UNITS.items()}
+    converted = {unit: found for unit in UNITS if (found := _converted(text, written, unit)) is not None}
     for unit, spans in converted.items():
-        if all(one.text for one in written) and spans is not None and _fits(text, written, spans):
-            return spans, f"places of spans were in {unit}, by the texts beside them, and were converted to characters"
-    if past := [span for span in plain if span.end > len(text)]:
-        looks = [unit for unit, spans in converted.items() if spans is not None]
-        like = f"; they would fit as {' or '.join(looks)}, and places count characters" if looks else ""
-        raise BadInput(f"a span ends past its text (at {past[0].end:,} of {len(text):,} characters){like}")
+        if all(one.text for one in written) and _fits(text, written, spans):
+            return spans, f"places of spans counted {unit}, by the texts beside them, and were converted"
+    if any(span.end > len(text) for span in plain):
+        like = (
+            f"; they fit as {' or '.join(converted)}: --set data.offsets={next(iter(converted))}" if converted else ""
+        )
+        raise BadInput(f"a span that ends past its text{like}")
     raise BadInput("the text of a span is not what stands at its places")
+
+
+def _counted(text: str, written: Sequence[Written], unit: str) -> list[Span]:
+    """Spans whose places are known to count `unit`."""
+    spans = _converted(text, written, unit)
+    if spans is None or not _fits(text, written, spans):
+        raise BadInput(f"places of spans that do not count {unit}, as data.offsets says")
+    return spans
 
 
 def _fits(text: str, written: Sequence[Written], spans: Sequence[Span]) -> bool:
@@ -130,9 +141,9 @@ def _fits(text: str, written: Sequence[Written], spans: Sequence[Span]) -> bool:
     )
 
 
-def _converted(text: str, written: Sequence[Written], size: Callable[[str], int]) -> list[Span] | None:
+def _converted(text: str, written: Sequence[Written], unit: str) -> list[Span] | None:
     """The spans where places count something else; None where one of them is within a character, or past the end."""
-    at = {place: number for number, place in enumerate(accumulate(map(size, text), initial=0))}
+    at = {place: number for number, place in enumerate(accumulate(map(UNITS[unit], text), initial=0))}
     if not all(one.start in at and one.end in at for one in written):
         return None
     return [Span(at[one.start], at[one.end], one.label) for one in written]
