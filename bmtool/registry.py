@@ -13,7 +13,7 @@ from bmtool.base.suggest import suggest
 from bmtool.errors import ConfigError
 
 Takes = Literal["text", "image", "record", "number"]
-Gives = Literal["text", "labels", "vector", "image", "number"]
+Gives = Literal["text", "labels", "spans", "vector", "image", "number"]
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,14 @@ TASKS = {
         first="tiny-regression",
         baselines=tuple(f"text-classification/{name}" for name in ("bag", "textcnn", "rnn")),
         own={"kind": "kind:numeric_kind_of", "options": "config:NumberOptions", "evaluation": "metrics:Numbers"},
+    ),
+    "token-classification": Entry(
+        "bmtool.tasks.token_classification",
+        "texts to entities, words or parts of speech in them",
+        kit="text.labelled",
+        takes="text",
+        gives="spans",
+        first="encoder",
     ),
     "image-classification": Entry(
         "bmtool.tasks.image_classification",

@@ -19,9 +19,7 @@ def compare(  # noqa: PLR0913
             autocompletion=completion.configs,
         ),
     ],
-    without: Annotated[
-        list[str], typer.Option(help="Leave a baseline out; may be repeated.", metavar="NAME")
-    ] = [],  # noqa: B006
+    without: Annotated[list[str], typer.Option(help="Leave a baseline out; may be repeated.", metavar="NAME")] = [],  # noqa: B006
     from_: Annotated[
         str | None,
         typer.Option(
@@ -34,7 +32,8 @@ def compare(  # noqa: PLR0913
     ] = None,
     split: Annotated[str, typer.Option(help="What all are measured on: test, valid or train.")] = "test",
     figure: Annotated[
-        str | None, typer.Option(help="The figure to show and sort by; default: that which decides the best checkpoint.")
+        str | None,
+        typer.Option(help="The figure to show and sort by; default: that which decides the best checkpoint."),
     ] = None,
     set_: Overrides = [],  # noqa: B006
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table, with all figures.")] = False,

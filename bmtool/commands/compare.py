@@ -97,7 +97,9 @@ def _members(configs: Sequence[str | Path], overrides: list[str], asked: Asked) 
     first = loaded[0]
     for path, other in zip(configs, loaded):
         if other.task != first.task:
-            raise ConfigError(f"{configs[0]} is of {first.task}, {path} of {other.task}: their figures cannot be compared")
+            raise ConfigError(
+                f"{configs[0]} is of {first.task}, {path} of {other.task}: their figures cannot be compared"
+            )
     given = [Member(_name(one), one, parent is not None or one.starts_from_others, parent) for one in loaded]
     members = [*_baselines(first, asked.without), *given]
     _require_sense(members, first.task, asked)
@@ -115,7 +117,9 @@ def _baselines(first: BaseConfig, without: Sequence[str]) -> Iterator[Member]:
     for name in without:
         if name not in names:
             there = ", ".join(names) or "none"
-            raise ConfigError(f"--without: {first.task} has no baseline {name!r}{suggest(name, names)} (there are {there})")
+            raise ConfigError(
+                f"--without: {first.task} has no baseline {name!r}{suggest(name, names)} (there are {there})"
+            )
     for name in names:
         if name not in without:
             yield Member(name, _baseline(first, name, shipped.called(places[name]).path))
@@ -245,7 +249,9 @@ def _found(members: list[Member], asked: Asked) -> dict[str, Any]:
     sign = 1 if is_lower_better(figure) else -1
     rows.sort(key=lambda row: sign * row["figures"][figure]["value"])
     task = members[0].config.task
-    return plain({"task": task, "split": asked.split, "figure": figure, "unit": registry.find(task).takes, "models": rows})
+    return plain(
+        {"task": task, "split": asked.split, "figure": figure, "unit": registry.find(task).takes, "models": rows}
+    )
 
 
 def _row(one: Member, split: str) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """`predict`: what a model says of files, lines, rows or numbers, whatever its task."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bmtool.base.console import Console, answer
+from bmtool.base.console import Console, answer, marked, warn
 from bmtool.base.units import few
 from bmtool.commands import least_sure, refusals
 from bmtool.commands.loading import Loaded, load_model, options_of
@@ -14,7 +15,7 @@ from bmtool.config.options import Options
 from bmtool.data.tally import Tally, passed_over
 from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.predict.inputs import KEY, STDIN, Named, named
-from bmtool.predict.values import Value
+from bmtool.predict.values import Spans, Value
 
 CHUNK = 64
 REASONS, NAMES = 5, 5  # that the end of a command names
@@ -53,7 +54,10 @@ def predict(  # noqa: PLR0913
         found = least_sure.answers(loaded, reading(loaded, given, bad), asked, uncertain)
     for name, item, value in found:
         failed.kept += 1
-        answer(json.dumps(record(loaded, name, value), ensure_ascii=False) if as_json else f"{name}\t{value.line()}")
+        if as_json:
+            answer(json.dumps(record(loaded, name, value), ensure_ascii=False))
+        else:
+            _say(name, value)
         read += [(name, item)] if pictures else []
     if told := passed_over(failed.ignored, failed.examples):
         console.say(told)
@@ -73,6 +77,16 @@ def _draw(loaded: Loaded, flag: str, path: str, read: Sequence[tuple[str, Any]])
         loaded.predictor.show(flag, read)
     else:
         Console().say(f"wrote {loaded.predictor.draw(flag, read, Path(path))}")
+
+
+def _say(name: str, value: Value) -> None:
+    """A line: on a terminal a text with its spans in colour, else what the value has as a line behind its name."""
+    if isinstance(value, Spans) and sys.stdout.isatty():
+        marked(value.text, value.spans)
+        for note in value.notes:
+            warn(note)
+    else:
+        answer(f"{name}\t{value.line()}")
 
 
 def _reasons(failed: Tally) -> str:

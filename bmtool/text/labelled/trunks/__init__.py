@@ -45,11 +45,13 @@ def take_over(trunk: nn.Module, weights: Path) -> None:
     build.take_over({"backbone": trunk}, hub.open_of_kind(weights, "encoder"))
 
 
-def read(trunk: nn.Module, token_BT: Tensor, keep_BT: Tensor, kind_BT: Tensor) -> Tensor:
-    """[B, T, D]; what stands where `keep` is False means nothing."""
+def read(
+    trunk: nn.Module, token_BT: Tensor, keep_BT: Tensor, kind_BT: Tensor, added_BTD: Tensor | None = None
+) -> Tensor:  # fmt: skip
+    """[B, T, D]; what stands where `keep` is False means nothing. `added` joins the embeddings: the encoder and `rnn` take it."""
     if isinstance(trunk, encoder.Encoder):
-        return trunk(token_BT, keep_BT[:, None, None, :], None, kind_BT)
-    return trunk(token_BT, keep_BT, kind_BT)
+        return trunk(token_BT, keep_BT[:, None, None, :], None, kind_BT, added_BTD)
+    return trunk(token_BT, keep_BT, kind_BT) if added_BTD is None else trunk(token_BT, keep_BT, kind_BT, added_BTD)
 
 
 def assets(trunk: nn.Module) -> Mapping[str, str | bytes]:

@@ -21,5 +21,7 @@ class Rnn(nn.Module):
         nn.init.normal_(self.tokens.weight, std=0.5)
         nn.init.zeros_(self.kinds.weight)
 
-    def forward(self, token: Tensor, keep: Tensor, kind: Tensor) -> Tensor:
-        return self.dropout(self.encoder(self.tokens(token) + self.kinds(kind), keep))
+    def forward(self, token: Tensor, keep: Tensor, kind: Tensor, added_BTD: Tensor | None = None) -> Tensor:
+        """`added` joins the embeddings."""
+        x_BTD = self.tokens(token) + self.kinds(kind)
+        return self.dropout(self.encoder(x_BTD if added_BTD is None else x_BTD + added_BTD, keep))
