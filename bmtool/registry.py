@@ -12,8 +12,8 @@ from typing import Any, Literal
 from bmtool.base.suggest import suggest
 from bmtool.errors import ConfigError
 
-Takes = Literal["text", "image", "record", "number"]
-Gives = Literal["text", "labels", "vector", "image", "number"]
+Takes = Literal["text", "image", "record", "number", "question and context"]
+Gives = Literal["text", "labels", "vector", "image", "number", "answer"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,14 @@ TASKS = {
         first="tiny",
         goes_on=True,
         known_by="config.json",
+    ),
+    "question-answering": Entry(
+        "bmtool.tasks.question_answering",
+        "questions to the piece of a text that answers them",
+        kit="text.labelled",
+        takes="question and context",
+        gives="answer",
+        first="tiny",
     ),
     "image-classification": Entry(
         "bmtool.tasks.image_classification",

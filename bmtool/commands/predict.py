@@ -13,7 +13,7 @@ from bmtool.commands.loading import Loaded, load_model, options_of
 from bmtool.config.options import Options
 from bmtool.data.tally import Tally, passed_over
 from bmtool.errors import BadInput, ConfigError, DataError
-from bmtool.predict.inputs import KEY, Named, named
+from bmtool.predict.inputs import KEY, Named, named, shown
 from bmtool.predict.values import Value
 
 CHUNK = 64
@@ -100,5 +100,4 @@ def answers(
 
 def record(loaded: Loaded, name: str, value: Value) -> dict[str, Any]:
     """One answer as JSON has it: shell, Python and HTTP alike."""
-    shown = int(name) if loaded.entry.takes == "number" else name
-    return {KEY[loaded.entry.takes]: shown} | value.record()
+    return {KEY[loaded.entry.takes]: shown(loaded.entry.takes, name)} | value.record()
