@@ -72,6 +72,8 @@ PARTS = {
     "changed": ("prepare:changed", "bmtool.{kit}.prepare:changed"),
     # content_hash(folder) -> the data hash of what lies there, computed from the files.
     "content": ("prepare:content_hash", "bmtool.{kit}.prepare:content_hash"),
+    # of tasks on labelled text: kind_of(data) -> how rows are read (`text.labelled.kind.Kind`)
+    "kind": ("kind:kind_of", ""),
     "report": ("report:REPORT", "bmtool.{kit}.report"),
     "task": ("task:Task", ""),
     "predictor": ("predict:predictor", ""),
@@ -100,6 +102,23 @@ TASKS = {
         first="tiny",
         goes_on=True,
         known_by="config.json",
+    ),
+    "text-classification": Entry(
+        "bmtool.tasks.text_classification",
+        "texts to classes",
+        kit="text.labelled",
+        takes="text",
+        gives="labels",
+        first="tiny",
+    ),
+    "text-regression": Entry(
+        "bmtool.tasks.text_classification",
+        "texts to a number",
+        kit="text.labelled",
+        takes="text",
+        gives="number",
+        first="tiny-regression",
+        own={"kind": "kind:numeric_kind_of", "options": "config:NumberOptions", "evaluation": "metrics:Numbers"},
     ),
     "question-answering": Entry(
         "bmtool.tasks.question_answering",
@@ -154,15 +173,9 @@ TASKS = {
 }
 
 
-# What others have as a task and nothing here does, though a name here is like it.
-ABSENT = {"text-classification": "texts with labels cannot be learned from yet, as text or as a column of a table"}
-
-
 def find(name: object) -> Entry:
     """The task called `name`; a `ConfigError` that names the nearest one when there is none."""
     if isinstance(name, str) and name in TASKS:
         return TASKS[name]
-    if isinstance(name, str) and name in ABSENT:
-        raise ConfigError(f"there is no task {name!r}: {ABSENT[name]}")
     known = "; ".join(f"{task}: {entry.help}" for task, entry in TASKS.items())
     raise ConfigError(f"unknown task {name!r}{suggest(str(name), list(TASKS))} (tasks are {known})")

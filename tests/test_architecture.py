@@ -25,7 +25,7 @@ LAYERS = {
     "engine.task": {"base", "config", "measure", "nn", "predict"},
     "tracking": {"base"},
     "engine": {"base", "config", "nn", "measure", "data", "predict", "tracking", "engine.task"},
-    "text": {"base", "sources", "config", "data", "nn", "chinese", "measure", "predict", "engine.task"},
+    "text": {"base", "sources", "config", "registry", "data", "nn", "chinese", "measure", "predict", "engine.task"},
     "images": {"base", "sources", "config", "data", "nn", "measure", "torchvision", "predict", "engine.task"},
     "tables": {"base", "sources", "config", "registry", "data", "measure", "predict"},
     "tasks": {

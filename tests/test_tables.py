@@ -15,6 +15,7 @@ from bmtool.base.console import Console
 from bmtool.base.delimited import number
 from bmtool.config.table import Columns, TableData
 from bmtool.data.prepared import described
+from bmtool.data.splitting import SPLITS
 from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.tables import report
@@ -25,7 +26,7 @@ from bmtool.tables.importance import permuted
 from bmtool.tables.prepare import changed, prepare, require_same
 from bmtool.tables.shapley import contributions
 from bmtool.tables.sources import rows
-from bmtool.tables.table import SPLITS, Table
+from bmtool.tables.table import Table
 
 MANY = "a,b,y\n" + "".join(f"{n % 7},{'xyz'[n % 3]}{n % 5},{'no' if n % 2 else 'yes'}\n" for n in range(60))
 

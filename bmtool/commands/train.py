@@ -212,6 +212,7 @@ def _inherit(start: _Start) -> None:
     if parent is None:
         return
     require_same_vocabulary(task, task.config, parent)
+    task.require_readable(parent.path)
     if parent.info()["task"] == task.config.task:
         task.inherit(parent.assets)
 

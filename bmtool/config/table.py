@@ -7,9 +7,8 @@ from pydantic import Field, model_validator
 
 from bmtool.base.needs import Package
 from bmtool.config.schema import DataPath, FilePath, Name, Section, Train, of_sources
+from bmtool.config.splits import SplitData
 
-# as `valid` or `test`: the training rows themselves
-TRAIN = "train"
 # Tables that come with scikit-learn: name -> (its loader there, name of the target).
 EXAMPLES = {"breast-cancer": ("load_breast_cancer", "diagnosis"), "diabetes": ("load_diabetes", "progression")}
 
@@ -35,7 +34,7 @@ class Columns(Section):
         return self
 
 
-class TableData(Section):
+class TableData(SplitData):
     # .csv, .tsv, .jsonl, .json, .parquet or .arrow; a folder of them as `datasets` or the hub has it, with its splits; several by * or
     # {00..03}; or breast-cancer or diabetes out of scikit-learn
     source: DataPath
@@ -51,14 +50,6 @@ class TableData(Section):
     missing: list[str] = Field(max_length=1000, default=["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"])
     # the class that matters, for average precision and costs; null: the rarer of two
     positive: Name | None = None
-    # of the rows of `source`, by a hash of their columns but the target, so that copies stay together
-    valid_share: float = Field(0.1, ge=0, lt=1)
-    # as valid_share
-    test_share: float = Field(0.1, ge=0, lt=1)
-    # files of their own, or `train` for the training rows themselves: figures then show what was learned by heart
-    valid: DataPath | None = None
-    # as valid
-    test: DataPath | None = None
 
     def packages(self) -> Iterator[Package]:
         if self.source in EXAMPLES:
@@ -67,11 +58,6 @@ class TableData(Section):
 
     @model_validator(mode="after")
     def _consistent(self):
-        for split in ("valid", "test"):
-            if getattr(self, split) is not None and getattr(self, f"{split}_share") > 0:
-                raise ValueError(f"{split}: says where its rows come from: set {split}_share to 0")
-        if self.valid_share + self.test_share >= 1:
-            raise ValueError("valid_share and test_share leave nothing to train on")
         if self.columns_of is not None and (self.columns != Columns() or self.positive is not None):
             raise ValueError("columns_of brings columns and positive: leave these out")
         named = {*self.columns.numeric, *self.columns.categorical, *self.columns.ignore}

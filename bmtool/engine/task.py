@@ -237,6 +237,9 @@ class Trained(Task):
         """(said, truth) of one batch, as the meter takes them: what the network says, and what is right."""
         raise NotImplementedError
 
+    def require_readable(self, parent: Path) -> None:
+        """ConfigError with the way out when weights of a run, of any task, mean nothing for the data, such as those of other tokens."""
+
     def inherit(self, assets: Path) -> None:
         """Take from the assets of a parent run of the same task what finetuning keeps besides weights."""
 

@@ -12,3 +12,5 @@ class Example:
     raw: Any
     truth: Any
     read: Any = field(default=None, compare=False)
+    # other columns of its row, by which figures may be parted
+    fields: dict[str, str] = field(default_factory=dict, compare=False)

@@ -52,6 +52,22 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class Several(Labels):
+    """Any number of classes, each with a probability of its own, likeliest first; `given` are those that are said."""
+
+    given: tuple[str, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        shown = [{"label": label, "probability": round(p, 6)} for label, p in self.classes]
+        return {"labels": list(self.given), "classes": shown} | noted(self.notes)
+
+    def line(self) -> str:
+        said = dict(self.classes)
+        shown = [f"{label} {said[label]:.4f}" for label in self.given if label in said]
+        return "\t".join([*(shown or ["-"]), *self.notes])
+
+
+@dataclass(frozen=True)
 class Text:
     """Ways to write something, likeliest first. `unread` are words that were copied though they look as if they were meant otherwise;
     `details` is what else is known of the best way."""

@@ -18,22 +18,24 @@ import numpy as np
 from bmtool import registry
 from bmtool.base.console import Console
 from bmtool.base.delimited import is_beyond, number
-from bmtool.base.files import SUMS, read_json, sha256, write_json, write_sums, write_text
+from bmtool.base.files import SUMS, read_json, write_json, write_sums, write_text
 from bmtool.base.suggest import suggest
 from bmtool.base.units import few
 from bmtool.config.schema import BaseConfig
-from bmtool.config.table import TRAIN, TableData
-from bmtool.data import prepared
+from bmtool.config.splits import TRAIN
+from bmtool.config.table import TableData
+from bmtool.data import prepared, splitting
 from bmtool.data.names import look_alike, require_apart
-from bmtool.data.prepared import AGAIN, MANIFEST, array, described, is_whole
+from bmtool.data.prepared import AGAIN, MANIFEST, array
 from bmtool.data.replacing import making, put, require_own
+from bmtool.data.splitting import SPLITS, digest, same, split_of, with_own
 from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.sources.parts import brought
 from bmtool.tables import checks
 from bmtool.tables.columns import Schema, describe
 from bmtool.tables.sources import EXAMPLES, decimal_commas, parts_of, rows
-from bmtool.tables.table import FORMAT, SPLITS, Manifest, is_readable
+from bmtool.tables.table import FORMAT, Manifest, is_readable
 
 SHOWN = 20  # names of columns in an error
 SHOWN_REASONS = 5  # for which rows were dropped, in an error
@@ -68,7 +70,7 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
         target, f"{data.prepared} is being prepared by another process: wait for it, or name another directory"
     ) as new:
         before = fingerprint(data)
-        if (kept := _same(target, before, console)) is not None:
+        if (kept := same(target, before, content_hash, Manifest, console)) is not None:
             return kept
         require_own(target, FILES)
         tally, known = Tally(), _known(data, numeric)
@@ -90,14 +92,6 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
         })  # fmt: skip
         put(new, target)
     return read_json(target / MANIFEST, Manifest, AGAIN)
-
-
-def _same(target: Path, fingerprint: str, console: Console) -> Manifest | None:
-    """The manifest of what was prepared before, where it is the same and whole."""
-    if not (target / MANIFEST).is_file() or not is_whole(target, content_hash, console.say):
-        return None
-    same = described(target).get("fingerprint") == fingerprint
-    return read_json(target / MANIFEST, Manifest, AGAIN) if same else None
 
 
 def _kept(data: TableData, numeric: bool, ignored: Sequence[str], *, tally: Tally, limit: int | None) -> Iterator[Kept]:
@@ -140,10 +134,7 @@ def _require_numbers(data: TableData, kept: list[Kept], tally: Tally) -> None:
 def _sources(data: TableData, tally: Tally) -> list[tuple[str, str | None]]:
     """(file, the split that all its rows go to; None: by their hash); training rows give what the source has no split of."""
     found = [(str(part.path), part.split) for part in parts_of(data.source, tally.ignore)]
-    for split in ("valid", "test"):
-        if (source := getattr(data, split)) not in (None, TRAIN):
-            found += [(str(part.path), split) for part in parts_of(source, tally.ignore)]
-    return found
+    return with_own(data, found, lambda source: parts_of(source, tally.ignore))
 
 
 def _commas(data: TableData) -> Iterator[str]:
@@ -157,15 +148,9 @@ def _commas(data: TableData) -> Iterator[str]:
 
 def _split(data: TableData, cells: dict[str, str], ignored: Sequence[str], given: Collection[str | None]) -> str:
     """By a hash of the columns that are learned from, so that copies stay together; none of the splits that are given."""
-    valid_share, test_share = (
-        0.0 if split in given else getattr(data, f"{split}_share") for split in ("valid", "test")
-    )
     left_out = {data.target, *ignored}
     content = json.dumps([(name, text) for name, text in sorted(cells.items()) if name not in left_out])
-    place = int.from_bytes(hashlib.blake2b(content.encode(), digest_size=8).digest(), "little") / 2**64
-    if place < valid_share:
-        return "valid"
-    return "test" if place < valid_share + test_share else "train"
+    return split_of(content, data, given)
 
 
 def _gone(tally: Tally) -> str:
@@ -359,17 +344,12 @@ def _files(data: TableData) -> dict[str, str]:
 
 
 def _digest(source: str) -> str:
-    if source in EXAMPLES:
-        return "scikit-learn"
-    try:
-        return sha256(Path(source))
-    except OSError as error:
-        raise DataError(f"cannot read {source}: {error.strerror}") from error
+    return "scikit-learn" if source in EXAMPLES else digest(source)
 
 
 def fingerprint(data: TableData) -> str:
     """sha256 in hex of the settings and the files; another one says that the table must be prepared again."""
-    return hashlib.sha256(json.dumps([FORMAT, _settings(data), _files(data)], sort_keys=True).encode()).hexdigest()
+    return splitting.fingerprint(FORMAT, _settings(data), _files(data))
 
 
 def changed(config: BaseConfig, *, sources: bool = True) -> list[str]:

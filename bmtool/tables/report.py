@@ -7,10 +7,11 @@ from bmtool.base.files import write_text
 from bmtool.base.markdown import line
 from bmtool.base.units import few, shortened
 from bmtool.data.prepared import page_title
+from bmtool.data.splitting import SPLITS
 from bmtool.data.tally import passed_over
 from bmtool.sources import parts
 from bmtool.tables.columns import Column, Schema
-from bmtool.tables.table import SPLITS, Table
+from bmtool.tables.table import Table
 
 SHOWN = 5  # names in a line
 PANELS = 24  # of the picture

@@ -13,7 +13,6 @@ from bmtool.data.prepared import AGAIN, array
 from bmtool.tables.columns import Schema
 
 FORMAT = 1
-SPLITS = ("train", "valid", "test")
 Row = tuple[str, dict[str, str]]  # a line of rows.jsonl: place and cells, as it came
 
 

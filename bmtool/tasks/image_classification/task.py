@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bmtool.base.units import few
 from bmtool.config.image import Augment, on_features
@@ -19,7 +18,7 @@ from bmtool.images.features import LEARNED, FeatureBatches
 from bmtool.images.prepare import Images, require_classes
 from bmtool.images.task import ImageTask, Statistics
 from bmtool.measure.labels import LabelMeter
-from bmtool.nn import vision
+from bmtool.nn import losses, vision
 from bmtool.tasks.image_classification.config import Config
 from bmtool.tasks.image_classification.predict import Classifier
 
@@ -60,7 +59,7 @@ class Task(ImageTask):
     def prepared(self, images: Images) -> None:
         self._images = images
         if self.config.loss.class_weights:
-            self._weights = class_weights(images.labels, len(self.labels))
+            self._weights = losses.class_weights(images.labels, len(self.labels))
 
     # -- batches --------------------------------------------------------------------------------------------------------
 
@@ -89,18 +88,9 @@ class Task(ImageTask):
         return self.loss_of(batch, self.scores(batch))
 
     def loss_of(self, batch: Batch, scores: Tensor) -> Loss:
-        settings, logits = self.config.loss, scores
-        weight = None if self._weights is None else self._weights.to(logits.device)
-        if not settings.focal:
-            total = functional.cross_entropy(
-                logits, batch.labels, weight=weight, label_smoothing=settings.label_smoothing, reduction="sum"
-            )
-            return Loss(total, len(batch.images))
-        each = functional.cross_entropy(logits, batch.labels, weight=weight, reduction="none")
-        sure = functional.cross_entropy(logits, batch.labels, reduction="none").neg().exp()
-        # Of a power below 1 the slope at 0 has no end.
-        unsure = (1 - sure).clamp_min(torch.finfo(sure.dtype).eps)
-        return Loss((unsure**settings.focal * each).sum(), len(batch.images))
+        settings, weight = self.config.loss, None if self._weights is None else self._weights.to(scores.device)
+        how = {"label_smoothing": settings.label_smoothing, "focal": settings.focal}
+        return Loss(losses.classified(scores, batch.labels, weight, **how), len(batch.images))
 
     def meter(self) -> LabelMeter:
         return LabelMeter(self.labels)
@@ -156,10 +146,3 @@ class _Whole(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = self.backbone(images)
         return torch.log_softmax(self.head(features).float(), dim=1), features
-
-
-def class_weights(labels: np.ndarray, classes: int) -> Tensor:
-    """[classes], inverse to their frequency among labels [N], 1 on average over them; 0 for a class without any."""
-    counts = np.bincount(labels, minlength=classes)
-    weight = np.where(counts > 0, len(labels) / np.maximum(counts, 1) / max(1, (counts > 0).sum()), 0)
-    return torch.from_numpy(weight).float()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bmtool.base.files import read_json, write_bytes, write_text
 from bmtool.data.packing import Rows
 from bmtool.engine.task import TRAIN_AGAIN, Allowed, Best, Graph, Identity, Loss, Trained
-from bmtool.errors import ConfigError, DataError
+from bmtool.errors import ConfigError
 from bmtool.predict.assets import Held
 from bmtool.tasks.language_model import prepare
 from bmtool.tasks.language_model.config import Config
@@ -27,7 +27,7 @@ from bmtool.text.chat.turns import ANSWERS
 from bmtool.text.masking import mask, mask_to_measure
 from bmtool.text.packing import Batch, PackedBatches, Read, Stream
 from bmtool.text.passages import cut
-from bmtool.text.tokenizer import CONFIG, FILE, VOCABULARY, Tokenizer, open_tokenizer
+from bmtool.text.tokenizer import Tokenizer, open_tokenizer
 
 SHAPE = "config.json"  # among the assets: the network, as the Hugging Face format describes it
 
@@ -61,7 +61,7 @@ class Task(Trained):
         weights = cls.pretrained_from(config)
         given = hub.open_of_kind(weights, config.model.kind) if weights else None
         shape = given.shape if given else build.shape_of(config.model, stream.tokenizer.size)
-        _require_fit(config, stream.tokenizer, shape)
+        build.require_fit(config.model, config.data.prepared, stream.tokenizer, shape)
         task = cls(config, stream.tokenizer, shape, given)
         data_hash = prepare.data_hash(config.data.prepared)
         task.identity = Identity(data_hash, stream.tokenizer.sha256)
@@ -215,26 +215,3 @@ class Task(Trained):
         """What ends a turn of a dialogue, where that is another token than what ends a text."""
         token = Chat(self.tokenizer).ending.token if self.is_chat else self.tokenizer.end
         return {"eos_token_id": [self.tokenizer.end, token]} if token != self.tokenizer.end else {}
-
-
-def _require_fit(config: Config, tokenizer: Tokenizer, shape: hub.Shape) -> None:
-    """ConfigError for a shape that a checkpoint does not have; DataError for the tokens of another model."""
-    if config.model.context > shape.context:
-        raise ConfigError(
-            f"model.context: {config.model.weights} reads {shape.context:,} tokens, not {config.model.context:,}"
-        )
-    folder = config.model.weights
-    if folder is None:
-        return
-    if other := build.unlike(config.model, shape):
-        key, given, found = other[0]
-        raise ConfigError(
-            f"model.{key}: {given}, and {folder} has {found}, which is used: leave it out, or model.weights"
-        )
-    with_tokenizer = any((Path(folder) / name).is_file() for name in (FILE, VOCABULARY))
-    fits = tokenizer.sha256 == open_tokenizer(folder).sha256 if with_tokenizer else tokenizer.size == shape.vocabulary
-    if not fits or tokenizer.size > shape.vocabulary:
-        raise DataError(
-            f"{config.data.prepared} has tokens of another model than {folder} ({tokenizer.size:,} tokens, {shape.vocabulary:,} "
-            f"embeddings): prepare it with `--set data.tokenizer={folder}` ({CONFIG} beside it included)"
-        )

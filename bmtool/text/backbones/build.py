@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -9,11 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as again
 
-from bmtool.errors import DataError
+from bmtool.errors import ConfigError, DataError
 from bmtool.nn.distillation import soft_nats
 from bmtool.text.backbones import decoder, encoder
 from bmtool.text.backbones.config import DecoderModel, EncoderModel
 from bmtool.text.backbones.hub import Checkpoint, Shape
+from bmtool.text.tokenizer import CONFIG, FILE, VOCABULARY, Tokenizer, open_tokenizer
 
 # Scores that are held together: more are computed part by part, and once more when their gradient is.
 SCORES = 1 << 26
@@ -42,8 +44,32 @@ def unlike(model: EncoderModel | DecoderModel, shape: Shape) -> list[tuple[str, 
     return found
 
 
-def build(shape: Shape, model: EncoderModel | DecoderModel, given: Checkpoint | None = None) -> dict[str, nn.Module]:
-    """`backbone` and `head`, with the dropout and checkpointing of the section, and the weights of a checkpoint if there is one.
+def require_fit(model: EncoderModel | DecoderModel, prepared: str, tokenizer: Tokenizer, shape: Shape) -> None:
+    """ConfigError for a shape that a checkpoint does not have; DataError for the tokens of another model."""
+    if model.context > shape.context:
+        raise ConfigError(f"model.context: {model.weights} reads {shape.context:,} tokens, not {model.context:,}")
+    folder = model.weights
+    if folder is None:
+        return
+    if other := unlike(model, shape):
+        key, given, found = other[0]
+        raise ConfigError(
+            f"model.{key}: {given}, and {folder} has {found}, which is used: leave it out, or model.weights"
+        )
+    with_tokenizer = any((Path(folder) / name).is_file() for name in (FILE, VOCABULARY))
+    fits = tokenizer.sha256 == open_tokenizer(folder).sha256 if with_tokenizer else tokenizer.size == shape.vocabulary
+    if not fits or tokenizer.size > shape.vocabulary:
+        raise DataError(
+            f"{prepared} has tokens of another model than {folder} ({tokenizer.size:,} tokens, {shape.vocabulary:,} "
+            f"embeddings): prepare it with `--set data.tokenizer={folder}` ({CONFIG} beside it included)"
+        )
+
+
+def build(
+    shape: Shape, model: EncoderModel | DecoderModel, given: Checkpoint | None = None, *, head: bool = True
+) -> dict[str, nn.Module]:  # fmt: skip
+    """`backbone` and, unless a task brings its own, `head`: with the dropout and checkpointing of the section, and the weights of a
+    checkpoint if there is one.
 
     DataError when it is of another network, or lacks a part.
     """
@@ -53,6 +79,8 @@ def build(shape: Shape, model: EncoderModel | DecoderModel, given: Checkpoint | 
             modules = {"backbone": encoder.Encoder(shape, **how), "head": encoder.MaskedHead(shape)}
         else:
             modules = {"backbone": decoder.Decoder(shape, **how), "head": decoder.CausalHead(shape)}
+    if not head:
+        del modules["head"]
     if given:
         take_over(modules, given)
     return modules

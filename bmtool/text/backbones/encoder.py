@@ -122,6 +122,10 @@ class Encoder(nn.Module):
         self.apply(initialised)
 
     @property
+    def features(self) -> int:
+        return self.shape.width
+
+    @property
     def blocks(self) -> nn.ModuleList:
         return self.encoder.layer
 

@@ -1,0 +1,33 @@
+"""Sections that the tasks on labelled text share."""
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from bmtool.base.needs import Package
+from bmtool.config.schema import DataPath, FilePath, Name, Train, of_sources
+from bmtool.config.splits import SplitData
+
+
+class LabelledData(SplitData):
+    # .jsonl, .json, .csv, .tsv, .parquet or .arrow; a folder of them as `datasets` or the hub has it, with its splits; several by * or
+    # {00..03}
+    source: DataPath
+    # directory that prepare-data writes and training reads
+    prepared: FilePath
+    # what is called otherwise than the task calls it: {text: review, label: stars}
+    columns: dict[Name, Name] = Field({}, max_length=100)
+    # char, wordpiece, bpe or unigram: learned from the training text; or a directory that holds one: a checkpoint's, a run's, prepared data
+    tokenizer: FilePath = "char"
+    # tokens that are learned at most
+    vocabulary_size: int = Field(8000, ge=300, le=1 << 20)
+    # take the classes, and their order, from this run or prepared directory
+    labels: FilePath | None = None
+
+    def packages(self) -> Iterator[Package]:
+        yield from of_sources(*(path for path in (self.source, self.valid, self.test) if path))
+
+
+class LabelledTrain(Train):
+    # of one micro-batch on one process
+    batch_tokens: int = Field(4096, ge=1, le=1 << 24)

@@ -1,0 +1,1 @@
+"""Texts to classes or to a number: text-classification and text-regression."""

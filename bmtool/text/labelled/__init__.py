@@ -1,0 +1,1 @@
+"""Texts with what is right of them: classes, spans, answers."""

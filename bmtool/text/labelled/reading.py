@@ -1,0 +1,118 @@
+"""Rows of labelled text, from where they lie, as examples of a task."""
+
+from collections.abc import Iterator, Mapping
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from bmtool.base.suggest import suggest
+from bmtool.base.units import few
+from bmtool.config.labelled import LabelledData
+from bmtool.data.splitting import split_of, with_own
+from bmtool.data.tally import Tally
+from bmtool.errors import BadInput, ConfigError, DataError
+from bmtool.sources import hub, parts
+from bmtool.sources.parts import Ignore, Part
+from bmtool.sources.rows import READERS, Row, rows
+from bmtool.text.labelled.kind import Draft, Kind
+
+LONGEST = 1 << 20  # characters of a text
+SHOWN = 20  # names of columns in an error
+
+
+def parts_of(source: str, kind: Kind, ignore: Ignore) -> list[Part]:
+    """The files of a source, each with its split where the source brings splits. ConfigError for what is none that can be read."""
+    path, known = Path(source), [*READERS, *kind.formats]
+    if parts.is_pattern(source):
+        return parts.matching(source, ignore)
+    if path.suffix.lower() in known and not path.is_dir():
+        return [Part(path)]
+    if path.is_dir() and kind.formats and parts.kind_of(path, kind.formats) is not None:
+        return parts.by_name(path, sorted(one for one in path.rglob("*") if one.suffix.lower() in kind.formats), ignore)
+    if path.is_dir():
+        return parts.parts(path, ignore)
+    raise ConfigError(
+        f"data.source: {path} is no file of rows that can be read{hub.hint(source)} (known are {', '.join(known)})"
+    )
+
+
+def sources(data: LabelledData, kind: Kind, tally: Tally) -> list[tuple[str, str | None]]:
+    """(file, the split that all its rows go to; None: by their hash)."""
+    found = [(str(part.path), part.split) for part in parts_of(data.source, kind, tally.ignore)]
+    return with_own(data, found, lambda source: parts_of(source, kind, tally.ignore))
+
+
+def rows_of(path: Path, kind: Kind) -> Iterator[Row]:
+    """Every row of a file. DataError when it holds none."""
+    own = kind.formats.get(path.suffix.lower())
+    found = own(path) if own else rows(path)
+    first = next(found, None)
+    if first is None:
+        raise DataError(f"{path} holds no row")
+    return chain([first], found)
+
+
+def drafts(data: LabelledData, kind: Kind, tally: Tally, limit: int | None = None) -> Iterator[Draft]:
+    """The examples of all sources; what cannot be used is counted. DataError when a file has no column of that name."""
+    found = sources(data, kind, tally)
+    given = {split for _, split in found}
+    for source, split in found:
+        for row in islice(rows_of(Path(source), kind), limit):
+            draft = one(row, kind, data.columns, tally)
+            if draft is not None:
+                apart = split if split != "train" else None
+                yield draft._replace(split=apart or split_of("\t".join(draft.texts), data, given))
+
+
+def one(row: Row, kind: Kind, columns: Mapping[str, str], tally: Tally, *, labelled: bool = True) -> Draft | None:
+    """The example of a row, without a split; None for one that cannot be used, which is counted. DataError when a column is missing."""
+    tally.read += 1
+    if row.values is None:
+        tally.drop(row.problem, row.place)
+        return None
+    _require_columns(row, kind, columns, labelled=labelled)
+    named = {name: columns.get(name, name) for name in (*kind.texts, *kind.targets)}
+    try:
+        texts = tuple(_text(row.values.get(named[name]), named[name]) for name in kind.texts)
+        target = kind.read({name: row.values.get(named[name]) for name in kind.targets}, texts) if labelled else None
+    except BadInput as error:
+        tally.drop(str(error), row.place)
+        return None
+    others = {name: _cell(value) for name, value in row.values.items() if name not in named.values()}
+    return Draft(row.place, texts, target, others, "")
+
+
+def _require_columns(row: Row, kind: Kind, columns: Mapping[str, str], *, labelled: bool) -> None:
+    values: Mapping[str, Any] = row.values or {}
+    for name in (*kind.texts, *(kind.targets if labelled else ())):
+        column = columns.get(name, name)
+        if column not in values:
+            raise DataError(
+                f"{row.place} has no column {column!r}{suggest(column, values)} (columns are {few(values, SHOWN)}): "
+                f"--set 'data.columns={{{name}: COLUMN}}' says which holds the {name}"
+            )
+
+
+def _text(value: Any, column: str) -> str:
+    if not isinstance(value, str):
+        raise BadInput(f"no text in column {column!r}")
+    if not value.strip():
+        raise BadInput(f"an empty text in column {column!r}")
+    if len(value) > LONGEST:
+        raise BadInput(f"a text of more than {LONGEST:,} characters in column {column!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise BadInput(f"half of a surrogate pair in column {column!r}") from error
+    return value
+
+
+def _cell(value: Any) -> str:
+    """Of a column beside: its text, "" for what holds none."""
+    return (
+        value
+        if isinstance(value, str)
+        else ""
+        if value is None or isinstance(value, dict | list | bytes)
+        else str(value)
+    )

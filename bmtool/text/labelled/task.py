@@ -1,0 +1,157 @@
+"""What the tasks on labelled text share as the engine sees them. Shapes: B windows, T tokens, D width."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bmtool.base.files import read_json
+from bmtool.config.labelled import LabelledData
+from bmtool.data.batching import LengthBatches
+from bmtool.engine.task import TRAIN_AGAIN, Graph, Identity, Trained
+from bmtool.errors import ConfigError
+from bmtool.text.labelled import trunks
+from bmtool.text.labelled.batches import Batch, WindowSource
+from bmtool.text.labelled.kind import Kind, Schema
+from bmtool.text.labelled.prepare import kind_of, require_same
+from bmtool.text.labelled.store import SCHEMA, Texts
+from bmtool.text.labelled.windows import Cutting
+from bmtool.text.tokenizer import FILE, Tokenizer, open_tokenizer
+
+T = TypeVar("T", bound="LabelledTask")
+SIZES = ({"rows": 1, "length": 4}, {"rows": 2, "length": 9}, {"rows": 5, "length": 3})  # that exports are compared at
+
+
+class LabelledTask(Trained):
+    """A trunk, called `backbone`, that makes a vector of every token, and a head that a task adds."""
+
+    phases: ClassVar = {"model": ("backbone", "head")}
+    bound: ClassVar = ("head",)
+    numbered_by: ClassVar = "data.labels"
+    unit: ClassVar = "tokens"
+
+    def __init__(self, config: Any, tokenizer: Tokenizer, schema: Schema, trunk: nn.Module):
+        self.config, self.tokenizer, self.schema = config, tokenizer, schema
+        self.kind: Kind = kind_of(config)
+        self.cutting = Cutting(config.model.context, self.overlap, len(self.kind.texts))
+        self.modules = {"backbone": trunk, "head": self.head(trunk.features)}  # type: ignore[arg-type]
+
+    @property
+    def overlap(self) -> int:
+        """Tokens that windows of a long text share with those beside them."""
+        return 0
+
+    def head(self, features: int) -> nn.Module:
+        raise NotImplementedError
+
+    @classmethod
+    def fresh(cls: type[T], config: Any) -> T:
+        texts = Texts(config.data.prepared, "train", kind_of(config))
+        require_same(texts.manifest, config.data)
+        trunk = trunks.fresh(config.model, config.data.prepared, texts.tokenizer)
+        task = cls(config, texts.tokenizer, texts.schema, trunk)
+        vocabulary = json.dumps([texts.tokenizer.sha256, texts.schema], sort_keys=True)
+        task.identity = Identity(texts.manifest["data_hash"], hashlib.sha256(vocabulary.encode()).hexdigest())
+        task.prepared(texts)
+        return task
+
+    @classmethod
+    def open(cls: type[T], config: Any, assets: Path) -> T:
+        tokenizer = open_tokenizer(assets)
+        schema = read_json(assets / SCHEMA, Schema, TRAIN_AGAIN)
+        return cls(config, tokenizer, schema, trunks.open_(config.model, tokenizer, assets))
+
+    def prepared(self, texts: Texts) -> None:
+        """Hears of the training texts of a fresh task."""
+
+    # --- weights of others ---
+
+    @classmethod
+    def pretrained_from(cls, config: Any) -> Path | None:
+        weights = getattr(config.model, "weights", None)
+        return Path(weights) if weights else None
+
+    def take(self, weights: Path) -> set[str]:
+        trunks.take_over(self.modules["backbone"], weights)
+        return {f"backbone.{name}" for name in self.modules["backbone"].state_dict()}
+
+    def require_readable(self, parent: Path) -> None:
+        tokens = parent / "assets" / FILE
+        if tokens.is_file() and open_tokenizer(parent).sha256 != self.tokenizer.sha256:
+            raise ConfigError(
+                f"{self.config.data.prepared} has other tokens than {parent}: prepare it with those, --set data.tokenizer={parent}"
+            )
+
+    # --- batches ---
+
+    def texts(self, split: str) -> Texts:
+        data: LabelledData = self.config.data
+        texts = Texts(data.prepared, split, self.kind)
+        require_same(texts.manifest, data)
+        return texts
+
+    def batches(self, split: str, seed: int | None) -> LengthBatches:
+        texts = self.texts(split)
+        times = None if seed is None else self.times(texts)
+        source = WindowSource.of(texts, self.cutting, self.targets(texts), times)
+        return source.batches(batch_tokens=self.config.train.batch_tokens, seed=seed)
+
+    def times(self, texts: Texts) -> np.ndarray | None:
+        """How often each training example comes in an epoch, int64 [examples]; None: once."""
+        return None
+
+    def targets(self, texts: Texts) -> Any:
+        """See `batches.Targets`."""
+        raise NotImplementedError
+
+    def hidden(self, batch: Batch) -> Tensor:
+        """What the trunk makes of the tokens, [B, T, D]."""
+        return trunks.read(self.modules["backbone"], batch.token, batch.keep, batch.kind)
+
+    def blocks(self) -> Iterable[nn.Module]:
+        return getattr(self.modules["backbone"], "blocks", ())
+
+    # --- use ---
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "texts": list(self.kind.texts), "columns": self.config.data.columns, "context": self.cutting.context,
+            "overlap": self.cutting.overlap,
+        }  # fmt: skip
+
+    def text_graph(self, module: nn.Module, outputs: tuple[str, ...]) -> Graph:
+        """A graph that takes `token`, `keep` and `kind` [rows, length]."""
+        axes = {name: ("rows", "length") for name in ("token", "keep", "kind")}
+        return Graph("model", module, axes, outputs, self._example, {"rows": 3, "length": 7}, SIZES)
+
+    def _example(self, sizes: dict[str, int]) -> dict[str, Tensor]:
+        drawn = torch.Generator().manual_seed(0)
+        shape = sizes["rows"], sizes["length"]
+        keep = torch.ones(shape, dtype=torch.bool)
+        keep[0, 2:] = False
+        kind = torch.zeros(shape, dtype=torch.long)
+        kind[:, 2:] = len(self.kind.texts) > 1
+        return {"token": torch.randint(0, self.tokenizer.size, shape, generator=drawn), "keep": keep, "kind": kind}
+
+    def packed(self) -> dict[str, bytes]:
+        return self.tokenizer.files()
+
+    def assets(self) -> dict[str, str | bytes]:
+        own = {SCHEMA: json.dumps(self.schema, ensure_ascii=False)}
+        return own | self.tokenizer.files() | trunks.assets(self.modules["backbone"])
+
+
+class Whole(nn.Module):
+    """Trunk and head as one: token, keep and kind [B, T] to what the head says of the vectors [B, T, D] and `keep`."""
+
+    def __init__(self, modules: dict[str, nn.Module]):
+        super().__init__()
+        self.backbone, self.head = modules["backbone"], modules["head"]
+
+    def forward(self, token: Tensor, keep: Tensor, kind: Tensor) -> Any:
+        return self.head(trunks.read(self.backbone, token, keep, kind), keep)
