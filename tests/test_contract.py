@@ -298,7 +298,9 @@ def sent(case, argument: str):
     """An argument of the command line as a request has it."""
     if case.entry.takes == "image":
         return base64.b64encode(Path(argument).read_bytes()).decode()
-    return {"number": int, "record": json.loads, "question and context": json.loads}.get(case.entry.takes, str)(argument)
+    return {"number": int, "record": json.loads, "question and context": json.loads}.get(case.entry.takes, str)(
+        argument
+    )
 
 
 class Here:

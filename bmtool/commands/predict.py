@@ -8,33 +8,36 @@ from typing import Any
 
 from bmtool.base.console import Console, answer
 from bmtool.base.units import few
-from bmtool.commands import refusals
+from bmtool.commands import documents, refusals
 from bmtool.commands.loading import Loaded, load_model, options_of
 from bmtool.config.options import Options
 from bmtool.data.tally import Tally, passed_over
 from bmtool.errors import BadInput, ConfigError, DataError
-from bmtool.predict.inputs import KEY, Named, named, shown
+from bmtool.predict.inputs import KEY, Named, shown
 from bmtool.predict.values import Value
 
 CHUNK = 64
 REASONS, NAMES = 5, 5  # that the end of a command names
 
 
-def predict(
+def predict(  # noqa: PLR0913
     model: str | Path, inputs: Sequence[str], *, as_json: bool = False, pictures: dict[str, str] | None = None,
-    options: dict[str, Any] | None = None,
+    options: dict[str, Any] | None = None, of: documents.Of = documents.NOTHING,
 ) -> None:  # fmt: skip
-    """Print a line (or JSON) for each input; `pictures` are what the model can draw, by the name of the flag, with where to.
+    """Print a line (or JSON) for each input; `pictures` are what the model can draw, by the name of the flag, with where to; `of` is what
+    questions are asked of.
 
     DataError at the end when some inputs could not be read, or when there was none.
     """
     console = Console()
+    documents.require_fit(of)
     for flag, path in (pictures or {}).items():
         refusals.require_file(path, f"--{flag}")
     loaded = load_model(model, console.warn)
     _require_pictures(loaded, pictures or {})
     require_json(options or {}, as_json)
-    asked = options_of(loaded, options or {})
+    given, of = documents.parted(loaded, options or {}, of)
+    asked = options_of(loaded, given)
     failed, read = Tally(), list[tuple[str, Any]]()
 
     def bad(one: Named, why: str) -> None:
@@ -42,7 +45,7 @@ def predict(
             console.warn(f"{one.name}: {why}")
         failed.drop(why, one.name)
 
-    for name, item, value in answers(loaded, named(loaded.entry.takes, inputs, failed.ignore), asked, bad):
+    for name, item, value in answers(loaded, documents.inputs(loaded, inputs, of, failed.ignore), asked, bad):
         failed.kept += 1
         answer(json.dumps(record(loaded, name, value), ensure_ascii=False) if as_json else f"{name}\t{value.line()}")
         read += [(name, item)] if pictures else []

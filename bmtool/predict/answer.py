@@ -1,4 +1,4 @@
-"""Predictors that answer with a piece of a text, several of them as one, several texts for one question, and how they are measured. numpy only."""
+"""Predictors that answer with a piece of a text; several of them, or several texts, as one; and how they are measured. numpy only."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -97,7 +97,9 @@ class Evaluation:
 
     def measured(self) -> Measured:
         kinds = {kind: meter for kind, meter in self._by_kind.items() if meter.questions}
-        slices = {kind: {name: meter.figures()[name] for name in ("exact_match", "f1")} for kind, meter in kinds.items()}
+        slices = {
+            kind: {name: meter.figures()[name] for name in ("exact_match", "f1")} for kind, meter in kinds.items()
+        }
         remarks = [f"{count:,} x {note}" for note, count in self._notes.most_common()]
         by_kind = {"question": slices} if len(slices) > 1 else {}
         return Measured(self.examples, self.all.figures(), by_kind, remarks=remarks)

@@ -115,8 +115,8 @@ class Continuation(Text):
 
 
 class Piece(NamedTuple):
-    """Characters `start` to `end` of a text as it came in, with the probability that they are the answer. Of an answer that was looked for in
-    documents, `passage` is that text, and `source` the file:line where the answer stands."""
+    """Characters `start` to `end` of a text as it came in, with the probability that they are the answer. Of one that was looked for in
+    documents, `passage` is that text, and `source` the file:line where it stands."""
 
     text: str
     start: int
@@ -141,7 +141,7 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """"" for none."""
+        """ "" for none."""
         return "" if self.refuses or not self.n_best else self.n_best[0].text
 
     def record(self) -> dict[str, Any]:

@@ -145,7 +145,9 @@ def _require_bounds(sent: Any, entry: Entry, settings: Settings) -> None:
 
 
 def _invalid(entry: Entry, about: dict[str, Any], error: ValidationError) -> Exception:
-    names = [name for e in error.errors() for name in fields_of(entry) if e["type"] == "missing" and e["loc"] == (name,)]
+    names = [
+        name for e in error.errors() for name in fields_of(entry) if e["type"] == "missing" and e["loc"] == (name,)
+    ]
     if names:
         shown = json.dumps(example(entry, about), ensure_ascii=False)
         return ProblemError(

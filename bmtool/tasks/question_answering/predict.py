@@ -39,7 +39,10 @@ class Reader(TextReader):
     kind = KIND
 
     def facts(self) -> dict[str, Any]:
-        return super().facts() | {"unanswerable": self.about["unanswerable"], "answer_tokens": self.about["answer_tokens"]}
+        return super().facts() | {
+            "unanswerable": self.about["unanswerable"],
+            "answer_tokens": self.about["answer_tokens"],
+        }
 
     def read(self, raw: Any) -> Read:
         """From an object with a question and a context, or its JSON; by the names that the training data have for them, too."""

@@ -43,7 +43,7 @@ class Task(LabelledTask):
         return super().batches(split, seed)
 
     def targets(self, texts: Texts) -> Callable[[Sequence[tuple[int, Row, int]], int], dict[str, np.ndarray]]:
-        """Where the answer begins and ends in each row, 0 where the window does not hold it, and where its window stands, int64 [B] each."""
+        """Where the answer begins and ends in each row, 0 where its window does not hold it, and where the window stands, int64 [B]."""
         offsets = _offsets(texts)
 
         def places(rows: Sequence[tuple[int, Row, int]], longest: int) -> dict[str, np.ndarray]:

@@ -66,7 +66,7 @@ def _files(place: Path, tally: Tally) -> Iterator[Path]:
 
 
 def _text(path: Path, tally: Tally) -> str:
-    """"" for one that is not UTF-8, which is counted. DataError for one that cannot be read."""
+    """ "" for one that is not UTF-8, which is counted. DataError for one that cannot be read."""
     try:
         if path.stat().st_size > 4 * MOST:
             raise DataError(f"{path} is larger than {4 * MOST / 1e6:.0f} MB: name a part of it")
