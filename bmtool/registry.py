@@ -12,8 +12,8 @@ from typing import Any, Literal
 from bmtool.base.suggest import suggest
 from bmtool.errors import ConfigError
 
-Takes = Literal["text", "image", "record", "number"]
-Gives = Literal["text", "labels", "spans", "vector", "image", "number"]
+Takes = Literal["text", "image", "record", "number", "question and context"]
+Gives = Literal["text", "labels", "spans", "answer", "vector", "image", "number"]
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,14 @@ TASKS = {
         takes="text",
         gives="spans",
         first="encoder",
+    ),
+    "question-answering": Entry(
+        "bmtool.tasks.question_answering",
+        "questions to the piece of a text that answers them",
+        kit="text.labelled",
+        takes="question and context",
+        gives="answer",
+        first="tiny",
     ),
     "image-classification": Entry(
         "bmtool.tasks.image_classification",

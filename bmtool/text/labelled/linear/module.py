@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from bmtool.nn.graph import Graph
 from bmtool.text.labelled.linear.fit import Linear
 
-
 # What scores are: logits that a softmax takes, one for the second of `two` classes, those of classes `apart`, whose probabilities are
 # divided by their sum, or of questions `each` of its own.
 Link = Literal["softmax", "two", "apart", "each"]

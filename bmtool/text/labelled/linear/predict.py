@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from bmtool.predict.backends import Backend
-from bmtool.text.grams import Rows, Table
+from bmtool.text.grams import Table
 
 # Features of texts that are asked about together, what fills them up included.
 MOST = 1 << 18
