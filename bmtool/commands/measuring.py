@@ -75,7 +75,7 @@ class Source:
         """Each example as every model has read it."""
         for example in self._examples:
             if self.data is not None:
-                self._digest.update(_fingerprint(example.raw) + _fingerprint(example.truth))
+                self._digest.update(fingerprint(example.raw) + fingerprint(example.truth))
                 self._remember(example)
             if reason := self._refused(example):
                 self.tally.drop(reason, example.name, str(example.truth))
@@ -122,7 +122,7 @@ class Source:
         return ""
 
 
-def _fingerprint(value: Any) -> bytes:
+def fingerprint(value: Any) -> bytes:
     """32 bytes of a raw input or of what is right: a file by its bytes, whatever its name; zeros for one that cannot be read."""
     if isinstance(value, Path):
         try:

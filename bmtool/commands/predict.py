@@ -1,20 +1,21 @@
 """`predict`: what a model says of files, lines, rows or numbers, whatever its task."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bmtool.base.console import Console, answer
+from bmtool.base.console import Console, answer, marked, warn
 from bmtool.base.units import few
-from bmtool.commands import least_sure, refusals
+from bmtool.commands import documents, least_sure, refusals
 from bmtool.commands.loading import Loaded, load_model, options_of
 from bmtool.config.options import Options
 from bmtool.data.tally import Tally, passed_over
 from bmtool.errors import BadInput, ConfigError, DataError
-from bmtool.predict.inputs import KEY, STDIN, Named, named
-from bmtool.predict.values import Value
+from bmtool.predict.inputs import KEY, STDIN, Named, shown
+from bmtool.predict.values import Spans, Value
 
 CHUNK = 64
 REASONS, NAMES = 5, 5  # that the end of a command names
@@ -22,14 +23,16 @@ REASONS, NAMES = 5, 5  # that the end of a command names
 
 def predict(  # noqa: PLR0913
     model: str | Path, inputs: Sequence[str], *, as_json: bool = False, pictures: dict[str, str] | None = None,
-    options: dict[str, Any] | None = None, uncertain: int | None = None,
+    options: dict[str, Any] | None = None, uncertain: int | None = None, of: documents.Of = documents.NOTHING,
 ) -> None:  # fmt: skip
-    """Print a line (or JSON) for each input; `pictures` are what the model can draw, by the name of the flag, with where to.
+    """Print a line (or JSON) for each input; `pictures` are what the model can draw, by the name of the flag, with where to; `of` is what
+    questions are asked of.
 
     With `uncertain`, only so many inputs are printed and drawn: those that a classifier is least sure of, the least sure first.
     DataError at the end when some inputs could not be read, or when there was none.
     """
     console = Console()
+    documents.require_fit(of)
     for flag, path in (pictures or {}).items():
         if path != STDIN:
             refusals.require_file(path, f"--{flag}")
@@ -38,7 +41,8 @@ def predict(  # noqa: PLR0913
     require_json(options or {}, as_json)
     if uncertain is not None:
         least_sure.require_classes(loaded)
-    asked = options_of(loaded, options or {})
+    given, of = documents.parted(loaded, options or {}, of)
+    asked = options_of(loaded, given)
     failed, read = Tally(), list[tuple[str, Any]]()
 
     def bad(one: Named, why: str) -> None:
@@ -46,14 +50,17 @@ def predict(  # noqa: PLR0913
             console.warn(f"{one.name}: {why}")
         failed.drop(why, one.name)
 
-    given = named(loaded.entry.takes, inputs, failed.ignore)
+    named = documents.inputs(loaded, inputs, of, failed.ignore)
     if uncertain is None:
-        found = answers(loaded, given, asked, bad)
+        found = answers(loaded, named, asked, bad)
     else:
-        found = least_sure.answers(loaded, reading(loaded, given, bad), asked, uncertain)
+        found = least_sure.answers(loaded, reading(loaded, named, bad), asked, uncertain)
     for name, item, value in found:
         failed.kept += 1
-        answer(json.dumps(record(loaded, name, value), ensure_ascii=False) if as_json else f"{name}\t{value.line()}")
+        if as_json:
+            answer(json.dumps(record(loaded, name, value), ensure_ascii=False))
+        else:
+            _say(name, value)
         read += [(name, item)] if pictures else []
     if told := passed_over(failed.ignored, failed.examples):
         console.say(told)
@@ -73,6 +80,16 @@ def _draw(loaded: Loaded, flag: str, path: str, read: Sequence[tuple[str, Any]])
         loaded.predictor.show(flag, read)
     else:
         Console().say(f"wrote {loaded.predictor.draw(flag, read, Path(path))}")
+
+
+def _say(name: str, value: Value) -> None:
+    """A line: on a terminal a text with its spans in colour, else what the value has as a line behind its name."""
+    if isinstance(value, Spans) and sys.stdout.isatty():
+        marked(value.text, value.spans)
+        for note in value.notes:
+            warn(note)
+    else:
+        answer(f"{name}\t{value.line()}")
 
 
 def _reasons(failed: Tally) -> str:
@@ -130,5 +147,4 @@ def reading(
 
 def record(loaded: Loaded, name: str, value: Value) -> dict[str, Any]:
     """One answer as JSON has it: shell, Python and HTTP alike."""
-    shown = int(name) if loaded.entry.takes == "number" else name
-    return {KEY[loaded.entry.takes]: shown} | value.record()
+    return {KEY[loaded.entry.takes]: shown(loaded.entry.takes, name)} | value.record()

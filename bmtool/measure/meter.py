@@ -24,9 +24,11 @@ SCALES = {
     **dict.fromkeys(("accuracy", "top5_accuracy", "character_accuracy", "sentence_accuracy"), SHARE),
     **dict.fromkeys(("network_accuracy", "token_accuracy"), SHARE),
     **dict.fromkeys(("precision", "recall", "f1", "macro_precision", "macro_recall", "macro_f1"), SHARE),
+    **dict.fromkeys(("place_f1", "partial_f1"), SHARE),
     **dict.fromkeys(("micro_precision", "micro_recall", "micro_f1"), SHARE),
     "quadratic_kappa": Scale(highest=1),
     "hamming_loss": Scale(0, 1, less_is_better=True),
+    **dict.fromkeys(("exact_match", "no_answer_accuracy", "recall@1", "recall@5", "recall@20"), SHARE),
     **dict.fromkeys(("auc", "average_precision", "p@1", "p@5", "p@10", "mrr", "share_of_hanzi"), SHARE),
     **dict.fromkeys(
         ("loss", "token_loss", "cer", "bits_per_character", "mse", "mae", "rmse", "frechet", "cost", "cost_at_half"),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from typing_extensions import NotRequired
 
 from bmtool.predict.assets import Assets
 from bmtool.predict.backends import Backend
@@ -28,6 +29,8 @@ class About(predict.About):
     # of a number: mean and standard deviation of what was learned
     scale: list[float]
     separator: str
+    # of a linear model: which n-grams it looks up
+    ngrams: NotRequired[dict[str, Any]]
 
 
 class _Reader(Explains):
@@ -110,4 +113,8 @@ class Regressor(_Reader):
 
 
 def predictor(about: dict[str, Any], backend: Backend, assets: Assets) -> Classifier | Regressor:
+    if about.get("ngrams"):
+        from bmtool.tasks.text_classification.ngrams import NgramClassifier  # which builds on this file
+
+        return NgramClassifier(about, backend, assets)
     return (Regressor if about["goal"] == "number" else Classifier)(about, backend, assets)

@@ -28,6 +28,21 @@ T = TypeVar("T", bound="LabelledTask")
 SIZES = ({"rows": 1, "length": 4}, {"rows": 2, "length": 9}, {"rows": 5, "length": 3})  # that exports are compared at
 
 
+def identity(texts: Texts) -> Identity:
+    vocabulary = json.dumps([texts.tokenizer.sha256, texts.schema], sort_keys=True)
+    return Identity(texts.manifest["data_hash"], hashlib.sha256(vocabulary.encode()).hexdigest())
+
+
+def described(schema: Schema, tokenizer: Tokenizer) -> dict[str, str | bytes]:
+    """Files of a run that say what its texts and targets are."""
+    return {SCHEMA: json.dumps(schema, ensure_ascii=False), **tokenizer.files()}
+
+
+def about_texts(kind: Kind, data: LabelledData, *, context: int, overlap: int) -> dict[str, Any]:
+    """What of `about` says how texts are read: see `predict.About`."""
+    return {"texts": list(kind.texts), "columns": data.columns, "context": context, "overlap": overlap}
+
+
 class LabelledTask(Trained):
     """A trunk, called `backbone`, that makes a vector of every token, and a head that a task adds."""
 
@@ -56,8 +71,7 @@ class LabelledTask(Trained):
         require_same(texts.manifest, config.data)
         trunk = trunks.fresh(config.model, config.data.prepared, texts.tokenizer)
         task = cls(config, texts.tokenizer, texts.schema, trunk)
-        vocabulary = json.dumps([texts.tokenizer.sha256, texts.schema], sort_keys=True)
-        task.identity = Identity(texts.manifest["data_hash"], hashlib.sha256(vocabulary.encode()).hexdigest())
+        task.identity = identity(texts)
         task.prepared(texts)
         return task
 
@@ -120,10 +134,7 @@ class LabelledTask(Trained):
     # --- use ---
 
     def about(self) -> dict[str, Any]:
-        return {
-            "texts": list(self.kind.texts), "columns": self.config.data.columns, "context": self.cutting.context,
-            "overlap": self.cutting.overlap,
-        }  # fmt: skip
+        return about_texts(self.kind, self.config.data, context=self.cutting.context, overlap=self.cutting.overlap)
 
     def gradients(self, inputs: dict[str, np.ndarray], score: int) -> np.ndarray:
         """What each token [B, T] of some rows adds to this one of their scores, the output `scores`: gradients x input."""
@@ -158,8 +169,7 @@ class LabelledTask(Trained):
         return self.tokenizer.files()
 
     def assets(self) -> dict[str, str | bytes]:
-        own = {SCHEMA: json.dumps(self.schema, ensure_ascii=False)}
-        return own | self.tokenizer.files() | trunks.assets(self.modules["backbone"])
+        return described(self.schema, self.tokenizer) | dict(trunks.assets(self.modules["backbone"]))
 
 
 class Whole(nn.Module):
