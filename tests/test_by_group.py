@@ -279,4 +279,4 @@ def test_regression_has_groups(learned, invoke, tmp_path):
     assert exports.exit_code == 0, exports.stderr
     source = run.parent / "rows.csv"
     found = json.loads(invoke("evaluate", tmp_path / "x.onnx", "--data", source, "--by", "label", "--json").stdout)
-    assert found["by"]["figure"] == "r2" and set(found["slices"]["label"]) == {"no", "yes"}
+    assert found["by"]["figure"] == "mae" and set(found["slices"]["label"]) == {"no", "yes"}

@@ -54,7 +54,7 @@ def test_margins_rise_and_stay_below_a_half():
     found = suspects(given, said)
     assert (np.diff(found.margin) >= 0).all() and (found.margin >= 0).all() and (found.margin < 0.5).all()
     assert (found.suggested != given[found.examples]).all()
-    assert wrong[found.examples].mean() > 0.6 > 4 * wrong.mean() and wrong[found.examples[:20]].mean() > 0.9
+    assert wrong[found.examples].mean() > 0.6 > 4 * wrong.mean() and wrong[found.examples[:20]].mean() > 0.8
 
 
 def test_no_suspect_among_labels_that_a_model_agrees_with():

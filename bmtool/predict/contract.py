@@ -94,6 +94,7 @@ class Evaluation(Protocol):
     """Made as `Evaluation(predictor, columns)`, 1 + RESAMPLES columns for intervals or one without. Feeds a meter."""
 
     names: ClassVar[tuple[str, ...]]  # of the figures, before anything is measured
+    # `of_groups`, where there is one, names the figure in which groups are compared, in place of the first.
 
     def read(self, example: Example) -> Any:
         """What the model takes of an example; BadInput when it cannot be used."""
