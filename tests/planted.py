@@ -66,3 +66,33 @@ def texts(folder: Path):
         return folder / name
 
     return make
+
+
+FEW = ("train.steps=20", "train.validate_every=20", "train.save_every=20")
+
+
+def read_lines(count: int) -> list[str]:
+    """The first rows of the reviews."""
+    return (ROOT / "data/text-classification/reviews.csv").read_text("utf-8").splitlines()[1 : 1 + count]
+
+
+def pairs(folder: Path) -> Path:
+    """The run directory of a classifier of two texts."""
+    lines = [line.split(",")[0] for line in read_lines(60)]
+    held = [
+        {"text": "颜色" if n % 2 else "物流", "text_pair": line, "label": str(n % 2)} for n, line in enumerate(lines)
+    ]
+    values = [
+        f"data.source={write(folder / 'pairs.csv', held)}", f"data.prepared={folder / 'data'}", "data.columns={}", "data.pair=true",
+        f"run={folder / 'run'}", *FEW,
+    ]  # fmt: skip
+    pretrain(str(TEXTS), values)
+    return folder / "run"
+
+
+def linear(folder: Path) -> Path:
+    """The run directory of a linear classifier of n-grams."""
+    pretrain(
+        str(TEXTS.parent / "tiny-svm.yaml"), [f"data.prepared={folder / 'linear-data'}", f"run={folder / 'linear'}"]
+    )
+    return folder / "linear"
