@@ -1,4 +1,4 @@
-"""Why a model says what it says of a text: attributions worked out by hand, checked by deletion, on runs and exports, shown in four ways."""
+"""Why a model says what it says of a text: attributions worked out by hand, checked by deletion, on runs and exports, and shown."""
 
 import json
 import re
@@ -12,7 +12,6 @@ from torch import nn
 
 from bmtool.api import load
 from bmtool.commands.export_onnx import export_onnx
-from bmtool.measure import attribution
 from bmtool.measure.attribution import MOST, ORDERS, SHARES, deletion, occlusion
 from bmtool.nn.attribution import gradients_times_input
 from bmtool.text.labelled import marked
@@ -196,9 +195,8 @@ def test_what_draws_pictures_alone_takes_a_file(invoke, tmp_path_factory):
 
 
 def test_a_number_and_n_grams_are_explained(make, tmp_path):
-    number = make(
-        "number", "task=text-regression", "data.columns={label: stars}", f"data.prepared={tmp_path / 'stars'}"
-    )
+    settings = ("task=text-regression", "data.columns={label: stars}", f"data.prepared={tmp_path / 'stars'}")
+    number = make("number", *settings, *planted.FEW)
     model = load(number)._loaded.predictor
     found = model.explained("explain", model.read("质量太差，再也不买了"))
     assert found.answer == "label" and found.deletion.whole == pytest.approx(
@@ -207,4 +205,3 @@ def test_a_number_and_n_grams_are_explained(make, tmp_path):
     linear = planted.linear(tmp_path)
     said = load(linear)._loaded.predictor
     assert said.explained("explain", said.read(TEXT)).deletion.gain > 0
-    assert attribution.MOST == MOST
