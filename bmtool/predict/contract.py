@@ -93,13 +93,9 @@ class Embeds(Predictor, Protocol):
 class Evaluation(Protocol):
     """Made as `Evaluation(predictor, columns)`, 1 + RESAMPLES columns for intervals or one without. Feeds a meter."""
 
-<<<<<<< HEAD
-    names: ClassVar[tuple[str, ...]]  # of the figures, before anything is measured
-    # `of_groups`, where there is one, names the figure in which groups are compared, in place of the first.
-=======
-    # of the figures, before anything is measured: of the class those that any model of its task may have
+    # of the figures, before anything is measured: of the class those that any model of its task may have. `of_groups`, where there is
+    # one, names the figure in which groups are compared, in place of the first.
     names: tuple[str, ...]
->>>>>>> main
 
     def read(self, example: Example) -> Any:
         """What the model takes of an example; BadInput when it cannot be used."""
