@@ -157,6 +157,7 @@ class Evaluation:
     """Feeds a meter with what a model says of examples whose truth are spans, places in characters."""
 
     names: ClassVar = SpanMeter.names
+    of_groups: ClassVar = "f1"
 
     def __init__(self, predictor: Tagger, columns: int):
         self.predictor, self.meter = predictor, SpanMeter(predictor.types, columns)
