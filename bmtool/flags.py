@@ -35,7 +35,10 @@ def command(wanted: Callable[[Any], bool]) -> type[TyperCommand]:
 
     class ModelCommand(TyperCommand):
         def get_params(self, ctx: typer.Context) -> list[Any]:
-            return [*super().get_params(ctx)[:-1], *_flags(wanted), *super().get_params(ctx)[-1:]]
+            # What the command has itself, it passes on to the models that have it too.
+            own = {parameter.name for parameter in self.params}
+            flags = [flag for flag in _flags(wanted) if flag.name not in own]
+            return [*super().get_params(ctx)[:-1], *flags, *super().get_params(ctx)[-1:]]
 
         def invoke(self, ctx: typer.Context) -> Any:
             """Takes the models' flags out of what the command itself is called with."""

@@ -39,6 +39,28 @@ Overrides = Annotated[
 ]
 
 
+Documents = Annotated[
+    str | None,
+    typer.Option(
+        help="Answer from a file of text (.txt, .md), or a folder of them: the passages that a question is about are looked for.",
+        metavar="FILE|DIR",
+        parser=flags.path,
+    ),
+]
+Search = Annotated[
+    str | None,
+    typer.Option(
+        help="In documents: by words (BM25), by vectors of the model, or hybrid, the default.",
+        metavar="HOW",
+        show_default=False,
+    ),
+]
+Passages = Annotated[
+    int | None,
+    typer.Option(help="Of documents so many passages are read; 5 by default.", min=1, max=100, show_default=False),
+]
+
+
 def _verify(leave_out: bool) -> None:
     """Heeds `--no-verify`, for all that this call of bmtool does."""
     from bmtool.data.prepared import verifies

@@ -6,7 +6,7 @@ import typer
 
 from bmtool import flags
 from bmtool.cli import completion
-from bmtool.cli.arguments import Model, NoVerify
+from bmtool.cli.arguments import Documents, Model, NoVerify, Passages, Search
 from bmtool.errors import ConfigError
 
 
@@ -50,6 +50,18 @@ def evaluate(  # noqa: PLR0913
     weight: Annotated[
         list[float], typer.Option(help="Of several models: how much each counts, in their order.", show_default=False)
     ] = [],  # noqa: B006
+    by: Annotated[
+        list[str],
+        typer.Option(
+            help="A column of the examples: figures by group, and the gap between groups.",
+            metavar="COLUMN",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006
+    find_label_errors: Annotated[
+        bool,
+        typer.Option("--find-label-errors", help="List the examples whose label is likely wrong, beside the report."),
+    ] = False,
     output: Annotated[
         str | None,
         typer.Option(
@@ -66,8 +78,8 @@ def evaluate(  # noqa: PLR0913
     from bmtool.commands import evaluate
 
     evaluate.evaluate(
-        models, split=split, data=data, unit=unit, require=require, baseline=baseline, output=output, weight=weight,
-        show=evaluate.as_json if json else evaluate.table,
+        models, split=split, data=data, unit=unit, require=require, baseline=baseline, output=output, weight=weight, by=by,
+        find_label_errors=find_label_errors, show=evaluate.as_json if json else evaluate.table,
     )  # fmt: skip
 
 
@@ -153,47 +165,80 @@ def generate(  # noqa: PLR0913
     interactive: Annotated[
         bool, typer.Option("--interactive", "-i", help="A dialogue at the terminal, line by line.")
     ] = False,
+    documents: Documents = None,
+    search: Search = None,
+    passages: Passages = None,
 ) -> None:
     """Text that goes on from where prompts stop, or answers in a dialogue.
 
     One prompt is answered as it comes.
     """
-    from bmtool.commands import generate
+    from bmtool.commands import generate, grounded
+    from bmtool.commands.documents import Of, require_fit
 
     options = context.meta[flags.OPTIONS]
     if interactive:
-        if prompts or input_ or json or choices is not None or chat is False:
+        if prompts or input_ or json or choices is not None or chat is False or documents is not None:
             raise ConfigError(
-                "--interactive asks for its lines: leave PROMPT, --input, --json, --choices and --no-chat out"
+                "--interactive asks for its lines: leave PROMPT, --input, --json, --choices, --no-chat and --documents out"
             )
         generate.interactive(model, system=system, options=options)
         return
     way = generate.Way(chat, system)
+    of = Of(None, documents, search, passages)
+    if documents is not None:
+        if choices is not None:
+            raise ConfigError("--choices are scored behind a prompt: leave --documents out")
+        grounded.generate(model, prompts, of, input_file=input_, as_json=json, way=way, options=options)
+        return
+    require_fit(of)
     generate.generate(model, prompts, input_file=input_, as_json=json, choices=choices, way=way, options=options)
 
 
-def predict(
-    context: typer.Context,
+def predict(  # noqa: PLR0913
+    called: typer.Context,
     model: Model,
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="Image files, folders or tars of them; lines of text, or files of lines; rows: JSON, .csv, .tsv, .jsonl, .json; "
+            help="Image files, folders or tars of them; lines of text, or files of lines; questions; "
+            "rows: JSON, .csv, .tsv, .jsonl, .json; "
             ".parquet, .arrow and folders of them for each; for a GAN, numbers. "
             "- is standard input: lines, rows as JSON, or numbers.",
             metavar="INPUT...",
         ),
     ],
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    uncertain: Annotated[
+        int | None,
+        typer.Option(
+            help="Of classes: only so many inputs, those that the model is least sure of, to label next.",
+            metavar="N",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option(
+            help="The file of the text that questions are asked of (question-answering); text before each line (pinyin2hanzi).",
+            metavar="FILE|TEXT",
+        ),
+    ] = None,
+    documents: Documents = None,
+    search: Search = None,
+    passages: Passages = None,
 ) -> None:
     """What a model says of files, lines or rows, a line each.
 
     Any task answers; inputs that cannot be read are counted by reason, the others are answered, and the exit code is 4.
     """
     from bmtool.commands import predict
+    from bmtool.commands.documents import Of
 
-    options, pictures = context.meta[flags.OPTIONS], context.meta[flags.PICTURES]
-    predict.predict(model, inputs, as_json=json, pictures=pictures, options=options)
+    options, pictures = called.meta[flags.OPTIONS], called.meta[flags.PICTURES]
+    of = Of(context, documents, search, passages)
+    predict.predict(model, inputs, as_json=json, pictures=pictures, options=options, uncertain=uncertain, of=of)
 
 
 def annotate(

@@ -37,7 +37,7 @@ TASKS = {
     ("text", "text"): "translation", ("text", "spans"): "token-classification",
     ("image", "labels"): "image-classification", ("image", "vector"): "image-feature-extraction",
     ("number", "image"): "unconditional-image-generation", ("record", "labels"): "tabular-classification",
-    ("record", "number"): "tabular-regression",
+    ("record", "number"): "tabular-regression", ("question and context", "answer"): "question-answering",
 }  # fmt: skip
 # SPDX identifiers that are also the hub's, in its spelling; of another licence it takes the name.
 LICENCES = {
@@ -50,6 +50,7 @@ LICENCES = {
 ASKED = {
     "text": ('"a line of text"', '"a line of text"'), "image": ("picture.png", '"picture.png"'), "record": ("rows.csv", ""),
     "number": ("1", "1"),
+    "question and context": ('--context manual.txt "a question"', '{"question": "a question", "context": "a text"}'),
 }  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def generate(  # noqa: PLR0913
         raise ConfigError("--input reads prompts from a file: leave PROMPT out")
     texts = _choices(choices, options or {}) if choices is not None else []
     loaded = load(model, console)
-    asked, reads, chats = options_of(loaded, options or {}), reader(loaded, way), _chats(loaded, way)
+    asked, reads, chats = options_of(loaded, options or {}), reader(loaded, way), is_chat(loaded, way)
     if len(prompts) == 1 and not as_json and not texts:
         _stream(loaded, prompts[0], reads, asked, repeats=not chats)
         return
@@ -68,14 +68,14 @@ def generate(  # noqa: PLR0913
         raise DataError(f"{failed:,} of the prompts could not be read")
 
 
-def _chats(loaded: Loaded, way: Way) -> bool:
+def is_chat(loaded: Loaded, way: Way) -> bool:
     return loaded.predictor.chats if way.chat is None else way.chat
 
 
 def reader(loaded: Loaded, way: Way) -> Callable[[str], Any]:
     """What makes a prompt of a line. ConfigError for a model without a chat template, and for a system that nobody listens to."""
     predictor, told = loaded.predictor, [{"role": "system", "content": way.system}] if way.system is not None else []
-    if not _chats(loaded, way):
+    if not is_chat(loaded, way):
         if told:
             raise ConfigError("--system is for dialogues: add --chat, for a model that has a chat template")
         return predictor.read_text

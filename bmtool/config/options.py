@@ -30,3 +30,9 @@ class Top(Options):
     """Of what gives classes."""
 
     top: int = Field(5, ge=1, le=1000, description="So many of the likeliest answers.")
+
+
+class NBest(Options):
+    """Of what answers from a text."""
+
+    n_best: int = Field(1, ge=1, le=20, description="So many of the likeliest answers.")

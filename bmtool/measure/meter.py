@@ -28,6 +28,7 @@ SCALES = {
     **dict.fromkeys(("micro_precision", "micro_recall", "micro_f1"), SHARE),
     "quadratic_kappa": Scale(highest=1),
     "hamming_loss": Scale(0, 1, less_is_better=True),
+    **dict.fromkeys(("exact_match", "no_answer_accuracy", "recall@1", "recall@5", "recall@20"), SHARE),
     **dict.fromkeys(("auc", "average_precision", "p@1", "p@5", "p@10", "mrr", "share_of_hanzi"), SHARE),
     **dict.fromkeys(
         ("loss", "token_loss", "cer", "bits_per_character", "mse", "mae", "rmse", "frechet", "cost", "cost_at_half"),
@@ -39,6 +40,7 @@ SCALES = {
     "r2": Scale(highest=1),
     "diversity": Scale(lowest=0),
     "psnr": ANY,
+    "gap": _ERROR,  # of another figure, between groups of examples
 }
 
 

@@ -14,7 +14,8 @@ from bmtool.sources import columnar, parts, tars
 from bmtool.sources.rows import READERS, rows
 
 STDIN = "-"  # how a command line names standard input
-KEY = {"image": "file", "text": "input", "number": "seed", "record": "record"}  # what an answer calls its input
+# What an answer calls its input.
+KEY = {"image": "file", "text": "input", "number": "seed", "record": "record", "question and context": "question"}
 
 
 class Named(NamedTuple):
@@ -30,7 +31,8 @@ def named(takes: str, given: Sequence[str], ignore: Callable[[str, str], None]) 
     """
     if takes == "image":
         return _images(given, ignore)
-    return {"text": _texts, "number": _numbers, "record": _records}[takes](given)
+    ways = {"text": _texts, "number": _numbers, "record": _records, "question and context": _questions}
+    return ways[takes](given)
 
 
 def _texts(given: Iterable[str]) -> Iterator[Named]:
@@ -122,6 +124,33 @@ def _table(path: Path) -> Iterator[Named]:
         )
     for row in chain.from_iterable(rows(table) for table in _tables(path)):
         yield Named(row.place, BadInput(row.problem) if row.values is None else row.values)
+
+
+def shown(takes: str, name: str) -> Any:
+    """An input by its name, as an answer shows it: a seed as a number, of a question with its context the question."""
+    if takes == "question and context" and name.startswith("{"):
+        return record(name).get("question", name)
+    return int(name) if takes == "number" else name
+
+
+def _questions(given: Iterable[str]) -> Iterator[Named]:
+    """Rows with a question and a context each, by the name of the question. DataError for a question alone."""
+    for argument in given:
+        if argument != STDIN and not argument.lstrip().startswith("{") and not os.path.exists(argument):
+            raise DataError(
+                f"{argument[:80]!r} is a question without a text: name one with --context FILE, or look for it with --documents DIR"
+            )
+        for one in _records([argument]):
+            try:
+                yield Named(str(record(one.raw).get("question") or one.name), record(one.raw))
+            except BadInput:  # it is said where it is read
+                yield one
+
+
+def of_context(given: Iterable[str], context: str) -> Iterator[Named]:
+    """The questions that arguments, or the lines of files, are, all of one text."""
+    for one in _texts(given):
+        yield one if isinstance(one.raw, BadInput) else Named(one.name, {"question": one.raw, "context": context})
 
 
 def lines(source: str) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ import base64
 import io
 from dataclasses import dataclass, field
 from math import isfinite, log10
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -114,6 +114,54 @@ class Continuation(Text):
             return 1.0
         own = np.subtract(self.log_probabilities, theirs)
         return max(float(np.abs(own).max(initial=0.0)), super().distance(other))
+
+
+class Piece(NamedTuple):
+    """Characters `start` to `end` of a text as it came in, with the probability that they are the answer. Of one that was looked for in
+    documents, `passage` is that text, and `source` the file:line where it stands."""
+
+    text: str
+    start: int
+    end: int
+    probability: float
+    source: str = ""
+    passage: str = ""
+
+    def record(self) -> dict[str, Any]:
+        found = {"source": self.source, "passage": self.passage} if self.source else {}
+        return {"start": self.start, "end": self.end, "probability": round(self.probability, 6)} | found
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Pieces of a text, the likeliest answer first, or that it holds none; `no_answer` is the probability of that."""
+
+    n_best: tuple[Piece, ...]
+    no_answer: float
+    # Whether that it has no answer is what is said.
+    refuses: bool = False
+
+    @property
+    def text(self) -> str:
+        """ "" for none."""
+        return "" if self.refuses or not self.n_best else self.n_best[0].text
+
+    def record(self) -> dict[str, Any]:
+        shown = [{"answer": piece.text} | piece.record() for piece in self.n_best]
+        best = {"answer": None, "probability": round(self.no_answer, 6)} if not self.text else shown[0]
+        return best | {"no_answer": round(self.no_answer, 6), "n_best": shown}
+
+    def line(self) -> str:
+        cells = [f"{piece.text} {piece.probability:.4f} {piece.source}".split() for piece in self.n_best]
+        none = [["(no", "answer)", f"{self.no_answer:.4f}"]] if not self.text else []
+        return "\t".join(" ".join(words) for words in (*none, *cells))
+
+    def distance(self, other: "Answer") -> float:
+        """Pieces that are as likely may change places, and the last ones may fall out."""
+        theirs = {piece[:3]: piece.probability for piece in other.n_best}
+        least = min(theirs.values(), default=0.0)
+        apart = [abs(piece.probability - theirs.get(piece[:3], min(piece.probability, least))) for piece in self.n_best]
+        return max([abs(self.no_answer - other.no_answer), *apart])
 
 
 @dataclass(frozen=True)

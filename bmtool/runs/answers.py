@@ -32,6 +32,7 @@ BADNESS: dict[str, Callable[[Answer], float]] = {
     "text": _wrong_text,
     "number": lambda answer: abs(answer["prediction"] - answer["reference"]),
     "vector": lambda answer: 0.0 + answer["mse"],
+    "answer": lambda answer: 1.0 - answer["f1"],
 }
 
 

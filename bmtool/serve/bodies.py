@@ -21,16 +21,20 @@ from bmtool.serve.jsontext import parse
 from bmtool.serve.problems import ProblemError
 from bmtool.serve.settings import Settings
 
-WORDS = {"text": "lines", "image": "images", "record": "rows", "number": "numbers"}
+WORDS = {"text": "lines", "image": "images", "record": "rows", "number": "numbers", "question and context": "questions"}
+# The fields of inputs that have several: of the first there may be many, of the others one for all, or one for each.
+_FIELDS: dict[str, tuple[str, ...]] = {"question and context": ("question", "context")}
 _KINDS = {
     "text": str | list[str], "image": str | list[str], "record": dict[str, Any] | list[dict[str, Any]], "number": int | list[int],
+    "question": str | list[str], "context": str | list[str],
 }  # fmt: skip
 _HELP = {
     "text": "A line, or several.", "image": "Image files in base64.", "record": "A row as names and values, or several.",
-    "number": "A number that chooses the noise, or several.",
+    "number": "A number that chooses the noise, or several.", "question": "A question, or several.",
+    "context": "The text that holds the answer; one for all questions, or one for each.",
 }  # fmt: skip
 _EXAMPLES: JsonDict = {
-    "text": "jintian tianqi henhao", "image": "iVBORw0KGgo...", "number": 1,
+    "text": "jintian tianqi henhao", "image": "iVBORw0KGgo...", "number": 1, "question": "保修多久？", "context": "整机保修两年。",
 }  # fmt: skip
 
 FIELDS = 64  # of a request or a form, and values of an option
@@ -45,11 +49,16 @@ class Asked(NamedTuple):
     costs: list[int]
 
 
+def fields_of(entry: Entry) -> tuple[str, ...]:
+    """The fields of a request that hold its inputs."""
+    return _FIELDS.get(entry.takes, (entry.takes,))
+
+
 @cache
 def body(entry: Entry) -> type[BaseModel]:
     """The schema of a request to this kind of model."""
-    inputs = (_KINDS[entry.takes], Field(description=_HELP[entry.takes]))
-    fields: Any = {entry.takes: inputs} | {name: (f.annotation, f) for name, f in shared(entry).items()}
+    inputs = {name: (_KINDS[name], Field(description=_HELP[name])) for name in fields_of(entry)}
+    fields: Any = inputs | {name: (f.annotation, f) for name, f in shared(entry).items()}
     config = ConfigDict(extra="forbid", populate_by_name=True)
     return create_model("Request", __config__=config, **fields)
 
@@ -57,7 +66,7 @@ def body(entry: Entry) -> type[BaseModel]:
 def example(entry: Entry, about: dict[str, Any]) -> dict[str, Any]:
     """A request to the model with this card: a row holds its columns, with the median or the commonest category of each."""
     if entry.takes != "record":
-        return {entry.takes: _EXAMPLES[entry.takes]}
+        return {name: _EXAMPLES[name] for name in fields_of(entry)}
     return {"record": {column["name"]: _typical(column) for column in about["columns"]}}
 
 
@@ -110,8 +119,10 @@ def _from_json(raw: bytes, entry: Entry, about: dict[str, Any], settings: Settin
         value = body(entry).model_validate(sent)
     except ValidationError as error:
         raise _invalid(entry, about, error) from error
-    given = getattr(value, entry.takes)
+    given = getattr(value, fields_of(entry)[0])
     inputs = given if isinstance(given, list) else [given]
+    if len(fields_of(entry)) > 1:
+        inputs = _together(value, fields_of(entry), len(inputs))
     if entry.takes == "text":
         require_lines(inputs, settings)
     if entry.takes == "image":
@@ -123,22 +134,24 @@ def _from_json(raw: bytes, entry: Entry, about: dict[str, Any], settings: Settin
 def _require_bounds(sent: Any, entry: Entry, settings: Settings) -> None:
     """Few of everything, before each is looked at: a list of a million wrong things is one problem."""
     if not isinstance(sent, dict):
-        raise ProblemError(422, f"the body is no JSON object: send {{{json.dumps(entry.takes)}: ...}}")
+        raise ProblemError(422, f"the body is no JSON object: send {{{json.dumps(fields_of(entry)[0])}: ...}}")
     if len(sent) > FIELDS:
         raise ProblemError(422, f"a request may hold {FIELDS} fields, this one has {len(sent):,}")
     for name, value in sent.items():
-        if name == entry.takes and isinstance(value, list):
+        if name in fields_of(entry) and isinstance(value, list):
             _require_few(value, entry, settings)
-        elif name != entry.takes and isinstance(value, list | dict) and len(value) > FIELDS:
+        elif name not in fields_of(entry) and isinstance(value, list | dict) and len(value) > FIELDS:
             raise ProblemError(422, f"{name[:40]}: at most {FIELDS} values, this one has {len(value):,}")
 
 
 def _invalid(entry: Entry, about: dict[str, Any], error: ValidationError) -> Exception:
-    missing = [e for e in error.errors() if e["type"] == "missing" and e["loc"] == (entry.takes,)]
-    if missing:
+    names = [
+        name for e in error.errors() for name in fields_of(entry) if e["type"] == "missing" and e["loc"] == (name,)
+    ]
+    if names:
         shown = json.dumps(example(entry, about), ensure_ascii=False)
         return ProblemError(
-            422, f"what this model is asked comes under its own name: send `{entry.takes}`, such as {shown}"
+            422, f"what this model is asked comes under its own name: send `{names[0]}`, such as {shown}"
         )
     return RequestValidationError([e | {"loc": ("body", *e["loc"])} for e in error.errors()])
 
@@ -150,6 +163,16 @@ def _options(entry: Entry, given: dict[str, Any], settings: Settings) -> Options
         if isinstance(value, str) and len(value) > settings.line_characters:
             raise ProblemError(422, f"{name} is longer than {settings.line_characters:,} characters")
     return entry.load("options")(**given)
+
+
+def _together(value: BaseModel, names: tuple[str, ...], count: int) -> list[dict[str, Any]]:
+    """Inputs of several fields, of which a text stands for as many as there are."""
+    held = {name: getattr(value, name) for name in names}
+    rows = {name: given if isinstance(given, list) else [given] * count for name, given in held.items()}
+    for name, given in rows.items():
+        if len(given) != count:
+            raise ProblemError(422, f"{name}: one for all {count:,}, or one for each, this request has {len(given):,}")
+    return [dict(zip(rows, each)) for each in zip(*rows.values())]
 
 
 def _require_few(inputs: list, entry: Entry, settings: Settings) -> None:

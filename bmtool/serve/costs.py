@@ -32,6 +32,7 @@ TARIFFS = {
     "image": Tariff("pixels", 64_000_000, 200_000_000, 16),
     "record": Tariff("cells", 20_000, 100_000, 2_000),
     "number": Tariff("numbers", 64, 256, 1_000_000),
+    "question and context": Tariff("letters", 8_192, 80_000, 400_000),
 }
 
 
@@ -87,4 +88,10 @@ def _pixels(raw: bytes) -> int:
             return 0
 
 
-_COUNTS = {"text": len, "image": _pixels, "record": len, "number": lambda _: 0}
+def _letters(raw: dict[str, str]) -> int:
+    return sum(map(len, raw.values()))
+
+
+_COUNTS = {
+    "text": len, "image": _pixels, "record": len, "number": lambda _: 0, "question and context": _letters,
+}  # fmt: skip

@@ -104,6 +104,8 @@ class Served:
             return error
 
     def _named(self, raw: Any) -> dict:
-        """The input beside its answer where it is short: lines and numbers, not images and rows."""
+        """The input beside its answer where it is short: lines, questions and numbers, not images and rows."""
         takes = self.loaded.entry.takes
+        if takes == "question and context":
+            return {KEY[takes]: raw[KEY[takes]]}
         return {KEY[takes]: raw} if takes in ("text", "number") else {}

@@ -147,8 +147,10 @@ def blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         yield texts[first:]
 
 
-def learned(texts: Sequence[str], kind: Kind, *, least: int, most: int, sublinear: bool = True) -> Table:
-    """The n-grams that stand in `least` texts or more, or in so many more that they are no more than `most`.
+def learned(
+    texts: Sequence[str], kind: Kind, *, least: int, most: int, sublinear: bool = True
+) -> tuple[Table, int]:  # fmt: skip
+    """The n-grams that stand in `least` texts or more, or in so many more that they are no more than `most`; and in how many they stand.
 
     A table without features where no n-gram does.
     """
@@ -158,7 +160,7 @@ def learned(texts: Sequence[str], kind: Kind, *, least: int, most: int, sublinea
         found.drop_below(least)
     texts_with = np.concatenate(found.texts_with[kind.lowest - 1 :])
     weight = np.log((1 + len(texts)) / (1 + texts_with)) + 1
-    return Table(kind, found.alphabet(), found.longer(), weight.astype(np.float32), sublinear)
+    return Table(kind, found.alphabet(), found.longer(), weight.astype(np.float32), sublinear), least
 
 
 class _Learning:

@@ -8,7 +8,7 @@ from bmtool.config import options
 from bmtool.config.labelled import LabelledData, LabelledTrain
 from bmtool.config.schema import BaseConfig, FilePath
 from bmtool.text.backbones.config import EncoderModel
-from bmtool.text.labelled.trunks.config import RnnModel
+from bmtool.text.labelled.models import RnnModel
 
 
 class Options(options.Options):

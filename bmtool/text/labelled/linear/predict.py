@@ -1,22 +1,22 @@
-"""Texts to log-probabilities of a linear model: n-grams are looked up here, in numpy, and what they weigh is a graph."""
+"""Texts to scores of a linear model: n-grams are looked up here, in numpy, and what they weigh is a graph."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from bmtool.predict.backends import Backend
-from bmtool.text.grams import Rows, Table
+from bmtool.text.grams import Table
 
 # Features of texts that are asked about together, what fills them up included.
 MOST = 1 << 18
 
 
-def log_probabilities(table: Table, backend: Backend, texts: Sequence[str]) -> np.ndarray:
-    """[N, C], whatever else is asked about with a text."""
+def scores(table: Table, backend: Backend, texts: Sequence[str]) -> np.ndarray:
+    """float32 [N, S], whatever else is asked about with a text."""
     rows, parts = table.features(texts), []
     for places in _alike(np.diff(rows.start)):
         feature, value = rows.taken(places).padded()
-        found = backend.run("model", {"feature": feature, "value": value})["log_p"]
+        found = backend.run("model", {"feature": feature, "value": value})["scores"]
         parts.append((places, backend.numpy(found)))
     out = np.zeros((len(texts), parts[0][1].shape[1] if parts else 0), np.float32)
     for places, found in parts:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from bmtool.text.labelled.trunks.config import BagModel
+from bmtool.text.labelled.models import BagModel
 
 # Coprime to any number of rows that is no multiple of it; products with it stay far below 2**63.
 MULTIPLIER = 1_000_003

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from bmtool.nn.rnn import BidirectionalEncoder
-from bmtool.text.labelled.trunks.config import RnnModel
+from bmtool.text.labelled.models import RnnModel
 
 
 class Rnn(nn.Module):

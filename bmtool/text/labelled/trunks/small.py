@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from bmtool.text.labelled.models import TrunkModel
 from bmtool.text.labelled.trunks.bag import Bag
-from bmtool.text.labelled.trunks.config import TrunkModel
 from bmtool.text.labelled.trunks.rnn import Rnn
 from bmtool.text.labelled.trunks.textcnn import TextCnn
 

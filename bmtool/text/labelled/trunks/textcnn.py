@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bmtool.text.labelled.trunks.config import TextCnnModel
+from bmtool.text.labelled.models import TextCnnModel
 
 
 class TextCnn(nn.Module):
@@ -14,7 +14,9 @@ class TextCnn(nn.Module):
         super().__init__()
         self.tokens = nn.Embedding(vocabulary, settings.width)
         self.kinds = nn.Embedding(2, settings.width)
-        self.convolutions = nn.ModuleList(nn.Conv1d(settings.width, settings.channels, size) for size in settings.windows)
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(settings.width, settings.channels, size) for size in settings.windows
+        )
         self.features = settings.channels * len(settings.windows)
         nn.init.normal_(self.tokens.weight, std=0.5)
         nn.init.zeros_(self.kinds.weight)

@@ -1,0 +1,121 @@
+"""What questions are asked of: a text beside them, or documents in which passages are looked for."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bmtool.base.console import Console
+from bmtool.commands.loading import Loaded
+from bmtool.data.tally import Tally, passed_over
+from bmtool.errors import ConfigError, DataError, TooLong
+from bmtool.predict.inputs import Named, named, of_context
+from bmtool.text.retrieval.index import Embed, How, Index
+from bmtool.text.retrieval.passages import read
+from bmtool.text.retrieval.reading import PASSAGES, FromDocuments
+
+SEARCHES = ("hybrid", "words", "vectors")
+EMBEDDED = 5_000  # passages whose vectors are computed; more are found by words
+LONGEST = 1 << 20  # characters of a text
+
+
+class Of(NamedTuple):
+    """`context` is a file of text, `documents` a file or folder of them; of documents so many `passages` are read, found by `search`."""
+
+    context: str | None = None
+    documents: str | None = None
+    search: str | None = None
+    passages: int | None = None
+
+
+NOTHING = Of()
+
+
+def require_fit(of: Of) -> None:
+    """ConfigError for what does not go together."""
+    if of.context is not None and of.documents is not None:
+        raise ConfigError("--context names one text, --documents many: leave one of them out")
+    if of.search is not None and of.search not in SEARCHES:
+        raise ConfigError(f"--search: one of {', '.join(SEARCHES)}, got {of.search!r}")
+    if of.documents is None and (of.search is not None or of.passages is not None):
+        raise ConfigError(f"--{'search' if of.search is not None else 'passages'} is for --documents: add it")
+
+
+def parted(loaded: Loaded, options: dict[str, Any], of: Of) -> tuple[dict[str, Any], Of]:
+    """Of a model with an option that is called `context`, `--context` is that."""
+    if of.context is None or "context" not in loaded.entry.load("options").model_fields:
+        return options, of
+    return options | {"context": of.context}, of._replace(context=None)
+
+
+def inputs(loaded: Loaded, given: Sequence[str], of: Of, ignore: Callable[[str, str], None]) -> Iterator[Named]:
+    """What is asked. With documents the predictor becomes one of questions alone. ConfigError for a model that is asked none."""
+    if of == NOTHING:
+        return named(loaded.entry.takes, given, ignore)
+    if loaded.entry.gives != "answer":
+        flag = "--context" if of.context is not None else "--documents"
+        raise ConfigError(f"{flag}: models of {loaded.task} are asked no questions of a text")
+    if of.documents is None:
+        return of_context(given, _text(str(of.context)))
+    reader, index = loaded.predictor, opened(loaded.predictor, of)
+    loaded.predictor = FromDocuments(reader, index, how=how(of), passages=of.passages or PASSAGES)
+    return named("text", given, ignore)
+
+
+def how(of: Of) -> How:
+    return of.search or "hybrid"  # type: ignore[return-value]
+
+
+def _text(path: str) -> str:
+    """DataError for a file that is no text."""
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 (byte {error.start}): convert it") from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error} (--context names a file)") from error
+    if not text.strip():
+        raise DataError(f"{path} holds no text")
+    if len(text) > LONGEST:
+        raise DataError(f"{path} has more than {LONGEST:,} characters: look for passages in it with --documents {path}")
+    return text
+
+
+def opened(predictor: Any, of: Of) -> Index:
+    """The index of documents. What of them is passed over is counted and said, and whether vectors are compared."""
+    console, tally = Console(), Tally()
+    passages = read(str(of.documents), tally)
+    if told := passed_over(tally.ignored, tally.examples):
+        console.say(told)
+    embed = embedder(predictor) if of.search != "words" and hasattr(predictor, "embed") else None
+    if embed is not None and len(passages) > EMBEDDED:
+        if of.search is not None:
+            raise ConfigError(
+                f"--search {of.search}: {len(passages):,} passages are more than {EMBEDDED:,}: use --search words"
+            )
+        console.warn(
+            f"{len(passages):,} passages are more than {EMBEDDED:,}: they are found by words alone, without vectors"
+        )
+        embed = None
+    if embed is None and of.search not in (None, "words"):
+        raise ConfigError(f"--search {of.search}: the model makes no vectors of texts: use --search words")
+    console.say(f"{of.documents}: {len(passages):,} passages, found by {'words and vectors' if embed else 'words'}")
+    return Index(passages, embed)
+
+
+def embedder(predictor: Any) -> Embed:
+    """Texts to vectors by a model; of a text that is longer than it reads at once the beginning."""
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        return predictor.embed([_fitting(predictor, text) for text in texts])
+
+    return embed
+
+
+def _fitting(predictor: Any, text: str) -> Any:
+    while True:
+        try:
+            return predictor.read_to_embed(text)
+        except TooLong:
+            text = text[: max(1, 3 * len(text) // 4)]

@@ -1,0 +1,36 @@
+"""The typed sections of question-answering."""
+
+from pydantic import Field, model_validator
+
+from bmtool.config import options
+from bmtool.config.labelled import LabelledData, LabelledTrain
+from bmtool.config.schema import BaseConfig
+from bmtool.text.backbones.config import EncoderModel
+
+
+class Options(options.NBest):
+    pass
+
+
+class Config(BaseConfig):
+    # questions, the texts that they are asked of, and where the answers stand in these
+    data: LabelledData
+    # the network
+    model: EncoderModel = EncoderModel()
+    train: LabelledTrain = LabelledTrain()
+    # tokens that windows of a long text share with those beside them: an answer that stands at an edge is whole in one of two
+    overlap: int = Field(128, ge=0, le=1 << 20)
+    # tokens of an answer at most
+    answer_tokens: int = Field(64, ge=1, le=10_000)
+
+    @property
+    def parameters(self) -> int:
+        return self.model.parameters
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.train.batch_tokens < self.model.context:
+            raise ValueError(
+                f"train.batch_tokens ({self.train.batch_tokens}) must hold model.context ({self.model.context})"
+            )
+        return self

@@ -1,0 +1,1 @@
+"""Passages of documents, found by words and by vectors."""

@@ -1,0 +1,40 @@
+"""Questions asked of documents: the passages that are found are read one by one, and what all of them say is one answer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bmtool.config.options import NBest
+from bmtool.errors import BadInput
+from bmtool.predict.answer import MANY, Answering, joined, placed
+from bmtool.predict.values import Answer
+from bmtool.text.retrieval.index import How, Index
+from bmtool.text.retrieval.passages import Passage
+
+PASSAGES = 5  # that are read
+
+
+class FromDocuments:
+    """A predictor of questions alone. A passage is believed the less the later it was found: 1 / its rank."""
+
+    def __init__(self, reader: Answering, index: Index, *, how: How = "hybrid", passages: int = PASSAGES):
+        self._reader, self._index, self._how, self._passages = reader, index, how, passages
+
+    def read(self, raw: Any) -> str:
+        """A question. BadInput for what is none."""
+        if not isinstance(raw, str) or not raw.strip():
+            raise BadInput("no question")
+        return raw
+
+    def predict(self, inputs: Sequence[str], options: NBest = NBest()) -> list[Answer]:
+        return [self._answer(question, options.n_best) for question in inputs]
+
+    def _answer(self, question: str, most: int) -> Answer:
+        found = self._index.search(question, self._passages, self._how)
+        read = [self._reader.read({"question": question, "context": passage.text}) for passage in found]
+        said = self._reader.predict(read, MANY) if read else []
+        each = [_from(passage, one) for passage, one in zip(found, said)]
+        return joined(each, [1 / rank for rank, _ in enumerate(each, 1)], most) if each else Answer((), 1.0, True)
+
+
+def _from(passage: Passage, given: Answer) -> Answer:
+    return placed(given, passage.text, passage.source)
