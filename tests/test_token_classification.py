@@ -21,6 +21,7 @@ from bmtool.config.load import load
 from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.measure.spans import Span
 from bmtool.predict.values import Spans
+from bmtool.runs.answers import answers
 from bmtool.tasks.token_classification.config import Data
 from bmtool.tasks.token_classification.kind import kind_of
 from bmtool.tasks.token_classification.places import covered, places, written
@@ -252,6 +253,8 @@ def test_a_model_learns_its_texts_by_heart_and_its_export_says_the_same(learned,
     assert found.figures["f1"].value > 0.9
     lines = (learned / "eval" / "valid.predictions.jsonl").read_text("utf-8").splitlines()
     assert {"input", "reference", "prediction"} <= json.loads(lines[0]).keys()
+    worst = answers(learned / "eval" / "valid.predictions.jsonl", "spans", print).worst
+    assert all(one["reference"] != one["prediction"] for one in worst)
     report = json.loads((learned / "eval" / "valid.json").read_text("utf-8"))
     assert set(report["slices"]["type"]) == {"person", "place", "organisation", "time", "product"}
     assert report["notes"]["spans right"] > 100 and (learned / "eval" / "valid.confusion.png").is_file()
@@ -351,6 +354,20 @@ def test_a_lexicon_that_is_gone_before_training_is_asked_for(tmp_path, settings,
 
 
 # --- shown ---
+
+
+def test_a_runs_page_shows_the_worst_texts_with_both_marks_in_them(tmp_path):
+    said = [{"start": 0, "end": 2, "label": "人", "text": "小明", "probability": 0.9}]
+    lines = [
+        {"input": "a:1", "text": TOLD, "reference": SPANS, "prediction": said},
+        {"input": "a:2", "text": TOLD, "reference": SPANS[:1], "prediction": said},
+        {"input": "a:3", "text": TOLD, "reference": SPANS, "prediction": []},
+    ]
+    worst = answers(file(tmp_path, "predictions.jsonl", lines), "spans", print).worst
+    assert [(one["input"], one["reference"], one["prediction"]) for one in worst] == [
+        ("a:3", "[小明 人]在[北京 地]上班", TOLD),
+        ("a:1", "[小明 人]在[北京 地]上班", "[小明 人]在北京上班"),
+    ]
 
 
 def test_predict_prints_lines_and_json_with_places_in_characters(onnx, invoke):
