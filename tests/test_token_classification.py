@@ -396,6 +396,19 @@ def test_a_terminal_shows_the_text_with_its_spans_in_colour(monkeypatch, capsys)
     assert console.colour("地[名") == console.colour("地[名")
 
 
+def test_why_a_span_is_one_is_shown_and_checked_by_deletion(onnx, invoke, tmp_path):
+    text = "王芳明天下午从成都坐飞机去上海。"
+    done = invoke("predict", onnx, text, "--explain", tmp_path / "why.jsonl")
+    assert done.exit_code == 0, done.stderr
+    (why,) = map(json.loads, (tmp_path / "why.jsonl").read_text("utf-8").splitlines())
+    (value,) = Model(onnx).predict([text])
+    name, _, label = why["answer"].rpartition(" ")
+    assert any((text[s.start : s.end], s.label) == (name, label) for s in value.spans)
+    assert why["deletion"]["whole"] > np.mean(why["deletion"]["top"])
+    added = {text[unit["start"] : unit["end"]]: unit["adds"] for unit in why["units"]}
+    assert max(added[letter] for letter in name) == max(added.values())
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (Debian: apt install chromium)")
 def test_spans_are_marked_in_a_browser(browser, onnx, tmp_path):  # noqa: F811

@@ -75,14 +75,14 @@ def answers(path: Path, gives: str, warn: Warn) -> Answers:
     for number, answer in enumerate(_lines(path)):
         try:
             bad = badness(answer)
+            shown = _marked(answer) if gives == "spans" else answer
             if gives == "labels":
                 pairs[answer["reference"], answer["prediction"]] += 1
         except (KeyError, TypeError):
             passed += 1
             continue
         if bad > 0:
-            answer = _marked(answer) if gives == "spans" else answer
-            (heapq.heappush if len(worst) < WORST else heapq.heappushpop)(worst, (bad, -number, answer))
+            (heapq.heappush if len(worst) < WORST else heapq.heappushpop)(worst, (bad, -number, shown))
     if passed:
         warn(f"{path}: {passed:,} lines are no answers of such a task, and are passed over")
     return Answers([answer for *_, answer in sorted(worst, key=lambda one: one[:2], reverse=True)], *_table(pairs))
