@@ -13,7 +13,7 @@ from bmtool.base.suggest import suggest
 from bmtool.errors import ConfigError
 
 Takes = Literal["text", "image", "record", "number", "question and context"]
-Gives = Literal["text", "labels", "vector", "image", "number", "answer"]
+Gives = Literal["text", "labels", "spans", "answer", "vector", "image", "number"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Entry:
     # Its text goes on from what it is given, or fills it: `generate` and `predict` ask for it, and `translate` does not.
     goes_on: bool = False
 
+    # shipped configs that `bmtool compare` trains beside one's own, by their names under configs/
+    baselines: tuple[str, ...] = ()
     # A file of directories that others wrote, which are asked as they are: its task has `as_it_is`.
     known_by: str = ""
 
@@ -110,6 +112,7 @@ TASKS = {
         takes="text",
         gives="labels",
         first="tiny",
+        baselines=tuple(f"text-classification/{name}" for name in ("nb", "logreg", "svm", "bag", "textcnn", "rnn")),
     ),
     "text-regression": Entry(
         "bmtool.tasks.text_classification",
@@ -118,7 +121,16 @@ TASKS = {
         takes="text",
         gives="number",
         first="tiny-regression",
+        baselines=tuple(f"text-classification/{name}" for name in ("bag", "textcnn", "rnn")),
         own={"kind": "kind:numeric_kind_of", "options": "config:NumberOptions", "evaluation": "metrics:Numbers"},
+    ),
+    "token-classification": Entry(
+        "bmtool.tasks.token_classification",
+        "texts to entities, words or parts of speech in them",
+        kit="text.labelled",
+        takes="text",
+        gives="spans",
+        first="encoder",
     ),
     "question-answering": Entry(
         "bmtool.tasks.question_answering",

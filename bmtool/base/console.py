@@ -6,6 +6,8 @@ What comes from data is shown, never obeyed: control characters are written out 
 import re
 import sys
 import time
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,25 @@ def answer(text: str) -> None:
 def piece(text: str) -> None:
     """A part of a line of results, as `answer` shows whole ones."""
     print(visible(text) if sys.stdout.isatty() else text, end="", flush=True)
+
+
+_COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
+
+
+def colour(label: str) -> str:
+    """Of a kind of thing: the same one in every answer."""
+    return _COLOURS[zlib.crc32(label.encode("utf-8", "surrogatepass")) % len(_COLOURS)]
+
+
+def marked(text: str, marks: Iterable[tuple[int, int, str]]) -> None:
+    """A line of results for a terminal: a text with its parts (start, end, label) in colour, each with its label behind it."""
+    shown, done = Text(), 0
+    for start, end, label in marks:
+        style = colour(label)
+        shown.append(visible(text[done:start])).append(visible(text[start:end]), f"bold underline {style}")
+        shown.append(f"/{visible(label)}", f"dim {style}")
+        done = end
+    Terminal(soft_wrap=True).print(shown.append(visible(text[done:])))
 
 
 def warn(message: object) -> None:

@@ -26,6 +26,11 @@ _there = {font.name for font in font_manager.fontManager.ttflist}
 plt.rcParams["font.family"] = ["DejaVu Sans", *(name for name in CHINESE if name in _there)]
 
 
+def lacks_letters(text: str) -> bool:
+    """Whether there are Chinese letters in it, and no font for them here."""
+    return not _there.intersection(CHINESE) and any(ord(letter) >= 0x2E80 for letter in text)
+
+
 def save(canvas: plt.Figure, path: Path, *, dpi: int = 110) -> Path:
     """Write a PNG, and close what it was drawn on. Letters of no font that is here are boxes, without a warning for each."""
     drawn = io.BytesIO()

@@ -7,7 +7,7 @@ import typer
 
 import bmtool
 from bmtool import ends, flags
-from bmtool.cli import asking, completion, deploying, doctor, runs, selfcheck, starting, training, tuning
+from bmtool.cli import asking, comparing, completion, deploying, doctor, runs, selfcheck, starting, training, tuning
 
 app = typer.Typer(
     name="bmtool",
@@ -29,7 +29,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 # In the order of the help.
 for function in (
-    starting.init, training.prepare_data, training.pretrain, training.finetune, tuning.tune, asking.evaluate,
+    starting.init, training.prepare_data, training.pretrain, training.finetune, tuning.tune, asking.evaluate, comparing.compare,
 ):  # fmt: skip
     app.command()(function)
 app.command(cls=flags.command(lambda entry: entry.translates))(asking.translate)

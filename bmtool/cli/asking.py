@@ -50,6 +50,18 @@ def evaluate(  # noqa: PLR0913
     weight: Annotated[
         list[float], typer.Option(help="Of several models: how much each counts, in their order.", show_default=False)
     ] = [],  # noqa: B006
+    by: Annotated[
+        list[str],
+        typer.Option(
+            help="A column of the examples: figures by group, and the gap between groups.",
+            metavar="COLUMN",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006
+    find_label_errors: Annotated[
+        bool,
+        typer.Option("--find-label-errors", help="List the examples whose label is likely wrong, beside the report."),
+    ] = False,
     output: Annotated[
         str | None,
         typer.Option(
@@ -66,8 +78,8 @@ def evaluate(  # noqa: PLR0913
     from bmtool.commands import evaluate
 
     evaluate.evaluate(
-        models, split=split, data=data, unit=unit, require=require, baseline=baseline, output=output, weight=weight,
-        show=evaluate.as_json if json else evaluate.table,
+        models, split=split, data=data, unit=unit, require=require, baseline=baseline, output=output, weight=weight, by=by,
+        find_label_errors=find_label_errors, show=evaluate.as_json if json else evaluate.table,
     )  # fmt: skip
 
 
@@ -197,6 +209,15 @@ def predict(  # noqa: PLR0913
         ),
     ],
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    uncertain: Annotated[
+        int | None,
+        typer.Option(
+            help="Of classes: only so many inputs, those that the model is least sure of, to label next.",
+            metavar="N",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     context: Annotated[
         str | None,
         typer.Option(
@@ -215,12 +236,9 @@ def predict(  # noqa: PLR0913
     from bmtool.commands import predict
     from bmtool.commands.documents import Of
 
-    options, pictures, of = (
-        called.meta[flags.OPTIONS],
-        called.meta[flags.PICTURES],
-        Of(context, documents, search, passages),
-    )
-    predict.predict(model, inputs, as_json=json, pictures=pictures, options=options, of=of)
+    options, pictures = called.meta[flags.OPTIONS], called.meta[flags.PICTURES]
+    of = Of(context, documents, search, passages)
+    predict.predict(model, inputs, as_json=json, pictures=pictures, options=options, uncertain=uncertain, of=of)
 
 
 def annotate(

@@ -34,7 +34,8 @@ _WRITTEN = re.compile(
 )
 # (takes, gives) -> what the hub calls such a task.
 TASKS = {
-    ("text", "text"): "translation", ("image", "labels"): "image-classification", ("image", "vector"): "image-feature-extraction",
+    ("text", "text"): "translation", ("text", "spans"): "token-classification",
+    ("image", "labels"): "image-classification", ("image", "vector"): "image-feature-extraction",
     ("number", "image"): "unconditional-image-generation", ("record", "labels"): "tabular-classification",
     ("record", "number"): "tabular-regression", ("question and context", "answer"): "question-answering",
 }  # fmt: skip

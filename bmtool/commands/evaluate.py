@@ -10,15 +10,19 @@ from rich.table import Table
 
 from bmtool.base.console import Console, Terminal, answer
 from bmtool.base.files import filling, write_json, write_text
-from bmtool.commands import following, refusals, reports
+from bmtool.commands import by_group, following, label_errors, refusals, reports
+from bmtool.commands.by_group import ByGroup
+from bmtool.commands.label_errors import LabelErrors
 from bmtool.commands.loading import Loaded, load_model, load_several
 from bmtool.commands.measuring import Source, feed
 from bmtool.commands.refusals import require_known, require_measurable
 from bmtool.data.tally import passed_over
 from bmtool.errors import DataError, ResourceError
-from bmtool.measure import gate, report, resamples
+from bmtool.measure import gate, groups, report, resamples
 from bmtool.measure.bootstrap import Difference, Figure
 from bmtool.measure.report import Measured
+
+PREDICTIONS = "predictions.jsonl"
 
 
 def evaluate(  # noqa: PLR0913
@@ -31,35 +35,41 @@ def evaluate(  # noqa: PLR0913
     baseline: str | Path | None = None,
     output: str | None = None,
     weight: Sequence[float] = (),
+    by: Sequence[str] = (),
+    find_label_errors: bool = False,
     show: "Callable[[Evaluated], None] | None" = None,
 ) -> "Evaluated":
     """Measure a model on a split or a file, write JSON, Markdown, pictures and predictions, and `show` what was measured.
 
     Several models are one: what they say is averaged by the names of classes, or voted on; `weight` has one number for each.
+    `by` are columns of the examples: each group is measured by itself, and `gap` is how far groups are apart in the figure that decides.
+    With `find_label_errors`, examples whose label is likely wrong are listed beside the report.
     Raises GateMissed (after everything is written) when a bound of `require` does not hold, DataError when models cannot be compared.
     """  # fmt: skip
     console = Console()
     bounds = [gate.parse(bound) for bound in require or []]
     require_measurable(split, data, unit)
-    require_known(models[0], bounds)
+    by_group.require_groups(bounds, by)
+    require_known(models[0], bounds, by)
     if output is not None:
         refusals.require_folder(output, "--output")
     loaded = load_several(models, console.warn, weight)
-    gate.check_names(bounds, list(loaded.entry.load("evaluation").names))
+    gate.check_names(bounds, groups.names(loaded.entry.load("evaluation").names, by))
     others = [load_model(baseline, console.warn, task=loaded.task)] if baseline is not None else []
     folder = _folder(loaded, models[0], output)
-    source = Source([loaded, *others], split, data, unit)
+    source = Source([loaded, *others], split, data, unit, by=by)
+    if find_label_errors:
+        label_errors.require_classes(source)
     with _filling(folder) as working:
-        found = _compared(f"{loaded.name} on {data or split}", source, working / "predictions.jsonl", str(baseline))
+        found = _compared(f"{loaded.name} on {data or split}", source, working / PREDICTIONS, str(baseline))
         subject = reports.subject(loaded, source, weight)
+        if find_label_errors:
+            found = replace(found, label_errors=label_errors.find(source, working / PREDICTIONS, subject.name))
         _write(working, subject, found)
     _say_what_to_know(console, source, found)
     if show is not None:
         show(found)
-    name = subject.name
-    drawn = "".join(f", {name}.{picture}.png" for picture in found.measured.pictures)
-    card = _card(loaded, console) if output is None else ""
-    console.say(f"report {folder / name}.md, {name}.json{drawn}; predictions {name}.predictions.jsonl{card}")
+    console.say(_written(folder, subject.name, found) + (_card(loaded, console) if output is None else ""))
     gate.check(bounds, found.measured.figures)
     if len(models) == 1:
         exports = following.command("export-onnx", models[0])
@@ -77,6 +87,8 @@ class Evaluated:
     reference: Measured | None = None
     baseline: str = ""
     unlike: dict[str, str] = field(default_factory=dict)
+    groups: ByGroup | None = None
+    label_errors: LabelErrors | None = None
 
     def __repr__(self) -> str:
         figures = [
@@ -99,11 +111,14 @@ class Evaluated:
         return self.measured.against(self.reference) if self.reference is not None else {}
 
     def as_dict(self) -> dict:
+        found = self.measured.as_dict()
+        found |= {"by": self.groups.as_dict()} if self.groups is not None else {}
+        found |= {"label_errors": self.label_errors.as_dict()} if self.label_errors is not None else {}
         if self.reference is None:
-            return self.measured.as_dict()
+            return found
         differences = {k: vars(d) | {"significant": d.significant} for k, d in self.differences.items()}
         compared = {"model": self.baseline, "differences": differences, "not_compared": self.unlike}
-        return self.measured.as_dict() | {"baseline": compared}
+        return found | {"baseline": compared}
 
 
 def _compared(title: str, source: Source, predictions: Path, baseline: str) -> Evaluated:
@@ -111,11 +126,15 @@ def _compared(title: str, source: Source, predictions: Path, baseline: str) -> E
     first, *others = source.evaluations
     unlike = first.unlike(others[0]) if others else {}
     feed(source, predictions)
-    measured = first.measured()
+    whole = first.measured()
+    figure = by_group.deciding(source.measuring[0], whole)
+    measured, apart = by_group.split(whole, source, figure)
+    if apart is not None and figure in unlike:
+        unlike[groups.GAP] = f"it is of {figure}"
     warnings = [*first.warnings(measured), *source.warnings()]
     measured = replace(measured, remarks=[*measured.remarks, *warnings])
-    reference = others[0].measured().without(unlike) if others else None
-    return Evaluated(title, measured, warnings, reference, baseline, unlike)
+    reference = by_group.split(others[0].measured(), source, figure)[0].without(unlike) if others else None
+    return Evaluated(title, measured, warnings, reference, baseline, unlike, apart)
 
 
 def _say_what_to_know(console: Console, source: Source, found: Evaluated) -> None:
@@ -125,11 +144,21 @@ def _say_what_to_know(console: Console, source: Source, found: Evaluated) -> Non
         console.say(f"{source.data}: {told}")
     for name, why in found.unlike.items():
         console.warn(f"{name} is not compared: {why}")
+    if found.label_errors is not None:
+        for warning in found.label_errors.warnings:
+            console.warn(warning)
     for remark in found.measured.said:
         if remark in found.warnings:
             console.warn(remark)
         else:
             console.say(f"note: {remark}")
+
+
+def _written(folder: Path, name: str, found: Evaluated) -> str:
+    """Which files hold what."""
+    drawn = "".join(f", {name}.{picture}.png" for picture in found.measured.pictures)
+    listed = f"; label errors {found.label_errors.file}" if found.label_errors is not None else ""
+    return f"report {folder / name}.md, {name}.json{drawn}; predictions {name}.{PREDICTIONS}{listed}"
 
 
 def _folder(loaded: Loaded, model: str | Path, output: str | None) -> Path:
@@ -156,7 +185,9 @@ def _filling(folder: Path) -> Iterator[Path]:
 def _write(folder: Path, subject: reports.Subject, found: Evaluated) -> None:
     """The report and its pictures; the predictions that lie there get their name."""
     name, measured = subject.name, found.measured
-    (folder / "predictions.jsonl").rename(folder / f"{name}.predictions.jsonl")
+    (folder / PREDICTIONS).rename(folder / f"{name}.{PREDICTIONS}")
+    if found.label_errors is not None:
+        found.label_errors.write(folder)
     for picture, draw in measured.pictures.items():
         draw(folder / f"{name}.{picture}.png")
     files = {picture: f"{name}.{picture}.png" for picture in measured.pictures}
@@ -191,3 +222,8 @@ def table(found: Evaluated) -> None:
     for row in cells:
         shown.add_row(*row)
     Terminal().print(shown)
+    below = list(found.groups.tables(found.measured, found.reference)) if found.groups is not None else []
+    below += [found.label_errors.table()] if found.label_errors is not None else []
+    for one in below:
+        Terminal().print()
+        Terminal().print(one)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -18,7 +18,8 @@ from bmtool.commands.lines import warn
 from bmtool.commands.loading import Loaded
 from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, ConfigError, DataError
-from bmtool.measure.bootstrap import BLOCK, RESAMPLES, weights
+from bmtool.measure.bootstrap import BLOCK, weights
+from bmtool.measure.groups import Groups, groupings
 from bmtool.measure.report import Measured
 from bmtool.predict.contract import Evaluation, Predictor
 from bmtool.predict.examples import Example
@@ -30,32 +31,51 @@ class Source:
     `evaluations` holds one for each model; `tally` what was left out, and why.
     """
 
-    def __init__(self, measuring: Sequence[Loaded], split: str, data: str | None, unit: str | None):
-        """Examples of the split of the first model's prepared data, or of the files at `data`."""
+    def __init__(
+        self, measuring: Sequence[Loaded], split: str, data: str | None, unit: str | None, *, by: Sequence[str] = ()
+    ):
+        """Examples of the split of the first model's prepared data, or of the files at `data`; `by` are columns that tell groups apart.
+
+        With `by`, all examples are gone through once before, for the groups that there are.
+        """
         self.measuring, self.split, self.data, self.unit, self.tally = measuring, split, data, unit, Tally()
         self._digest = hashlib.sha256()
-        kind = measuring[0].entry.load("evaluation")
-        self.evaluations: list[Evaluation] = [kind(one.predictor, 1 + RESAMPLES) for one in measuring]
         # of the examples of files, as `seen` compares them
         self.keys: set[Hashable] = set()
         self._kit = measuring[0].entry.load("examples")
-        self._examples = self._opened(split, unit)
+        self._prepared = self._checked() if data is None else None
+        self.groups = Groups(groupings(by, (one.fields for one in self.again())) if by else ())
+        kind = measuring[0].entry.load("evaluation")
+        self.evaluations: list[Evaluation] = [kind(one.predictor, self.groups.columns) for one in measuring]
+        # of the examples that were measured, by column and group
+        self.counts = Counter[tuple[str, str]]()
+        self._examples = self._opened(self.tally)
 
-    def _opened(self, split: str, unit: str | None) -> Iterator[Example]:
-        first, reads = self.measuring[0], [one.predictor for one in self.measuring]
-        if self.data is not None:
-            return self._kit.file(Path(self.data), unit, self.tally, reads)
+    def _checked(self) -> Path:
+        """The prepared data of the first model."""
+        first = self.measuring[0]
         if first.run is None:
             what = "file" if first.path.endswith(".onnx") else "of others"
             raise ConfigError(f"a model {what} has no splits: give what to measure on with --data PATH")
-        prepared = checked(first.run.prepared(), first.entry, warn)
-        return self._kit.split(first.run.config().data, prepared, split, reads)
+        return checked(first.run.prepared(), first.entry, warn)
+
+    def again(self) -> Iterator[Example]:
+        """All examples once more, before any model reads them; what cannot be used is not counted again."""
+        return self._opened(Tally())
+
+    def _opened(self, tally: Tally) -> Iterator[Example]:
+        first, reads = self.measuring[0], [one.predictor for one in self.measuring]
+        if self._prepared is None:
+            assert self.data is not None  # there is the one or the other
+            return self._kit.file(Path(self.data), self.unit, tally, reads)
+        assert first.run is not None  # else nothing is prepared
+        return self._kit.split(first.run.config().data, self._prepared, self.split, reads)
 
     def __iter__(self) -> Iterator[tuple[Example, ...]]:
         """Each example as every model has read it."""
         for example in self._examples:
             if self.data is not None:
-                self._digest.update(_fingerprint(example.raw) + _fingerprint(example.truth))
+                self._digest.update(fingerprint(example.raw) + fingerprint(example.truth))
                 self._remember(example)
             if reason := self._refused(example):
                 self.tally.drop(reason, example.name, str(example.truth))
@@ -64,6 +84,14 @@ class Source:
                 yield tuple(replace(example, read=evaluation.read(example)) for evaluation in self.evaluations)
             except BadInput as error:
                 self.tally.drop(str(error), example.name)
+
+    def weights(self, examples: Sequence[Example], weight: np.ndarray) -> np.ndarray:
+        """[examples, columns] of the evaluations, of the weights of the whole; the examples are counted by group."""
+        fields = [example.fields for example in examples]
+        self.counts.update(
+            (one.column, one.group(held.get(one.column))) for held in fields for one in self.groups.found
+        )
+        return self.groups.weights(fields, weight)
 
     def _remember(self, example: Example) -> None:
         if len(self.keys) < seen.LIMIT:
@@ -94,7 +122,7 @@ class Source:
         return ""
 
 
-def _fingerprint(value: Any) -> bytes:
+def fingerprint(value: Any) -> bytes:
     """32 bytes of a raw input or of what is right: a file by its bytes, whatever its name; zeros for one that cannot be read."""
     if isinstance(value, Path):
         try:
@@ -115,7 +143,8 @@ def feed(source: Source, predictions: Path) -> None:
     first, *others = source.evaluations
     with predictions.open("w", encoding="utf-8") as kept:
         while block := list(islice(stream, BLOCK)):
-            weight, (mine, *theirs) = next(drawn)[: len(block)], zip(*block)
+            (mine, *theirs) = zip(*block)
+            weight = source.weights(mine, next(drawn)[: len(block)])
             for record in first.add(mine, weight):
                 kept.write(json.dumps(record, ensure_ascii=False) + "\n")
             for evaluation, examples in zip(others, theirs):

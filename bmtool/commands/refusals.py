@@ -1,7 +1,7 @@
 """What needs no data to be refused, so that it is before anything is read, prepared or loaded."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from bmtool import registry
@@ -10,7 +10,7 @@ from bmtool.base.needs import Package, require
 from bmtool.base.units import short
 from bmtool.config.schema import BaseConfig, Section
 from bmtool.errors import ConfigError, DataError, ResourceError, Untrainable
-from bmtool.measure import gate
+from bmtool.measure import gate, groups
 from bmtool.sources import hub, parts
 
 SPLITS = ("valid", "test", "train")
@@ -131,10 +131,10 @@ def require_measurable(split: str, data: str | None, unit: str | None) -> None:
         raise ConfigError("--unit goes with --data")
 
 
-def require_known(model: str | Path, bounds: list[gate.Bound]) -> None:
+def require_known(model: str | Path, bounds: list[gate.Bound], by: Sequence[str] = ()) -> None:
     """ConfigError for a bound on a figure that models of a run's task do not have; an exported model is asked once it is open."""
     if bounds and (Path(model) / "run.json").is_file():
         from bmtool.engine.run_dir import RunDir
 
         entry = registry.find(RunDir(model).info()["task"])
-        gate.check_names(bounds, list(entry.load("evaluation").names))
+        gate.check_names(bounds, groups.names(entry.load("evaluation").names, by))

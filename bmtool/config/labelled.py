@@ -8,6 +8,13 @@ from bmtool.base.needs import Package
 from bmtool.config.schema import DataPath, FilePath, Name, Train, of_sources
 from bmtool.config.splits import SplitData
 
+# What predictors on labelled text can draw (`text.labelled.explain`).
+PICTURES = {
+    "explain": "Why: what each part of the input adds to the answer, as a picture; of texts also a page (.html), JSON lines (.jsonl), or - "
+    "for the terminal.",
+    "saliency": "As --explain, by gradients x input in place of occlusion: quicker on long texts, for runs alone.",
+}
+
 
 class LabelledData(SplitData):
     # .jsonl, .json, .csv, .tsv, .parquet or .arrow; a folder of them as `datasets` or the hub has it, with its splits; several by * or

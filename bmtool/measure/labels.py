@@ -42,10 +42,12 @@ class LabelMeter:
         self._counts = np.zeros((3, len(labels), columns))  # true, given, given rightly
         self._truth: list[np.ndarray] = []
         self._said: list[np.ndarray] = []
+        self._parts: list[np.ndarray] = []  # as `ranking.counted` has them
 
     def add(self, said: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> None:
         self._truth.append(truth.astype(np.int64))
         self._said.append(said.astype(np.float32))
+        self._parts.append(ranking.counted(weight))
         rows, said = np.arange(len(said)), np.nan_to_num(said)  # what is no number takes all figures away, in the end
         likeliest, given, chance = said.argmax(axis=1), self._given(said), said[rows, truth]
         right, rank = given == truth, (said > chance[:, None]).sum(axis=1)
@@ -59,7 +61,7 @@ class LabelMeter:
         return said.argmax(axis=1) if self.decision is None else self.decision.given(said)
 
     def state(self) -> list[np.ndarray]:
-        truth, said = self._joined()
+        truth, said = self.answers()
         return [self._totals.total, self._calibration.total, self._counts, truth, said]
 
     def join(self, states: Iterable[list[np.ndarray]]) -> None:
@@ -68,7 +70,8 @@ class LabelMeter:
         self._counts = reduce(np.add, counts)
         self._truth, self._said = list(truth), list(said)
 
-    def _joined(self) -> tuple[np.ndarray, np.ndarray]:
+    def answers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of all examples in their order: the class numbers [N] that are right, and the probabilities [N, classes] that were said."""
         if not self._said:
             return np.empty(0, np.int64), np.empty((0, len(self.labels)), np.float32)
         return np.concatenate(self._truth), np.concatenate(self._said)
@@ -80,7 +83,8 @@ class LabelMeter:
     def _areas(self) -> ranking.Areas:
         if self.examples * len(self.labels) > KEPT or self._is_broken():
             return ranking.Areas({}, {}, {})
-        return ranking.areas(*self._joined(), columns=self.columns)
+        parts = np.concatenate(self._parts) if self.columns > 1 and self._parts else None
+        return ranking.areas(*self.answers(), columns=self.columns, parts=parts)
 
     def _ratios(self) -> dict[str, np.ndarray]:
         count, right, among, nats = self._totals.total.T
@@ -127,7 +131,7 @@ class LabelMeter:
         from bmtool.measure import plots  # matplotlib, which training does without
 
         areas, each = self._areas(), classes.each(*self._counts)
-        truth, said = self._joined()
+        truth, said = self.answers()
         met = np.flatnonzero(self._counts[:2, :, 0].any(axis=0))
         matrix = np.zeros((len(self.labels), len(self.labels)), np.int64)
         np.add.at(matrix, (truth, self._given(said)), 1)

@@ -24,6 +24,7 @@ SCALES = {
     **dict.fromkeys(("accuracy", "top5_accuracy", "character_accuracy", "sentence_accuracy"), SHARE),
     **dict.fromkeys(("network_accuracy", "token_accuracy"), SHARE),
     **dict.fromkeys(("precision", "recall", "f1", "macro_precision", "macro_recall", "macro_f1"), SHARE),
+    **dict.fromkeys(("place_f1", "partial_f1"), SHARE),
     **dict.fromkeys(("micro_precision", "micro_recall", "micro_f1"), SHARE),
     "quadratic_kappa": Scale(highest=1),
     "hamming_loss": Scale(0, 1, less_is_better=True),
@@ -39,6 +40,7 @@ SCALES = {
     "r2": Scale(highest=1),
     "diversity": Scale(lowest=0),
     "psnr": ANY,
+    "gap": _ERROR,  # of another figure, between groups of examples
 }
 
 

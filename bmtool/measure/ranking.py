@@ -28,20 +28,40 @@ class Areas(NamedTuple):
     curves: dict[int, Curve]
 
 
-def areas(labels: np.ndarray, scores: np.ndarray, *, columns: int = 1 + RESAMPLES) -> Areas:
-    """Of labels [N] and scores [N, classes]. Examples count as `bootstrap.weights` draws them; of many, and with one column, only once."""
+def areas(
+    labels: np.ndarray, scores: np.ndarray, *, columns: int = 1 + RESAMPLES, parts: np.ndarray | None = None
+) -> Areas:
+    """Of labels [N] and scores [N, classes]. Examples count as `bootstrap.weights` draws them; of many, and with one column, only once.
+
+    The columns are those of one set of weights after the other: `parts` bool [N, sets] says which examples have any (`counted`); None:
+    all, in the only one.
+    """
     count, classes = scores.shape
     resampled = columns > 1 and count * classes <= RESAMPLED
     weight = _weights(count) if resampled else np.ones((count, 1), np.float32)
+    chosen = np.ones((1, count), bool) if parts is None else parts.T
     found = Areas({}, {}, {})
     for number in range(classes):
         positive = labels == number
         if positive.any() and not positive.all():
             order = np.argsort(-scores[:, number], kind="stable")
-            area, precision, curve = _areas(positive[order], scores[order, number], weight[order])
-            found.auc[number], found.average_precision[number] = _padded(area, columns), _padded(precision, columns)
-            found.curves[number] = curve
+            ranked = positive[order], scores[order, number], weight[order]
+            each = [_areas(*(one[part] for one in ranked)) for part in (_rows(part[order]) for part in chosen)]
+            width = columns // len(chosen)
+            found.auc[number] = np.concatenate([_padded(area, width) for area, _, _ in each])
+            found.average_precision[number] = np.concatenate([_padded(precision, width) for _, precision, _ in each])
+            found.curves[number] = each[0][2]
     return found
+
+
+def _rows(chosen: np.ndarray) -> np.ndarray | slice:
+    """As an index that copies nothing where all are chosen."""
+    return slice(None) if chosen.all() else chosen
+
+
+def counted(weight: np.ndarray) -> np.ndarray:
+    """bool [B, sets] of weights [B, columns]: which sets of 1 + RESAMPLES columns count an example at all."""
+    return weight[:, :: 1 + RESAMPLES] > 0
 
 
 def mean(values: list[np.ndarray], columns: int) -> np.ndarray:
@@ -66,6 +86,9 @@ def _weights(count: int) -> np.ndarray:
 
 def _areas(positive: np.ndarray, scores: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, Curve]:
     """Both areas [columns of weight] and the curve, for examples in order of falling score; equal scores count as one threshold."""
+    if not len(scores):
+        nothing = np.full(weight.shape[1], np.nan)
+        return nothing, nothing, Curve(nothing, nothing, nothing, float("nan"), float("nan"))
     starts = np.flatnonzero(np.append(True, scores[1:] != scores[:-1]))
     hit = np.add.reduceat(weight * positive[:, None], starts, axis=0, dtype=np.float64)
     miss = np.add.reduceat(weight * ~positive[:, None], starts, axis=0, dtype=np.float64)
@@ -75,7 +98,8 @@ def _areas(positive: np.ndarray, scores: np.ndarray, weight: np.ndarray) -> tupl
     precision = hits / np.maximum(hits + misses, 1e-12)
     summed = (hit * precision).sum(0)
     average = np.divide(summed, hits[-1], out=np.full(len(pairs), np.nan), where=hits[-1] > 0)
-    false, true = (np.append(0, part[:, 0]) / part[-1, 0] for part in (misses, hits))
+    with np.errstate(invalid="ignore"):  # a part of the data may have examples of one side alone
+        false, true = (np.append(0, part[:, 0]) / part[-1, 0] for part in (misses, hits))
     shown = np.unique(np.linspace(0, len(true) - 1, _POINTS).astype(int))
     drawn = np.append(1.0, precision[:, 0])[shown]
     return area, average, Curve(false[shown], true[shown], drawn, float(area[0]), float(average[0]))

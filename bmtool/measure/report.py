@@ -14,6 +14,7 @@ from bmtool.measure.meter import SHARE, scale
 
 OWN = "test"  # the split whose figures are a run's own, which an export carries
 FEW = 100  # examples; of fewer a report says so
+COUNT = "examples"  # of a part of the data, where it stands among the figures of a slice
 NO_NUMBER = "no figures: the model says what is no number (NaN), so its weights or the data are damaged"
 
 
@@ -27,6 +28,15 @@ def too_few(examples: int) -> str:
 def figure_of(name: str, values: np.ndarray) -> Figure:
     """A figure and its interval, in the range that a figure of this name has."""
     return figure(values, *scale(name)[:2])
+
+
+def part_figures(metrics: Mapping[str, np.ndarray]) -> dict[str, Figure]:
+    """Those of a part of the data, of which COUNT says how many examples it has where that is known."""
+    found = {name: figure_of(name, values) for name, values in metrics.items()}
+    if COUNT not in metrics:
+        return found
+    examples = int(metrics[COUNT][0])
+    return {name: widened(one, examples) if scale(name) == SHARE else one for name, one in found.items()}
 
 
 def difference_of(name: str, model: np.ndarray, baseline: np.ndarray) -> Difference:
@@ -112,8 +122,8 @@ class Measured:
 
     @property
     def figures(self) -> dict[str, Figure]:
-        found = {name: figure_of(name, values) for name, values in self.resamples.items()}
-        return {name: widened(one, self.examples) if scale(name) == SHARE else one for name, one in found.items()}
+        found = part_figures(self.resamples | {COUNT: np.array([self.examples])})
+        return {name: found[name] for name in self.resamples}
 
     @property
     def said(self) -> list[str]:
@@ -141,7 +151,7 @@ class Measured:
     def as_dict(self) -> dict:
         slices = {
             dimension: {
-                part: {name: figure_of(name, v).as_dict() for name, v in metrics.items()}
+                part: {name: one.as_dict() for name, one in part_figures(metrics).items()}
                 for part, metrics in parts.items()
             }
             for dimension, parts in self.slices.items()
@@ -190,7 +200,7 @@ def markdown(
         names = list(dict.fromkeys(name for metrics in slices.values() for name in metrics))
         theirs = baseline.slices.get(dimension, {}) if baseline is not None else {}
         body = [
-            [part, *(_interval(name, metrics.get(name), theirs.get(part, {}).get(name)) for name in names)]
+            [part, *(part_cell(name, metrics, theirs.get(part, {})) for name in names)]
             for part, metrics in slices.items()
         ]
         parts += [f"## By {dimension}", table([dimension, *names], body)]
@@ -203,15 +213,17 @@ def markdown(
     return "\n\n".join(parts) + "\n"
 
 
-def _interval(name: str, values: np.ndarray | None, baseline: np.ndarray | None) -> str:
-    """A figure with its interval, and with its difference from a baseline where there is one."""
-    if values is None:
+def part_cell(name: str, metrics: Mapping[str, np.ndarray], baseline: Mapping[str, np.ndarray]) -> str:
+    """A figure of a part of the data with its interval, and with its difference from a baseline where there is one."""
+    if name not in metrics:
         return ""
-    f = figure_of(name, values)
+    if name == COUNT:
+        return f"{int(metrics[COUNT][0]):,}"
+    f = part_figures(metrics)[name]
     text = show(f.value) + (f" ({show(f.low)} - {show(f.high)})" if np.isfinite(f.low) else "")
-    if baseline is None:
+    if name not in baseline:
         return text
-    d = difference_of(name, values, baseline)
+    d = difference_of(name, metrics[name], baseline[name])
     return f"{text}, {d.value:+.4f}{' *' if d.significant else ''}"
 
 

@@ -31,6 +31,7 @@ class SeveralMeter:
         self._counts = np.zeros((3, len(labels), columns))  # true, given, given rightly
         self._truth: list[np.ndarray] = []
         self._said: list[np.ndarray] = []
+        self._parts: list[np.ndarray] = []  # as `ranking.counted` has them
 
     def given(self, said: np.ndarray) -> np.ndarray:
         """Which classes are said, bool [B, C]."""
@@ -40,6 +41,7 @@ class SeveralMeter:
         true, given = truth > 0.5, self.given(said)
         self._truth.append(true)
         self._said.append(said.astype(np.float32))
+        self._parts.append(ranking.counted(weight))
         wrong = true != given
         nats = -np.log(np.maximum(np.where(true, said, 1 - said), 1e-12)).mean(axis=1)
         self._totals.add(np.stack([np.ones(len(said)), ~wrong.any(axis=1), wrong.mean(axis=1), nats], axis=1), weight)
@@ -69,8 +71,9 @@ class SeveralMeter:
         truth, said = self._joined()
         if truth.size > KEPT:
             return np.full(self.columns, np.nan)
+        parts = np.concatenate(self._parts) if self.columns > 1 and self._parts else None
         found = [
-            ranking.areas(truth[:, c].astype(np.int64), _both(said[:, c]), columns=self.columns)
+            ranking.areas(truth[:, c].astype(np.int64), _both(said[:, c]), columns=self.columns, parts=parts)
             for c in range(truth.shape[1])
         ]
         return ranking.mean(

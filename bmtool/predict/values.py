@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from bmtool.measure.spans import Span
+
 
 class Value(Protocol):
     def record(self) -> dict[str, Any]:
@@ -234,3 +236,33 @@ class Number:
 
     def distance(self, other: "Number") -> float:
         return abs(self.value - other.value) / self.unit
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Parts of a text and what they are, in order and without overlap, and how likely each is to be one."""
+
+    text: str
+    spans: tuple[Span, ...]
+    probabilities: tuple[float, ...]
+    notes: tuple[str, ...] = ()  # what was amiss with the input
+
+    def record(self) -> dict[str, Any]:
+        """Places are those of the text as it came, in characters (code points)."""
+        shown = [
+            {"start": span.start, "end": span.end, "label": span.label, "text": self.text[span.start : span.end],
+             "probability": round(p, 6)}
+            for span, p in zip(self.spans, self.probabilities)
+        ]  # fmt: skip
+        return {"spans": shown} | noted(self.notes)
+
+    def line(self) -> str:
+        """A cell for each span, `北京 place 3-5`."""
+        shown = [f"{self.text[start:end]} {label} {start}-{end}" for start, end, label in self.spans]
+        return "\t".join([*shown, *self.notes])
+
+    def distance(self, other: "Spans") -> float:
+        """1 for other spans; of the same what their probabilities differ by."""
+        if self.spans != other.spans:
+            return 1.0
+        return float(np.abs(np.subtract(self.probabilities, other.probabilities)).max(initial=0.0))

@@ -25,7 +25,7 @@ def split(data: TableData, prepared: Path, name: str, reads: Sequence[Predictor]
             f"{prepared} holds {table.schema.target!r} to be learned, and a model is of {target!r}: prepare its data again"
         )
     for place, cells in table.rows():
-        yield Example(place, cells, truth(cells[table.schema.target], bool(table.schema.labels)))
+        yield Example(place, cells, truth(cells[table.schema.target], bool(table.schema.labels)), fields=cells)
 
 
 def key(example: Example) -> tuple:
@@ -49,7 +49,8 @@ def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor])
         if row.cells[reader.target] in reader.schema.missing:
             tally.drop("no target", row.place)
             continue
-        yield Example(row.place, row.cells, truth(row.cells[reader.target], hasattr(reader, "labels")))
+        right = truth(row.cells[reader.target], hasattr(reader, "labels"))
+        yield Example(row.place, row.cells, right, fields=row.cells)
 
 
 def truth(text: str, is_class: bool) -> str | float | None:

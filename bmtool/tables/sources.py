@@ -15,6 +15,7 @@ from bmtool.sources import rows as tables
 from bmtool.sources.parts import Ignore, Part
 
 SHOWN = 40  # characters of a value that cannot be used
+_TEXTS = ("text", "class")  # kinds of columns by columns whose values always have a form
 
 
 class Row(NamedTuple):
@@ -44,7 +45,7 @@ def parts_of(source: str, ignore: Ignore) -> list[Part]:
 
 
 def rows(source: str, leaving: Collection[str] = ()) -> Iterator[Row]:
-    """Every row of a source; what stands in the columns of `leaving` need be no cell.
+    """Every row of a source; what stands in the columns of `leaving` need be no cell, and is "" where it is none.
 
     DataError when it cannot be read, has no names or holds no row.
     """
@@ -58,10 +59,10 @@ def rows(source: str, leaving: Collection[str] = ()) -> Iterator[Row]:
 def _rows(path: Path, leaving: Collection[str]) -> Iterator[Row]:
     if str(path) in EXAMPLES:
         return _examples(str(path))
-    names = [column.name for column in columnar.columns(path)] if path.suffix.lower() in columnar.SUFFIXES else []
+    held = columnar.columns(path) if path.suffix.lower() in columnar.SUFFIXES else []
     # What a column holds that is left out need not even have a form in Python.
-    only = [name for name in names if name not in leaving] if names else None
-    left = dict.fromkeys((name for name in names if name in leaving), "")
+    only = [one.name for one in held if one.name not in leaving or one.kind in _TEXTS] if held else None
+    left = dict.fromkeys((one.name for one in held if one.name in leaving), "")
     return (_record(row, leaving, left) for row in tables.rows(path, only))
 
 
@@ -74,6 +75,16 @@ def cell(value: Any) -> str:
             f"{str(value)[:SHOWN]} is a list or an object: a column holds a text, a number, true, false or null"
         )
     return str(value).lower() if isinstance(value, bool) else str(value).strip()
+
+
+def _left(value: Any) -> str:
+    """A cell of a column that is not learned from; "" for what is none."""
+    try:
+        text = cell(value)
+        text.encode()
+    except (BadInput, UnicodeEncodeError):
+        return ""
+    return text
 
 
 def decimal_commas(source: str) -> dict[str, str]:
@@ -89,7 +100,7 @@ def _record(row: tables.Row, leaving: Collection[str], left: Mapping[str, str]) 
     cells = dict(left)
     for name, value in row.values.items():
         try:
-            cells[name] = "" if name in leaving else cell(value)
+            cells[name] = _left(value) if name in leaving else cell(value)
         except BadInput:
             return Row(row.place, None, f"column {name!r} holds a list, an object or bytes")
     try:

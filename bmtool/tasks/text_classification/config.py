@@ -1,21 +1,27 @@
 """The typed sections of text-classification and text-regression."""
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from bmtool.config import options
-from bmtool.config.labelled import LabelledData, LabelledTrain
+from bmtool.config.labelled import PICTURES, LabelledData, LabelledTrain
 from bmtool.config.schema import BaseConfig, Name, Section
 from bmtool.text.backbones.config import EncoderModel
+from bmtool.text.labelled.linear.config import LinearModel, LogisticModel, NaiveBayesModel, SvmModel
+from bmtool.text.labelled.models import BagModel, RnnModel, TextCnnModel
 
 
 class Options(options.Top):
     """Of classes."""
 
+    pictures: ClassVar = PICTURES
+
 
 class NumberOptions(options.Options):
     """Of a number."""
+
+    pictures: ClassVar = PICTURES
 
 
 class Data(LabelledData):
@@ -60,8 +66,11 @@ class Loss(Section):
 class Config(BaseConfig):
     # the texts and what is right of them
     data: Data
-    # the network
-    model: Encoder
+    # a network, or a linear model of n-grams
+    model: Annotated[
+        Encoder | BagModel | TextCnnModel | RnnModel | NaiveBayesModel | LogisticModel | SvmModel,
+        Field(discriminator="kind"),
+    ]
     train: LabelledTrain = LabelledTrain()
     # what is made small
     loss: Loss = Loss()
@@ -74,6 +83,11 @@ class Config(BaseConfig):
     @property
     def parameters(self) -> int:
         return self.model.parameters
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the model is fitted, not trained."""
+        return isinstance(self.model, LinearModel)
 
     @property
     def goal(self) -> str:
@@ -97,8 +111,23 @@ class Config(BaseConfig):
         }  # fmt: skip
         if named := [key for key, value in idle.items() if value]:
             raise ValueError(f"{named[0]} is of no effect on {goal if goal != 'number' else self.task}: leave it out")
-        if self.train.batch_tokens < self.model.context:
+        if self.is_linear:
+            self._require_sense_of_a_fit()
+        elif self.train.batch_tokens < self.model.context:
             raise ValueError(
                 f"train.batch_tokens ({self.train.batch_tokens}) must hold model.context ({self.model.context})"
             )
         return self
+
+    def _require_sense_of_a_fit(self) -> None:
+        if self.goal == "number":
+            raise ValueError(
+                f"model.kind: {self.model.kind} tells classes apart: text-regression takes encoder, bag, textcnn or rnn"
+            )
+        idle = {
+            "loss.label_smoothing": self.loss.label_smoothing, "loss.focal": self.loss.focal, "balance": self.balance != "none",
+        }  # fmt: skip
+        if named := [key for key, value in idle.items() if value]:
+            raise ValueError(
+                f"{named[0]} is of no effect on model.kind: {self.model.kind}, which is fitted: leave it out"
+            )

@@ -22,6 +22,7 @@ class One(labels.Evaluation):
         super().__init__(predictor, columns)
         if _first(predictor).goal == "ordinal":
             self.meter = OrdinalMeter(predictor.labels, columns)
+        self.names = self.meter.names  # type: ignore[misc]  # those of its goal
 
 
 class Several:
@@ -30,6 +31,7 @@ class Several:
     def __init__(self, predictor: Any, columns: int):
         self.predictor = predictor
         self.meter = SeveralMeter(predictor.labels, columns, thresholds=predictor.thresholds)
+        self.names = self.meter.names
         self._number = {label: number for number, label in enumerate(predictor.labels)}
 
     def read(self, example: Example) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from typing_extensions import NotRequired
 
 from bmtool.predict.assets import Assets
 from bmtool.predict.backends import Backend
@@ -13,7 +14,8 @@ from bmtool.tasks.text_classification.config import Data, NumberOptions, Options
 from bmtool.tasks.text_classification.goals import probabilities
 from bmtool.tasks.text_classification.kind import kind_of
 from bmtool.text.labelled import predict
-from bmtool.text.labelled.predict import Read, TextReader
+from bmtool.text.labelled.explain import Answer, Explains
+from bmtool.text.labelled.predict import Read
 
 
 class About(predict.About):
@@ -27,9 +29,11 @@ class About(predict.About):
     # of a number: mean and standard deviation of what was learned
     scale: list[float]
     separator: str
+    # of a linear model: which n-grams it looks up
+    ngrams: NotRequired[dict[str, Any]]
 
 
-class _Reader(TextReader):
+class _Reader(Explains):
     """Scores of texts: of a long one the mean over its windows, each as much as it has tokens."""
 
     def __init__(self, about: dict[str, Any], backend: Backend, assets: Assets):
@@ -69,6 +73,12 @@ class Classifier(_Reader):
             len(reads), -1
         )
 
+    def answer(self, read: Read) -> Answer:
+        """The likeliest class; of an order one score is as good as another."""
+        shown = int(self.probabilities([read])[0].argmax())
+        score = 0 if self.goal == "ordinal" else shown
+        return Answer(self.labels[shown], lambda reads: self.probabilities(reads)[:, shown], score)
+
     def predict(self, reads: Sequence[Read], options: Options = Options()) -> list[Labels]:
         said = self.probabilities(reads)
         found = likeliest(self.labels, said, options)
@@ -95,9 +105,16 @@ class Regressor(_Reader):
             len(reads)
         )
 
+    def answer(self, read: Read) -> Answer:
+        return Answer(self.target, self.numbers, 0)
+
     def predict(self, reads: Sequence[Read], options: NumberOptions = NumberOptions()) -> list[Number]:
         return [Number(float(value), self.spread) for value in self.numbers(reads)]
 
 
 def predictor(about: dict[str, Any], backend: Backend, assets: Assets) -> Classifier | Regressor:
+    if about.get("ngrams"):
+        from bmtool.tasks.text_classification.ngrams import NgramClassifier  # which builds on this file
+
+        return NgramClassifier(about, backend, assets)
     return (Regressor if about["goal"] == "number" else Classifier)(about, backend, assets)

@@ -41,8 +41,11 @@ class Embeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(shape.width, eps=shape.epsilon)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, tokens_BT: Tensor, positions_BT: Tensor, kinds_BT: Tensor) -> Tensor:
+    def forward(
+        self, tokens_BT: Tensor, positions_BT: Tensor, kinds_BT: Tensor, added_BTD: Tensor | None = None
+    ) -> Tensor:  # fmt: skip
         found = self.word_embeddings(tokens_BT) + self.token_type_embeddings(kinds_BT)
+        found = found if added_BTD is None else found + added_BTD
         return self.dropout(self.LayerNorm(found + self.position_embeddings(positions_BT)))
 
 
@@ -135,14 +138,15 @@ class Encoder(nn.Module):
         keep: Tensor | None = None,
         positions_BT: Tensor | None = None,
         kinds_BT: Tensor | None = None,
+        added_BTD: Tensor | None = None,
     ) -> Tensor:
         """[B, T, D]. `keep`, broadcastable to [B, heads, T, T], is True where a token sees another, None where all see all; positions
-        count from 0 and kinds are all 0 unless they are given."""
+        count from 0 and kinds are all 0 unless they are given; `added` joins the embeddings."""
         if positions_BT is None:
             positions_BT = torch.arange(tokens_BT.shape[1], device=tokens_BT.device).expand_as(tokens_BT)
         if kinds_BT is None:
             kinds_BT = torch.zeros_like(tokens_BT)
-        x_BTD = self.embeddings(tokens_BT, positions_BT, kinds_BT)
+        x_BTD = self.embeddings(tokens_BT, positions_BT, kinds_BT, added_BTD)
         for block in self.blocks:
             if self.checkpointing and self.training:
                 x_BTD = checkpoint(block, x_BTD, keep, use_reentrant=False)

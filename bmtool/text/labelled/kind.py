@@ -42,6 +42,8 @@ class Kind:
     unfit: Callable[[Draft, Schema], str]
     # suffix -> rows of a format of the task's own, with the columns as the task calls them
     formats: Mapping[str, Callable[[Path], Iterator[Row]]] = field(default_factory=dict)
+    # a row as tools write theirs -> with the columns as the task calls them; a problem beside values is noted, and the row is kept
+    row: Callable[[Row], Row] = lambda row: row
     # what examples of a split are counted by: a name for each class -> how often, in an example
     counted: Callable[[Any], Sequence[str]] = lambda target: ()
     # what is found of all examples that should be said

@@ -121,6 +121,10 @@ class TextReader:
     def row(self, read: Read, start: int, stop: int) -> Row:
         return self.cutting.row(read.tokens, start, stop, begin=self.tokenizer.begin, end=self.tokenizer.end)
 
+    def beside(self, reads: Sequence[Read], windows: Windows, batch: Sequence[int], longest: int) -> Outputs:
+        """What the model takes beside tokens of a batch of windows, by their numbers, whose longest row has so many tokens."""
+        return {}
+
     def run(self, reads: Sequence[Read], windows: Windows) -> Iterator[tuple[int, Row, Outputs]]:
         """(number of the window, its row, what the model says of it), in any order; what it says of tokens is of all of the batch."""
         rows = [
@@ -129,7 +133,8 @@ class TextReader:
         ]
         for batch in batches([len(row.token) for row in rows]):
             chosen = [rows[number] for number in batch]
-            said = self.backend.run("model", padded(chosen, self.tokenizer.pad))
+            feeds = padded(chosen, self.tokenizer.pad)
+            said = self.backend.run("model", feeds | self.beside(reads, windows, batch, feeds["token"].shape[1]))
             found = {name: self.backend.numpy(value) for name, value in said.items()}
             for place, number in enumerate(batch):
                 yield number, rows[number], {name: value[place] for name, value in found.items()}

@@ -45,7 +45,7 @@ def sources(data: LabelledData, kind: Kind, tally: Tally) -> list[tuple[str, str
 def rows_of(path: Path, kind: Kind) -> Iterator[Row]:
     """Every row of a file. DataError when it holds none."""
     own = kind.formats.get(path.suffix.lower())
-    found = own(path) if own else rows(path)
+    found = own(path) if own else map(kind.row, rows(path))
     first = next(found, None)
     if first is None:
         raise DataError(f"{path} holds no row")
@@ -78,6 +78,8 @@ def one(row: Row, kind: Kind, columns: Mapping[str, str], tally: Tally, *, label
     except BadInput as error:
         tally.drop(str(error), row.place)
         return None
+    if row.problem:
+        tally.note(row.problem, row.place)
     others = {name: _cell(value) for name, value in row.values.items() if name not in named.values()}
     return Draft(row.place, texts, target, others, "")
 

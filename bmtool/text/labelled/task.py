@@ -15,6 +15,7 @@ from bmtool.config.labelled import LabelledData
 from bmtool.data.batching import LengthBatches
 from bmtool.engine.task import TRAIN_AGAIN, Graph, Identity, Trained
 from bmtool.errors import ConfigError
+from bmtool.nn.attribution import gradients_times_input
 from bmtool.text.labelled import trunks
 from bmtool.text.labelled.batches import Batch, WindowSource
 from bmtool.text.labelled.kind import Kind, Schema
@@ -25,6 +26,21 @@ from bmtool.text.tokenizer import FILE, Tokenizer, open_tokenizer
 
 T = TypeVar("T", bound="LabelledTask")
 SIZES = ({"rows": 1, "length": 4}, {"rows": 2, "length": 9}, {"rows": 5, "length": 3})  # that exports are compared at
+
+
+def identity(texts: Texts) -> Identity:
+    vocabulary = json.dumps([texts.tokenizer.sha256, texts.schema], sort_keys=True)
+    return Identity(texts.manifest["data_hash"], hashlib.sha256(vocabulary.encode()).hexdigest())
+
+
+def described(schema: Schema, tokenizer: Tokenizer) -> dict[str, str | bytes]:
+    """Files of a run that say what its texts and targets are."""
+    return {SCHEMA: json.dumps(schema, ensure_ascii=False), **tokenizer.files()}
+
+
+def about_texts(kind: Kind, data: LabelledData, *, context: int, overlap: int) -> dict[str, Any]:
+    """What of `about` says how texts are read: see `predict.About`."""
+    return {"texts": list(kind.texts), "columns": data.columns, "context": context, "overlap": overlap}
 
 
 class LabelledTask(Trained):
@@ -55,8 +71,7 @@ class LabelledTask(Trained):
         require_same(texts.manifest, config.data)
         trunk = trunks.fresh(config.model, config.data.prepared, texts.tokenizer)
         task = cls(config, texts.tokenizer, texts.schema, trunk)
-        vocabulary = json.dumps([texts.tokenizer.sha256, texts.schema], sort_keys=True)
-        task.identity = Identity(texts.manifest["data_hash"], hashlib.sha256(vocabulary.encode()).hexdigest())
+        task.identity = identity(texts)
         task.prepared(texts)
         return task
 
@@ -119,10 +134,22 @@ class LabelledTask(Trained):
     # --- use ---
 
     def about(self) -> dict[str, Any]:
-        return {
-            "texts": list(self.kind.texts), "columns": self.config.data.columns, "context": self.cutting.context,
-            "overlap": self.cutting.overlap,
-        }  # fmt: skip
+        return about_texts(self.kind, self.config.data, context=self.cutting.context, overlap=self.cutting.overlap)
+
+    def gradients(self, inputs: dict[str, np.ndarray], score: int) -> np.ndarray:
+        """What each token [B, T] of some rows adds to this one of their scores, the output `scores`: gradients x input."""
+        graph = self.graphs()[0]
+        device = next(self.modules["backbone"].parameters()).device
+        given = [torch.as_tensor(inputs[name], device=device) for name in graph.axes]
+        place, vectors = graph.outputs.index("scores"), self._vectors()
+        return gradients_times_input(vectors, lambda: graph.module(*given)[place][:, score]).cpu().numpy()
+
+    def _vectors(self) -> nn.Module:
+        """What makes a vector of each token."""
+        parts = self.modules["backbone"].modules()
+        return next(
+            part for part in parts if isinstance(part, nn.Embedding) and part.num_embeddings >= self.tokenizer.size
+        )
 
     def text_graph(self, module: nn.Module, outputs: tuple[str, ...]) -> Graph:
         """A graph that takes `token`, `keep` and `kind` [rows, length]."""
@@ -142,8 +169,7 @@ class LabelledTask(Trained):
         return self.tokenizer.files()
 
     def assets(self) -> dict[str, str | bytes]:
-        own = {SCHEMA: json.dumps(self.schema, ensure_ascii=False)}
-        return own | self.tokenizer.files() | trunks.assets(self.modules["backbone"])
+        return described(self.schema, self.tokenizer) | dict(trunks.assets(self.modules["backbone"]))
 
 
 class Whole(nn.Module):

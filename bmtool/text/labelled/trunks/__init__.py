@@ -14,6 +14,7 @@ from bmtool.base.files import read_json
 from bmtool.engine.task import TRAIN_AGAIN
 from bmtool.errors import ConfigError
 from bmtool.text.backbones import build, encoder, hub
+from bmtool.text.labelled.trunks import small
 from bmtool.text.tokenizer import Tokenizer
 
 SHAPE = "config.json"  # among the assets: an encoder, as the Hugging Face format describes it
@@ -21,6 +22,8 @@ SHAPE = "config.json"  # among the assets: an encoder, as the Hugging Face forma
 
 def fresh(model: Any, prepared: str, tokenizer: Tokenizer) -> nn.Module:
     """With the weights that the section names, or new ones."""
+    if model.kind in small.KINDS:
+        return small.build(model, tokenizer.size)
     given = hub.open_of_kind(Path(model.weights), "encoder") if model.weights else None
     shape = given.shape if given else build.shape_of(model, tokenizer.size)
     build.require_fit(model, prepared, tokenizer, shape)
@@ -29,6 +32,8 @@ def fresh(model: Any, prepared: str, tokenizer: Tokenizer) -> nn.Module:
 
 def open_(model: Any, tokenizer: Tokenizer, assets: Path) -> nn.Module:
     """Of a run."""
+    if model.kind in small.KINDS:
+        return small.build(model, tokenizer.size)
     described = read_json(assets / SHAPE, dict[str, Any], TRAIN_AGAIN)
     return build.build(hub.shape_of(described, str(assets / SHAPE)), model, head=False)["backbone"]
 
@@ -40,11 +45,13 @@ def take_over(trunk: nn.Module, weights: Path) -> None:
     build.take_over({"backbone": trunk}, hub.open_of_kind(weights, "encoder"))
 
 
-def read(trunk: nn.Module, token_BT: Tensor, keep_BT: Tensor, kind_BT: Tensor) -> Tensor:
-    """[B, T, D]; what stands where `keep` is False means nothing."""
+def read(
+    trunk: nn.Module, token_BT: Tensor, keep_BT: Tensor, kind_BT: Tensor, added_BTD: Tensor | None = None
+) -> Tensor:  # fmt: skip
+    """[B, T, D]; what stands where `keep` is False means nothing. `added` joins the embeddings: the encoder and `rnn` take it."""
     if isinstance(trunk, encoder.Encoder):
-        return trunk(token_BT, keep_BT[:, None, None, :], None, kind_BT)
-    return trunk(token_BT, keep_BT)
+        return trunk(token_BT, keep_BT[:, None, None, :], None, kind_BT, added_BTD)
+    return trunk(token_BT, keep_BT, kind_BT) if added_BTD is None else trunk(token_BT, keep_BT, kind_BT, added_BTD)
 
 
 def assets(trunk: nn.Module) -> Mapping[str, str | bytes]:

@@ -1,0 +1,1 @@
+"""token-classification: entities, words, parts of speech."""

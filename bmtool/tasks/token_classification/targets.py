@@ -1,0 +1,149 @@
+"""The spans of a row, as people and tools write them down: lists, objects, what doccano and Label Studio export, tags of tokens.
+
+Places are characters (code points) of the text as it stands there. Where the text of a span is written beside its places, places in bytes
+or in UTF-16 units are seen by it and converted. Where it is not, spans that end past the text are refused, with what they look like.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from bmtool.errors import BadInput
+from bmtool.measure.spans import Span, overlapping
+from bmtool.tasks.token_classification import tags
+
+STARTS, ENDS = ("start", "start_offset", "begin"), ("end", "end_offset")
+LABELS, TEXTS = ("label", "type", "labels", "tag", "entity"), ("text", "word")
+OVERLAP = "spans that overlap or nest: a character has one type at most"
+# What a place can count beside characters, as data.offsets has it -> how many of them a character is.
+UNITS: dict[str, Callable[[str], int]] = {
+    "utf-16": lambda letter: 2 if ord(letter) > 0xFFFF else 1,
+    "bytes": lambda letter: len(letter.encode("utf-8", "surrogatepass")),
+}
+
+
+class Written(NamedTuple):
+    """A span as it was written down; `text` is "" where its text is not beside it."""
+
+    start: int
+    end: int
+    label: str
+    text: str
+
+
+def read(text: str, value: Any, unit: str = "characters") -> tuple[list[Span], str]:
+    """(spans in order, what was guessed) of a text and what stands in the column of spans, whose places count `unit`.
+
+    BadInput with the reason where it is no such.
+    """
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        raise BadInput("no list of spans: write [[start, end, type], ...], places in characters, the end exclusive")
+    written = sorted({_written(item) for item in value})
+    spans, guessed = _placed(text, written) if unit == "characters" else (_counted(text, written, unit), "")
+    if overlapping(spans):
+        raise BadInput(OVERLAP)
+    return spans, guessed
+
+
+def of_tokens(tokens: Sequence[Any], labels: Any) -> tuple[str, list[Span]]:
+    """(text, spans) of a list of tokens and one of their tags."""
+    if not isinstance(labels, Sequence) or isinstance(labels, str) or len(labels) != len(tokens):
+        raise BadInput("a list of tokens needs a list of as many tags")
+    if not all(isinstance(one, str) for one in (*tokens, *labels)):
+        raise BadInput("tokens and tags are text: name tags, as B-place")
+    try:
+        sequence = [tags.split(label) for label in labels]
+        return joined(
+            tokens, tags.read(sequence, tags.recognised([sequence])), spaced=any(len(one) > 1 for one in tokens)
+        )
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+
+
+def joined(tokens: Sequence[str], spans: Sequence[Span], *, spaced: bool) -> tuple[str, list[Span]]:
+    """A text of tokens, and spans of tokens as spans of its characters. Where it is `spaced`, words of letters are written apart."""
+    gaps = [spaced and _is_apart(before, here) for before, here in zip(("", *tokens), tokens)]
+    starts = [end - len(one) for one, end in zip(tokens, accumulate(len(one) + gap for one, gap in zip(tokens, gaps)))]
+    text = "".join(" " * gap + one for one, gap in zip(tokens, gaps))
+    return text, [Span(starts[s.start], starts[s.end - 1] + len(tokens[s.end - 1]), s.label) for s in spans]
+
+
+def _is_apart(before: str, here: str) -> bool:
+    """Whether white space stands between two words: both are of a script that is written with it."""
+    return bool(before and here) and _is_lettered(before[-1]) and _is_lettered(here[0])
+
+
+def _is_lettered(letter: str) -> bool:
+    return letter.isalnum() and not 0x2E80 <= ord(letter) <= 0xFFEF and ord(letter) < 0x20000
+
+
+# --- one span ---
+
+
+def _written(item: Any) -> Written:
+    """BadInput for what is no span."""
+    if isinstance(item, Mapping):
+        item = item.get("value", item)
+        found = [_first(item, names) for names in (STARTS, ENDS, LABELS, TEXTS)]
+    elif isinstance(item, Sequence) and not isinstance(item, str) and len(item) == 3:
+        found = [*item, None]
+    else:
+        found = [None] * 4
+    start, end, label, text = found
+    label = label[0] if isinstance(label, list | tuple) and len(label) == 1 else label
+    if not _is_place(start) or not _is_place(end) or not isinstance(label, str) or not label.strip():
+        raise BadInput("no span: write [start, end, type] with places as whole numbers and a type as text")
+    if start >= end:
+        raise BadInput("an empty span: the end is exclusive")
+    return Written(start, end, label.strip(), text if isinstance(text, str) else "")
+
+
+def _first(item: Any, names: Sequence[str]) -> Any:
+    return next((item[name] for name in names if isinstance(item, Mapping) and item.get(name) is not None), None)
+
+
+def _is_place(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+# --- what places count ---
+
+
+def _placed(text: str, written: Sequence[Written]) -> tuple[list[Span], str]:
+    """Spans whose places count characters, or what the texts beside them say."""
+    plain = [Span(one.start, one.end, one.label) for one in written]
+    if _fits(text, written, plain):
+        return plain, ""
+    converted = {unit: found for unit in UNITS if (found := _converted(text, written, unit)) is not None}
+    for unit, spans in converted.items():
+        if all(one.text for one in written) and _fits(text, written, spans):
+            return spans, f"places of spans counted {unit}, by the texts beside them, and were converted"
+    if any(span.end > len(text) for span in plain):
+        like = (
+            f"; they fit as {' or '.join(converted)}: --set data.offsets={next(iter(converted))}" if converted else ""
+        )
+        raise BadInput(f"a span that ends past its text{like}")
+    raise BadInput("the text of a span is not what stands at its places")
+
+
+def _counted(text: str, written: Sequence[Written], unit: str) -> list[Span]:
+    """Spans whose places are known to count `unit`."""
+    spans = _converted(text, written, unit)
+    if spans is None or not _fits(text, written, spans):
+        raise BadInput(f"places of spans that do not count {unit}, as data.offsets says")
+    return spans
+
+
+def _fits(text: str, written: Sequence[Written], spans: Sequence[Span]) -> bool:
+    """Whether spans end within a text, and have the texts that are written beside them."""
+    return all(
+        span.end <= len(text) and one.text in ("", text[span.start : span.end]) for one, span in zip(written, spans)
+    )
+
+
+def _converted(text: str, written: Sequence[Written], unit: str) -> list[Span] | None:
+    """The spans where places count something else; None where one of them is within a character, or past the end."""
+    at = {place: number for number, place in enumerate(accumulate(map(UNITS[unit], text), initial=0))}
+    if not all(one.start in at and one.end in at for one in written):
+        return None
+    return [Span(at[one.start], at[one.end], one.label) for one in written]
