@@ -24,10 +24,13 @@ from bmtool.predict.values import Answer, Piece
 from bmtool.tasks.question_answering import reading, spans
 from bmtool.tasks.question_answering.kind import KIND
 from bmtool.tasks.question_answering.metrics import WINDOW, WindowMeter
+from bmtool.tasks.question_answering.negatives import WithNegatives
 from bmtool.tasks.question_answering.reading import Span, answers, place
 from bmtool.tasks.question_answering.spans import Scores
+from bmtool.tasks.question_answering.task import Task
 from bmtool.text.labelled import examples
 from bmtool.text.labelled.prepare import prepare
+from bmtool.text.labelled.store import Texts
 
 TINY = "question-answering"
 MANUAL = ROOT / "data" / "question-answering" / "manual.md"
@@ -559,3 +562,30 @@ def test_preparing_says_what_there_is_to_learn(invoke, tmp_path):
 def test_a_context_that_no_batch_holds_is_refused():
     with pytest.raises(ConfigError, match="must hold model"):
         load(find(TINY).path, ["train.batch_tokens=10"])
+
+
+def test_negatives_are_the_nearest_texts_of_others_without_the_answer(tmp_path):
+    texts = ["水壶保修两年。", "水壶和底座分开。", "杯子保修两年。", "天气很好。"]
+    rows = [
+        {"question": question, "context": text, "answers": [{"text": answer, "start": text.index(answer)}]}
+        for question, text, answer in zip(
+            ["水壶保修多久？", "水壶和什么分开？", "杯子呢？", "天气怎样？"], texts, ["两年", "底座", "杯子", "很好"]
+        )
+    ]
+    settings = config(write(tmp_path / "a.jsonl", *rows), tmp_path)
+    prepare(settings, Console(speaks=False))
+    held = WithNegatives(Texts(settings.data.prepared, "train", KIND), 1)
+    pairs = [draft.texts for draft in held.drafts[4:]]
+    # The third text holds the answer of the first question.
+    assert pairs[:2] == [("水壶保修多久？", texts[1]), ("水壶和什么分开？", texts[0])]
+    assert all(draft.target["spans"] == [] for draft in held.drafts[4:]) and len(held.lengths) == len(held.drafts)
+    tokenizer = held.tokenizer
+    for number, draft in enumerate(held.drafts):
+        assert [tokenizer.decode(held.tokens(number, text)) for text in (0, 1)] == list(draft.texts)
+    task = Task.fresh(settings.model_copy(update={"negatives": 1}))
+    assert task.batches("train", 1).examples == len(held.drafts)
+    assert task.batches("valid", None).examples == 4
+    alone = config(write(tmp_path / "b.jsonl", rows[0]), tmp_path)
+    prepare(alone, Console(speaks=False))
+    with pytest.raises(DataError, match="all of one text"):
+        WithNegatives(Texts(alone.data.prepared, "train", KIND), 1)

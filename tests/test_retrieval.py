@@ -15,7 +15,7 @@ from bmtool.errors import BadInput, DataError
 from bmtool.measure.found import FoundMeter, ranks
 from bmtool.text.retrieval import passages
 from bmtool.text.retrieval.bm25 import K1, B, Bm25
-from bmtool.text.retrieval.index import Index, Vectors, fused
+from bmtool.text.retrieval.index import WEIGHT, Index, Vectors, fused
 from bmtool.text.retrieval.passages import Passage, cut, read
 from bmtool.text.retrieval.prompts import grounded, prompt
 from bmtool.text.retrieval.reading import FromDocuments
@@ -129,10 +129,9 @@ def test_vectors_are_compared_by_their_direction_from_the_common_mean():
     assert found.argmax() == 0 and found.argmin() == 1 and np.abs(found).max() <= 1 + 1e-6
 
 
-def test_rankings_become_one_by_reciprocal_ranks():
-    assert fused([np.array([3, 1, 2]), np.array([1, 3])]) in ([3, 1, 2], [1, 3, 2])
-    assert fused([np.array([0, 1, 2]), np.array([2, 1])])[0] in (1, 2)
-    assert fused([np.array([5]), np.array([7, 5])]) == [5, 7]
+def test_words_and_vectors_are_added():
+    assert fused(np.array([4.0, 2.0, 0.0]), np.array([0.0, 1.0, 1.0])) == pytest.approx([1, 0.5 + WEIGHT, WEIGHT])
+    assert fused(np.zeros(2), np.array([0.5, -0.5])).argmax() == 0
 
 
 def test_an_index_searches_as_it_is_asked():
