@@ -54,10 +54,10 @@ def evaluate(  # noqa: PLR0913
     if output is not None:
         refusals.require_folder(output, "--output")
     loaded = load_several(models, console.warn, weight)
-    gate.check_names(bounds, groups.names(loaded.entry.load("evaluation").names, by))
     others = [load_model(baseline, console.warn, task=loaded.task)] if baseline is not None else []
     folder = _folder(loaded, models[0], output)
     source = Source([loaded, *others], split, data, unit, by=by)
+    gate.check_names(bounds, groups.names(source.evaluations[0].names, by))
     if find_label_errors:
         label_errors.require_classes(source)
     with _filling(folder) as working:

@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -93,7 +93,8 @@ class Embeds(Predictor, Protocol):
 class Evaluation(Protocol):
     """Made as `Evaluation(predictor, columns)`, 1 + RESAMPLES columns for intervals or one without. Feeds a meter."""
 
-    names: ClassVar[tuple[str, ...]]  # of the figures, before anything is measured
+    # of the figures, before anything is measured: of the class those that any model of its task may have
+    names: tuple[str, ...]
 
     def read(self, example: Example) -> Any:
         """What the model takes of an example; BadInput when it cannot be used."""

@@ -1,7 +1,7 @@
 """Predictors that give classes, several of them as one, and how they are measured. numpy only."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -92,7 +92,7 @@ combine = Ensemble
 class Evaluation:
     """Feeds a meter with what a classifier says of examples whose truth is the name of a class."""
 
-    names: ClassVar = LabelMeter.names
+    names: tuple[str, ...] = LabelMeter.names
 
     def __init__(self, predictor: Classifier, columns: int):
         self.predictor = predictor

@@ -22,7 +22,7 @@ class One(labels.Evaluation):
         super().__init__(predictor, columns)
         if _first(predictor).goal == "ordinal":
             self.meter = OrdinalMeter(predictor.labels, columns)
-        self.names = self.meter.names  # type: ignore[misc]  # those of its goal
+        self.names = self.meter.names
 
 
 class Several:
