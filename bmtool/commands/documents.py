@@ -105,17 +105,22 @@ def opened(predictor: Any, of: Of) -> Index:
 
 
 def embedder(predictor: Any) -> Embed:
-    """Texts to vectors by a model; of a text that is longer than it reads at once the beginning."""
+    """Texts to vectors by a model; of a text that is longer than it reads at once the mean over its parts."""
 
     def embed(texts: Sequence[str]) -> np.ndarray:
-        return predictor.embed([_fitting(predictor, text) for text in texts])
+        parts = [(number, part) for number, text in enumerate(texts) for part in _parts(predictor, text)]
+        owner = np.array([number for number, _ in parts])
+        weight = np.array([len(part.tokens) for _, part in parts], np.float64)
+        total = np.zeros((len(texts), *(found := predictor.embed([part for _, part in parts])).shape[1:]))
+        np.add.at(total, owner, found * weight[:, None])
+        return total / np.bincount(owner, weight)[:, None]
 
     return embed
 
 
-def _fitting(predictor: Any, text: str) -> Any:
-    while True:
-        try:
-            return predictor.read_to_embed(text)
-        except TooLong:
-            text = text[: max(1, 3 * len(text) // 4)]
+def _parts(predictor: Any, text: str) -> list[Any]:
+    try:
+        return [predictor.read_to_embed(text)]
+    except TooLong:
+        half = len(text) // 2
+        return [*_parts(predictor, text[:half]), *_parts(predictor, text[half:])]
