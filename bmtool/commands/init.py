@@ -91,7 +91,8 @@ def _rewritten(chosen: Shipped, path: Path, data: str | None, target: str | None
         text = with_value(text, ("data", "prepared"), f"data/prepared/{path.stem}")
     if data is not None:
         text = owning.adapted(text, chosen, data, target)
-    parent, usual = _parent(documents.parsed(text, path).data), f"runs/{chosen.task}"
+    # Of a run of the same task; a tokenizer is that of another.
+    parent, usual = documents.parsed(text, path).data["data"].get("vocabulary"), f"runs/{chosen.task}"
     if parent and not Path(parent).exists() and Path(usual, "run.json").exists():
         text = text.replace(parent, usual)
     return text
