@@ -24,7 +24,15 @@ READMES = ("README.md", "README.zh-CN.md")
 # In the order in which they are run; what a page shows may rest on what those before it have made.
 TASKS = tuple(
     f"docs/tasks/{name}.md"
-    for name in ("pinyin2hanzi", "language-model", "image-classification", "autoencoder", "gan", "tabular")
+    for name in (
+        "pinyin2hanzi",
+        "language-model",
+        "image-classification",
+        "autoencoder",
+        "gan",
+        "tabular",
+        "question-answering",
+    )
 )
 PAGES = (*READMES, *TASKS, "docs/tune.md")
 ABSOLUTE, RELATIVE = 0.05, 0.15

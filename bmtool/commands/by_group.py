@@ -6,7 +6,6 @@ from typing import Any
 
 from rich.table import Table
 
-from bmtool.commands.loading import Loaded
 from bmtool.commands.measuring import Source
 from bmtool.errors import ConfigError
 from bmtool.measure import gate, groups
@@ -50,10 +49,11 @@ def require_groups(bounds: Sequence[gate.Bound], by: Sequence[str]) -> None:
             )
 
 
-def deciding(loaded: Loaded, measured: Measured) -> str:
-    """The figure that a run's `train.best` names; the first of the task's where it names none, and of an exported model."""
-    asked = loaded.run.config().train.best if loaded.run is not None else None
-    return next(name for name in (asked, *measured.resamples) if name in measured.resamples)
+def deciding(source: Source, measured: Measured) -> str:
+    """The figure in which groups are compared: what the `train.best` of the first model's run names, else that of its evaluation."""
+    run = source.measuring[0].run
+    asked = (run.config().train.best if run is not None else None, getattr(source.evaluations[0], "of_groups", None))
+    return next(name for name in (*asked, *measured.resamples) if name in measured.resamples)
 
 
 def split(measured: Measured, source: Source, figure: str) -> tuple[Measured, ByGroup | None]:

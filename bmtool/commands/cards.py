@@ -239,6 +239,8 @@ def _figures(carried: reports.Carried) -> Iterator[str]:
         for name, found in report["metrics"].items()
     ]
     yield table(["figure", "value", "interval"], cells)
+    if by := report.get("by"):
+        yield f"`gap` is the largest difference of {by['figure']} between groups by {', '.join(map(escaped, by['columns']))}."
     yield from _baseline(report.get("baseline"))
 
 

@@ -127,7 +127,7 @@ def _compared(title: str, source: Source, predictions: Path, baseline: str) -> E
     unlike = first.unlike(others[0]) if others else {}
     feed(source, predictions)
     whole = first.measured()
-    figure = by_group.deciding(source.measuring[0], whole)
+    figure = by_group.deciding(source, whole)
     measured, apart = by_group.split(whole, source, figure)
     if apart is not None and figure in unlike:
         unlike[groups.GAP] = f"it is of {figure}"

@@ -11,7 +11,7 @@ import numpy as np
 # bool [N, U], which units each variant has -> what is said of it, such as the probability of a class, [N]
 Say = Callable[[np.ndarray], np.ndarray]
 
-SIZES = (1, 3)  # units that are taken away together
+SIZES = (1, 2, 4)  # units that are taken away together
 MOST = 256  # variants of one size; of an input with more units, several beside each other are one
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)  # of the units, which a deletion test takes away
 ORDERS = 10  # at random, that it compares with

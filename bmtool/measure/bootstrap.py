@@ -25,6 +25,15 @@ def weights(seed: int = 0) -> Iterator[np.ndarray]:
         block += 1
 
 
+def summed(classes: np.ndarray, examples: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which classes there are among `classes` [things], and the weights [examples, columns] of the examples that have each, added up
+    [those classes, columns]; `examples` [things] says which of them each thing is in."""
+    used, place = np.unique(classes, return_inverse=True)
+    here = np.zeros((len(used), len(weight)), np.float32)
+    np.add.at(here, (place, examples), 1.0)
+    return used, here @ weight
+
+
 class Counts:
     """Weighted counts per class [classes, 1 + RESAMPLES], for macro averages; classes appear as they are met."""
 
@@ -39,10 +48,8 @@ class Counts:
         rows = np.array([self.index.setdefault(name, len(self.index)) for name, _ in classes])
         while len(self.index) > len(self.total):
             self.total = np.concatenate([self.total, np.zeros_like(self.total)])
-        used, place = np.unique(rows, return_inverse=True)
-        here = np.zeros((len(used), len(weight)), np.float32)
-        np.add.at(here, (place, np.array([example for _, example in classes])), 1.0)
-        self.total[used] += here @ weight
+        used, sums = summed(rows, np.array([example for _, example in classes]), weight)
+        self.total[used] += sums
 
     def rows(self, names: list[str]) -> np.ndarray:
         """Counts [names, 1 + RESAMPLES]; zero for a class never met."""

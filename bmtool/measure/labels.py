@@ -6,7 +6,7 @@ from functools import reduce
 import numpy as np
 
 from bmtool.measure import calibration, classes, ranking
-from bmtool.measure.bootstrap import ratio
+from bmtool.measure.bootstrap import ratio, summed
 from bmtool.measure.decision import Decision
 from bmtool.measure.meter import Totals
 from bmtool.measure.report import Measured
@@ -55,7 +55,8 @@ class LabelMeter:
         self._totals.add(np.stack([np.ones(len(said)), right, rank < TOP, nats], axis=1), weight)
         self._calibration.add(calibration.rows(said.max(axis=1), likeliest == truth), weight)
         for number, (chosen, counted) in enumerate(((truth, rows), (given, rows), (truth[right], rows[right]))):
-            np.add.at(self._counts[number], chosen, weight[counted])
+            used, sums = summed(chosen, counted, weight)
+            self._counts[number][used] += sums
 
     def _given(self, said: np.ndarray) -> np.ndarray:
         return said.argmax(axis=1) if self.decision is None else self.decision.given(said)

@@ -67,6 +67,13 @@ class Compared(TypedDict):
     differences: dict[str, Gap]
 
 
+class By(TypedDict):
+    """Of a report with groups: what their gap is of."""
+
+    figure: str
+    columns: dict[str, dict[str, float | str | list[str] | None]]
+
+
 class Report(TypedDict):
     """What of the JSON of an evaluation is read again: figures with their intervals, as `Measured.as_dict` gives them."""
 
@@ -78,6 +85,7 @@ class Report(TypedDict):
     # of the splits that the run has learned from and is measured on: name -> examples
     splits: NotRequired[dict[str, int]]
     baseline: NotRequired[Compared]
+    by: NotRequired[By]
     source: NotRequired[str]
     unit: NotRequired[str | None]
     # examples that could not be measured

@@ -151,7 +151,7 @@ class SpanMeter(SumMeter):
             resamples=self.figures(),
             remarks=list(classes.remarks(self.types, true, said)),
             slices={"type": {self.types[n]: {k: v[n] for k, v in each.items()} for n in np.flatnonzero(true + said)}},
-            notes={f"spans {kind}": self._kinds[kind] for kind in KINDS} | dict(self._mistaken()),
+            notes={**{f"spans {kind}": self._kinds[kind] for kind in KINDS}, **dict(self._mistaken())},
             pictures={"confusion": lambda path: plots.confusion(self._confused, names, path)},
         )
 

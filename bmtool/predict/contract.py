@@ -93,7 +93,8 @@ class Embeds(Predictor, Protocol):
 class Evaluation(Protocol):
     """Made as `Evaluation(predictor, columns)`, 1 + RESAMPLES columns for intervals or one without. Feeds a meter."""
 
-    # of the figures, before anything is measured: of the class those that any model of its task may have
+    # of the figures, before anything is measured: of the class those that any model of its task may have. `of_groups`, where there is
+    # one, names the figure in which groups are compared, in place of the first.
     names: tuple[str, ...]
 
     def read(self, example: Example) -> Any:

@@ -53,6 +53,7 @@ class Evaluation:
     """Feeds a meter with what a regressor says of examples whose truth is a number."""
 
     names: ClassVar = NumberMeter.names
+    of_groups: ClassVar = "mae"  # r2 depends on how far apart the truths of a group are
 
     def __init__(self, predictor: Regressor, columns: int):
         self.predictor, self.meter = predictor, NumberMeter(columns)

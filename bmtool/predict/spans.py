@@ -157,6 +157,7 @@ class Evaluation:
     """Feeds a meter with what a model says of examples whose truth are spans, places in characters."""
 
     names: ClassVar = SpanMeter.names
+    of_groups: ClassVar = "f1"
 
     def __init__(self, predictor: Tagger, columns: int):
         self.predictor, self.meter = predictor, SpanMeter(predictor.types, columns)
@@ -184,10 +185,9 @@ class Evaluation:
         )
         for example, value in zip(examples, said):
             yield {
-                "input": example.name,
-                "reference": [list(one) for one in example.truth],
+                "input": example.name, "text": value.text, "reference": [list(one) for one in example.truth],
                 "prediction": value.record()["spans"],
-            }
+            }  # fmt: skip
 
     def measured(self) -> Measured:
         return self.meter.measured()

@@ -15,6 +15,7 @@ from bmtool.config.settings import settings
 from bmtool.engine.record import Record
 from bmtool.errors import ConfigError, DataError
 from bmtool.measure import resamples
+from bmtool.measure.groups import GAP
 from bmtool.measure.meter import SETTINGS
 from bmtool.measure.report import difference_of
 from bmtool.runs.contents import Warn, evaluations, plain
@@ -122,12 +123,15 @@ def _difference(name: str, figure: str, runs: tuple[_Run, _Run], pairs: dict[str
 
     None where one of them does not have it.
     """
-    mine, theirs = (run.reports[name]["metrics"].get(figure) for run in runs)
+    reports = [run.reports[name] for run in runs]
+    mine, theirs = (report["metrics"].get(figure) for report in reports)
     if mine is None or theirs is None or mine["value"] is None or theirs["value"] is None:
         return None
     first, run = runs
     if key := next((key for key in SETTINGS.get(figure, ()) if first.settings.get(key) != run.settings.get(key)), None):
         return {"by": None, "why": f"it depends on {key}, which differs"}
+    if figure == GAP and _grouped(reports[0]) != _grouped(reports[1]):
+        return {"by": None, "why": "it is of another figure, or between other groups"}
     if figure in pairs:
         found = difference_of(figure, *pairs[figure])
         return {"by": PAIRED, "significant": found.significant} | vars(found)
@@ -136,6 +140,11 @@ def _difference(name: str, figure: str, runs: tuple[_Run, _Run], pairs: dict[str
         return delta | {"by": None, "why": "it has no interval"}
     apart = mine["high"] < theirs["low"] or theirs["high"] < mine["low"]
     return delta | {"by": OVERLAP, "significant": True if apart else None}
+
+
+def _grouped(report: dict[str, Any]) -> tuple[str, list[str]]:
+    """What the gap of a report is of."""
+    return report["by"]["figure"], sorted(report["by"]["columns"])
 
 
 def _pairs(name: str, first: _Run, run: _Run) -> dict[str, _Pair]:

@@ -28,6 +28,8 @@ class One(labels.Evaluation):
 class Several:
     """Any number of classes: the truth of an example is the list of their names."""
 
+    of_groups: ClassVar = "micro_f1"
+
     def __init__(self, predictor: Any, columns: int):
         self.predictor = predictor
         self.meter = SeveralMeter(predictor.labels, columns, thresholds=predictor.thresholds)
