@@ -19,7 +19,7 @@ from bmtool.commands.train import pretrain
 from bmtool.config.load import load, parse
 from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.measure.answers import COLUMNS, AnswerMeter, match, row, segments
-from bmtool.predict.answer import Ensemble, joined
+from bmtool.predict.answer import Ensemble, joined, of_passages
 from bmtool.predict.values import Answer, Piece
 from bmtool.tasks.question_answering import reading, spans
 from bmtool.tasks.question_answering.kind import KIND
@@ -348,6 +348,17 @@ def test_answers_become_one_by_what_each_is_believed():
     assert joined([Answer((one,), 0.95, True), Answer((other,), 0.5)], [1, 1], 5).refuses
 
 
+def test_passages_are_compared_by_odds_against_no_answer_in_each():
+    one, other = Piece("a", 0, 1, 0.6), Piece("b", 2, 3, 0.01)
+    alone = of_passages([Answer((one,), 0.4)], [1], 5)
+    assert alone.n_best[0].probability == pytest.approx(0.6) and alone.no_answer == pytest.approx(0.4)
+    both = of_passages([Answer((other,), 0.99, True), Answer((one,), 0.4)], [1, 1 / 2], 5)
+    odds = [0.01 / 0.99, 0.6 / 0.4 / 2]
+    assert [piece.text for piece in both.n_best] == ["a", "b"]
+    assert both.n_best[0].probability == pytest.approx(odds[1] / (1 + sum(odds))) and both.refuses
+    assert of_passages([Answer((), 1.0, True)], [1], 5).text == ""
+
+
 # --- a model ---
 
 ASKED = {"question": "保修几年？", "context": "整机保修两年😀，加热盘e\u0301 保修五年。\n" * 9}
@@ -462,9 +473,10 @@ def test_what_is_asked_wrongly_is_refused_in_one_line(arguments, code, said, tra
 
 
 def test_models_of_other_tasks_are_asked_no_questions(trained, invoke):
-    for flag in ("--context", "--documents"):
-        result = invoke("predict", trained("language-model"), flag, str(MANUAL), "q")
-        assert result.exit_code == 2 and f"{flag}: models of language-model are asked no questions" in result.stderr
+    result = invoke("predict", trained("language-model"), "--documents", str(MANUAL), "q")
+    assert result.exit_code == 2 and "--documents: models of language-model are asked no questions" in result.stderr
+    result = invoke("predict", trained("language-model"), "--context", str(MANUAL), "q")
+    assert result.exit_code == 2 and "--context: models of language-model have no such option" in result.stderr
 
 
 def test_a_language_model_answers_from_passages_with_their_sources(prepared, settings, invoke, tmp_path):

@@ -43,8 +43,8 @@ def require_fit(of: Of) -> None:
 
 
 def parted(loaded: Loaded, options: dict[str, Any], of: Of) -> tuple[dict[str, Any], Of]:
-    """Of a model with an option that is called `context`, `--context` is that."""
-    if of.context is None or "context" not in loaded.entry.load("options").model_fields:
+    """Of any model but those that are asked questions, `--context` is an option of its own, or none."""
+    if of.context is None or loaded.entry.gives == "answer":
         return options, of
     return options | {"context": of.context}, of._replace(context=None)
 
@@ -54,8 +54,7 @@ def inputs(loaded: Loaded, given: Sequence[str], of: Of, ignore: Callable[[str, 
     if of == NOTHING:
         return named(loaded.entry.takes, given, ignore)
     if loaded.entry.gives != "answer":
-        flag = "--context" if of.context is not None else "--documents"
-        raise ConfigError(f"{flag}: models of {loaded.task} are asked no questions of a text")
+        raise ConfigError(f"--documents: models of {loaded.task} are asked no questions of a text")
     if of.documents is None:
         return of_context(given, _text(str(of.context)))
     reader, index = loaded.predictor, opened(loaded.predictor, of)

@@ -101,9 +101,7 @@ class SpanMeter(SumMeter):
         self._kinds: Counter[str] = Counter()
         self._confused = np.zeros((len(types) + 1, len(types) + 1), np.int64)
 
-    def add(  # type: ignore[override]  # what is said are no rows yet
-        self, said: Sequence[Sequence[Span]], truth: Sequence[Sequence[Span]], weight: np.ndarray
-    ) -> None:  # fmt: skip
+    def add(self, said: Sequence[Sequence[Span]], truth: Sequence[Sequence[Span]], weight: np.ndarray) -> None:
         rows = np.zeros((len(said), 3 * len(self.types) + 5))
         for row, ours, right in zip(rows, said, truth):
             self._count(row, ours, right)
