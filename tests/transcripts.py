@@ -31,6 +31,8 @@ TASKS = tuple(
         "autoencoder",
         "gan",
         "tabular",
+        "text-classification",
+        "token-classification",
         "question-answering",
     )
 )
@@ -111,7 +113,14 @@ def run(commands: Iterable[str], folder: Path) -> Iterator[Ran]:
 
 def furnish(folder: Path) -> None:
     """Put into a folder what a clone has of configurations and data, but for the data that `init` brings, and text of one's own."""
-    for part in ("configs", "data/images", "data/tabular", "data/question-answering"):
+    for part in (
+        "configs",
+        "data/images",
+        "data/tabular",
+        "data/text-classification",
+        "data/token-classification",
+        "data/question-answering",
+    ):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("parcels.csv"))
     (folder / "my/text").mkdir(parents=True)
     sample = b"".join(path.read_bytes() for path in sorted((ROOT / "data/pinyin2hanzi/sentences").glob("*.txt")))

@@ -3,8 +3,7 @@
 from pydantic import Field, model_validator
 
 from bmtool.config import options
-from bmtool.config.labelled import LabelledData, LabelledTrain
-from bmtool.config.schema import BaseConfig
+from bmtool.config.labelled import LabelledConfig, LabelledData, LabelledTrain
 from bmtool.text.backbones.config import EncoderModel
 
 
@@ -12,7 +11,7 @@ class Options(options.NBest):
     pass
 
 
-class Config(BaseConfig):
+class Config(LabelledConfig):
     # questions, the texts that they are asked of, and where the answers stand in these
     data: LabelledData
     # the network

@@ -5,8 +5,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from bmtool.config import options
-from bmtool.config.labelled import PICTURES, LabelledData, LabelledTrain
-from bmtool.config.schema import BaseConfig, FilePath
+from bmtool.config.labelled import PICTURES, LabelledConfig, LabelledData, LabelledTrain
+from bmtool.config.schema import FilePath
 from bmtool.text.backbones.config import EncoderModel
 from bmtool.text.labelled.models import RnnModel
 
@@ -22,7 +22,7 @@ class Data(LabelledData):
     offsets: Literal["characters", "utf-16", "bytes"] = "characters"
 
 
-class Config(BaseConfig):
+class Config(LabelledConfig):
     # the texts and their spans
     data: Data
     # the network
