@@ -111,7 +111,7 @@ TASKS = {
         kit="text.labelled",
         takes="text",
         gives="labels",
-        first="tiny",
+        first="textcnn",
         baselines=tuple(f"text-classification/{name}" for name in ("nb", "logreg", "svm", "bag", "textcnn", "rnn")),
     ),
     "text-regression": Entry(
@@ -120,7 +120,7 @@ TASKS = {
         kit="text.labelled",
         takes="text",
         gives="number",
-        first="tiny-regression",
+        first="stars",
         baselines=tuple(f"text-classification/{name}" for name in ("bag", "textcnn", "rnn")),
         own={"kind": "kind:numeric_kind_of", "options": "config:NumberOptions", "evaluation": "metrics:Numbers"},
     ),

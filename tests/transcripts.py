@@ -24,7 +24,17 @@ READMES = ("README.md", "README.zh-CN.md")
 # In the order in which they are run; what a page shows may rest on what those before it have made.
 TASKS = tuple(
     f"docs/tasks/{name}.md"
-    for name in ("pinyin2hanzi", "language-model", "image-classification", "autoencoder", "gan", "tabular")
+    for name in (
+        "pinyin2hanzi",
+        "language-model",
+        "image-classification",
+        "autoencoder",
+        "gan",
+        "tabular",
+        "text-classification",
+        "token-classification",
+        "question-answering",
+    )
 )
 PAGES = (*READMES, *TASKS, "docs/tune.md")
 ABSOLUTE, RELATIVE = 0.05, 0.15
@@ -103,7 +113,14 @@ def run(commands: Iterable[str], folder: Path) -> Iterator[Ran]:
 
 def furnish(folder: Path) -> None:
     """Put into a folder what a clone has of configurations and data, but for the data that `init` brings, and text of one's own."""
-    for part in ("configs", "data/images", "data/tabular"):
+    for part in (
+        "configs",
+        "data/images",
+        "data/tabular",
+        "data/text-classification",
+        "data/token-classification",
+        "data/question-answering",
+    ):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("parcels.csv"))
     (folder / "my/text").mkdir(parents=True)
     sample = b"".join(path.read_bytes() for path in sorted((ROOT / "data/pinyin2hanzi/sentences").glob("*.txt")))

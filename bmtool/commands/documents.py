@@ -43,8 +43,8 @@ def require_fit(of: Of) -> None:
 
 
 def parted(loaded: Loaded, options: dict[str, Any], of: Of) -> tuple[dict[str, Any], Of]:
-    """Of a model with an option that is called `context`, `--context` is that."""
-    if of.context is None or "context" not in loaded.entry.load("options").model_fields:
+    """Of any model but those that are asked questions, `--context` is an option of its own, or none."""
+    if of.context is None or loaded.entry.gives == "answer":
         return options, of
     return options | {"context": of.context}, of._replace(context=None)
 
@@ -54,8 +54,7 @@ def inputs(loaded: Loaded, given: Sequence[str], of: Of, ignore: Callable[[str, 
     if of == NOTHING:
         return named(loaded.entry.takes, given, ignore)
     if loaded.entry.gives != "answer":
-        flag = "--context" if of.context is not None else "--documents"
-        raise ConfigError(f"{flag}: models of {loaded.task} are asked no questions of a text")
+        raise ConfigError(f"--documents: models of {loaded.task} are asked no questions of a text")
     if of.documents is None:
         return of_context(given, _text(str(of.context)))
     reader, index = loaded.predictor, opened(loaded.predictor, of)
@@ -105,17 +104,22 @@ def opened(predictor: Any, of: Of) -> Index:
 
 
 def embedder(predictor: Any) -> Embed:
-    """Texts to vectors by a model; of a text that is longer than it reads at once the beginning."""
+    """Texts to vectors by a model; of a text that is longer than it reads at once the mean over its parts."""
 
     def embed(texts: Sequence[str]) -> np.ndarray:
-        return predictor.embed([_fitting(predictor, text) for text in texts])
+        parts = [(number, part) for number, text in enumerate(texts) for part in _parts(predictor, text)]
+        owner = np.array([number for number, _ in parts])
+        weight = np.array([len(part.tokens) for _, part in parts], np.float64)
+        total = np.zeros((len(texts), *(found := predictor.embed([part for _, part in parts])).shape[1:]))
+        np.add.at(total, owner, found * weight[:, None])
+        return total / np.bincount(owner, weight)[:, None]
 
     return embed
 
 
-def _fitting(predictor: Any, text: str) -> Any:
-    while True:
-        try:
-            return predictor.read_to_embed(text)
-        except TooLong:
-            text = text[: max(1, 3 * len(text) // 4)]
+def _parts(predictor: Any, text: str) -> list[Any]:
+    try:
+        return [predictor.read_to_embed(text)]
+    except TooLong:
+        half = len(text) // 2
+        return [*_parts(predictor, text[:half]), *_parts(predictor, text[half:])]

@@ -16,6 +16,7 @@ from bmtool.config import load, shipped
 from bmtool.config.editing import with_value
 from bmtool.config.schema import BaseConfig
 from bmtool.config.shipped import Shipped
+from bmtool.config.text import TOKENIZERS
 from bmtool.errors import ConfigError
 
 # Beside the configuration, for editors; by a name that nobody else's file has.
@@ -90,7 +91,8 @@ def _rewritten(chosen: Shipped, path: Path, data: str | None, target: str | None
         text = with_value(text, ("data", "prepared"), f"data/prepared/{path.stem}")
     if data is not None:
         text = owning.adapted(text, chosen, data, target)
-    parent, usual = _parent(documents.parsed(text, path).data), f"runs/{chosen.task}"
+    # Of a run of the same task; a tokenizer is that of another.
+    parent, usual = documents.parsed(text, path).data["data"].get("vocabulary"), f"runs/{chosen.task}"
     if parent and not Path(parent).exists() and Path(usual, "run.json").exists():
         text = text.replace(parent, usual)
     return text
@@ -98,7 +100,8 @@ def _rewritten(chosen: Shipped, path: Path, data: str | None, target: str | None
 
 def _parent(config: dict[str, Any]) -> str | None:
     """The run that a configuration starts from."""
-    return config["data"].get("vocabulary")
+    tokenizer = config["data"].get("tokenizer")
+    return config["data"].get("vocabulary") or (None if tokenizer in TOKENIZERS else tokenizer)
 
 
 # --- what is said ---
@@ -156,7 +159,7 @@ def _sampled(source: str) -> str:
 
 def _first(config: BaseConfig, then: str) -> list[str]:
     """What has to be trained before, where a configuration starts from a run that is not there, and `then` only."""
-    parent = getattr(config.data, "vocabulary", None)
+    parent = _parent(config.model_dump())
     if parent is None or Path(parent).exists():
         return []
     made = [one for one in shipped.configs() if documents.read(one.path).data["run"] == parent]

@@ -10,6 +10,7 @@ from bmtool.config import document as documents
 from bmtool.config import image, shipped, table
 from bmtool.config.document import Path_
 from bmtool.config.editing import with_value
+from bmtool.config.load import load
 from bmtool.config.shipped import Shipped
 from bmtool.errors import BmtoolError, ConfigError
 
@@ -24,6 +25,7 @@ YOURS: dict[Path_, str] = {
 OTHERWISE: dict[Path_, Any] = {
     ("data", "positive"): None, ("decide", "cost_false_positive"): 1, ("decide", "cost_false_negative"): 1,
 }  # fmt: skip
+LABELLED = "text.labelled"
 SHOWN = 40  # names of columns
 # Comments that are of the sample: behind a key, and in the first line.
 _COMMENT = re.compile(
@@ -38,7 +40,11 @@ def adapted(text: str, chosen: Shipped, data: str, target: str | None) -> str:
     held = documents.read(chosen.path).data
     key, value = ("sources", [data]) if "sources" in held["data"] else ("source", data)
     settings = {("data", key): value} | {path: OTHERWISE[path] for path in OTHERWISE if holds(held, path)}
-    settings |= {("data", "columns", kind): [] for kind in held["data"].get("columns", {})}
+    if registry.find(chosen.task).kit == LABELLED:
+        settings[("data", "columns")] = _named(chosen, data, target)
+        target = None
+    else:
+        settings |= {("data", "columns", kind): [] for kind in held["data"].get("columns", {})}
     if "target" in held["data"]:
         settings[("data", "target")] = _target(data, target, held["data"]["target"])
     elif target is not None:
@@ -82,6 +88,17 @@ def _target(data: str, asked: str | None, usual: str) -> str:
             f"{data}{wrong or ' is a table'} (columns are {few(there, SHOWN)}): name the one to be learned with --target"
         )
     return asked or usual
+
+
+def _named(chosen: Shipped, data: str, target: str | None) -> dict[str, str]:
+    """What a file of labelled text calls otherwise than the task does: its target, and a text where one column alone is left for it."""
+    loaded, there = load(chosen.path), _columns(data)
+    kind = registry.find(chosen.task).load("kind")(loaded.data)
+    named = {kind.targets[0]: _target(data, target, kind.targets[0])} if target is not None else {}
+    left = [name for name in there if name not in (*named.values(), *kind.targets)]
+    if len(left) == len(kind.texts) == 1:
+        named[kind.texts[0]] = left[0]
+    return {name: column for name, column in named.items() if name != column}
 
 
 def _columns(data: str) -> list[str]:

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from bmtool.base.needs import Package
-from bmtool.config.schema import DataPath, FilePath, Name, Train, of_sources
+from bmtool.config.schema import BaseConfig, DataPath, FilePath, Name, Train, of_sources
 from bmtool.config.splits import SplitData
+from bmtool.config.text import TOKENIZERS
 
 # What predictors on labelled text can draw (`text.labelled.explain`).
 PICTURES = {
@@ -33,6 +34,13 @@ class LabelledData(SplitData):
 
     def packages(self) -> Iterator[Package]:
         yield from of_sources(*(path for path in (self.source, self.valid, self.test) if path))
+
+
+class LabelledConfig(BaseConfig):
+    @property
+    def starts_from_others(self) -> bool:
+        """Tokens that are there already are those of a network that knows them."""
+        return super().starts_from_others or (self.model.kind == "encoder" and self.data.tokenizer not in TOKENIZERS)
 
 
 class LabelledTrain(Train):

@@ -95,7 +95,7 @@ class SumMeter:
     def __init__(self, width: int, columns: int = 1):
         self._totals = Totals(width, columns)
 
-    def add(self, said: np.ndarray, truth: Any, weight: np.ndarray) -> None:
+    def add(self, said: Any, truth: Any, weight: np.ndarray) -> None:
         self._totals.add(said, weight)
 
     def state(self) -> list[np.ndarray]:

@@ -151,17 +151,17 @@ class SpanMeter(SumMeter):
             resamples=self.figures(),
             remarks=list(classes.remarks(self.types, true, said)),
             slices={"type": {self.types[n]: {k: v[n] for k, v in each.items()} for n in np.flatnonzero(true + said)}},
-            notes={f"spans {kind}": self._kinds[kind] for kind in KINDS} | dict(self._mistaken()),
+            notes={f"spans {kind}": float(self._kinds[kind]) for kind in KINDS} | dict(self._mistaken()),
             pictures={"confusion": lambda path: plots.confusion(self._confused, names, path)},
         )
 
-    def _mistaken(self) -> Iterator[tuple[str, int]]:
+    def _mistaken(self) -> Iterator[tuple[str, float]]:
         """The pairs of types that are taken for each other most often."""
         pairs = self._confused[:-1, :-1] * (1 - np.eye(len(self.types), dtype=np.int64))
         for at in np.argsort(-pairs, axis=None, kind="stable")[:CONFUSED]:
             right, said = divmod(int(at), len(self.types))
             if count := int(pairs[right, said]):
-                yield f"{self.types[right]} taken for {self.types[said]}", count
+                yield f"{self.types[right]} taken for {self.types[said]}", float(count)
 
 
 def _zero(above: np.ndarray, below: np.ndarray, other: np.ndarray) -> np.ndarray:

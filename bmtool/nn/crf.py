@@ -31,14 +31,21 @@ class Crf(nn.Module):
         """-log p of the right tags, [B]. Places that are not kept are passed over: the next kept one follows the one before them."""
         scores_BTK, target_BT = scores_BTK.float(), target_BT.masked_fill(~keep_BT, 0)
         between_KK, first_K, last_K = self._held()
+        weight_KK = between_KK.exp()
         whole_BK = torch.zeros_like(scores_BTK[:, 0])
         right_B, begun_B, tag_B = whole_BK[:, 0], torch.zeros_like(keep_BT[:, 0]), target_BT[:, 0]
         for at in range(scores_BTK.shape[1]):
             here_BK, next_B, kept_B = scores_BTK[:, at], target_BT[:, at], keep_BT[:, at]
-            ways_BK = torch.where(begun_B[:, None], (whole_BK[:, :, None] + between_KK).logsumexp(dim=1), first_K)
+            ways_BK = torch.where(begun_B[:, None], _product(whole_BK, weight_KK), first_K)
             way_B = torch.where(begun_B, between_KK[tag_B, next_B], first_K[next_B])
             whole_BK = torch.where(kept_B[:, None], ways_BK + here_BK, whole_BK)
             right_B = torch.where(kept_B, right_B + way_B + here_BK.gather(1, next_B[:, None])[:, 0], right_B)
             tag_B, begun_B = torch.where(kept_B, next_B, tag_B), begun_B | kept_B
         ended_B = (whole_BK + last_K).logsumexp(dim=1) - right_B - last_K[tag_B]
         return torch.where(begun_B, ended_B, torch.zeros_like(ended_B))
+
+
+def _product(logs_BK: Tensor, weight_KK: Tensor) -> Tensor:
+    """Log of exp(logs) @ weights, as `nn.chain` has it: a third of the time of a log-sum-exp over all pairs."""
+    top_B1 = logs_BK.detach().amax(dim=1, keepdim=True)
+    return ((logs_BK - top_B1).exp() @ weight_KK).clamp_min(1e-37).log() + top_B1

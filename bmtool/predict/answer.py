@@ -40,6 +40,21 @@ def joined(given: Sequence[Answer], shares: Sequence[float], most: int) -> Answe
     return Answer(tuple(best), none, able and none > (best[0].probability if best else 0.0))
 
 
+def of_passages(given: Sequence[Answer], shares: Sequence[float], most: int) -> Answer:
+    """What several texts say of one question, one of which at most is taken to hold the answer: odds of each piece against no answer in
+    its text, times the share that the text is believed, are compared. Of one text it is what that says."""
+    odds = [
+        piece._replace(probability=share * piece.probability / max(one.no_answer, 1e-12))
+        for one, share in zip(given, shares)
+        for piece in one.n_best
+    ]
+    total = 1.0 + sum(piece.probability for piece in odds)
+    order = sorted(odds, key=lambda piece: -piece.probability)[:most]
+    best = tuple(piece._replace(probability=piece.probability / total) for piece in order)
+    able = any(one.refuses for one in given)
+    return Answer(best, 1 / total, able and 1 / total > (best[0].probability if best else 0.0))
+
+
 class Ensemble:
     """Several models as one: the weighted mean of the probabilities of each piece, whatever their tokens are."""
 

@@ -185,10 +185,9 @@ class Evaluation:
         )
         for example, value in zip(examples, said):
             yield {
-                "input": example.name,
-                "reference": [list(one) for one in example.truth],
+                "input": example.name, "text": value.text, "reference": [list(one) for one in example.truth],
                 "prediction": value.record()["spans"],
-            }
+            }  # fmt: skip
 
     def measured(self) -> Measured:
         return self.meter.measured()

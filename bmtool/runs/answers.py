@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,10 +26,32 @@ def _wrong_text(answer: Answer) -> float:
     return Levenshtein.distance(answer["reference"], answer["prediction"]) / max(1, len(answer["reference"]))
 
 
+def _wrong_spans(answer: Answer) -> float:
+    """How many spans are in one of the two only."""
+    said = {(span["start"], span["end"], span["label"]) for span in answer["prediction"]}
+    return len(said ^ {(start, end, label) for start, end, label in answer["reference"]})
+
+
+def _marked(answer: Answer) -> Answer:
+    """With two texts in place of two lists of spans, so that what differs is seen where it stands."""
+    said = [(span["start"], span["end"], span["label"]) for span in answer["prediction"]]
+    texts = {"reference": _written(answer["text"], answer["reference"]), "prediction": _written(answer["text"], said)}
+    return {"input": answer["input"], "marked": True} | texts
+
+
+def _written(text: str, spans: Iterable[Sequence[Any]]) -> str:
+    """A text with its spans in brackets, each with its type."""
+    out, done = "", 0
+    for start, end, label in spans:
+        out, done = f"{out}{text[done:start]}[{text[start:end]} {label}]", end
+    return out + text[done:]
+
+
 # What a task gives -> how bad an answer is, 0 where nothing is wrong. What is made of nothing cannot be wrong.
 BADNESS: dict[str, Callable[[Answer], float]] = {
     "labels": _wrong_class,
     "text": _wrong_text,
+    "spans": _wrong_spans,
     "number": lambda answer: abs(answer["prediction"] - answer["reference"]),
     "vector": lambda answer: 0.0 + answer["mse"],
     "answer": lambda answer: 1.0 - answer["f1"],
@@ -53,13 +75,14 @@ def answers(path: Path, gives: str, warn: Warn) -> Answers:
     for number, answer in enumerate(_lines(path)):
         try:
             bad = badness(answer)
+            shown = _marked(answer) if gives == "spans" else answer
             if gives == "labels":
                 pairs[answer["reference"], answer["prediction"]] += 1
         except (KeyError, TypeError):
             passed += 1
             continue
         if bad > 0:
-            (heapq.heappush if len(worst) < WORST else heapq.heappushpop)(worst, (bad, -number, answer))
+            (heapq.heappush if len(worst) < WORST else heapq.heappushpop)(worst, (bad, -number, shown))
     if passed:
         warn(f"{path}: {passed:,} lines are no answers of such a task, and are passed over")
     return Answers([answer for *_, answer in sorted(worst, key=lambda one: one[:2], reverse=True)], *_table(pairs))

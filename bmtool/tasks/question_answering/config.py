@@ -3,8 +3,7 @@
 from pydantic import Field, model_validator
 
 from bmtool.config import options
-from bmtool.config.labelled import LabelledData, LabelledTrain
-from bmtool.config.schema import BaseConfig
+from bmtool.config.labelled import LabelledConfig, LabelledData, LabelledTrain
 from bmtool.text.backbones.config import EncoderModel
 
 
@@ -12,7 +11,7 @@ class Options(options.NBest):
     pass
 
 
-class Config(BaseConfig):
+class Config(LabelledConfig):
     # questions, the texts that they are asked of, and where the answers stand in these
     data: LabelledData
     # the network
@@ -20,6 +19,9 @@ class Config(BaseConfig):
     train: LabelledTrain = LabelledTrain()
     # tokens that windows of a long text share with those beside them: an answer that stands at an edge is whole in one of two
     overlap: int = Field(128, ge=0, le=1 << 20)
+    # for a reader of documents: of each training question so many texts of others, those that are nearest to it by their words (BM25), are
+    # read as texts without its answer
+    negatives: int = Field(0, ge=0, le=100)
     # tokens of an answer at most
     answer_tokens: int = Field(64, ge=1, le=10_000)
 

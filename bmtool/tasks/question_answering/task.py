@@ -13,9 +13,10 @@ from bmtool.measure import answers
 from bmtool.predict.assets import Held
 from bmtool.tasks.question_answering import model, spans
 from bmtool.tasks.question_answering.metrics import WindowMeter
+from bmtool.tasks.question_answering.negatives import WithNegatives
 from bmtool.tasks.question_answering.predict import Reader, predictor
 from bmtool.tasks.question_answering.spans import Scores
-from bmtool.text.labelled.batches import Batch
+from bmtool.text.labelled.batches import Batch, WindowSource
 from bmtool.text.labelled.store import Texts
 from bmtool.text.labelled.task import LabelledTask, Whole
 from bmtool.text.labelled.windows import Row
@@ -38,11 +39,15 @@ class Task(LabelledTask):
         return model.Head(features, self.config.model.dropout)
 
     def batches(self, split: str, seed: int | None) -> LengthBatches:
+        texts = self.texts(split)
         if seed is None:
-            self._measured = self.texts(split)
-        return super().batches(split, seed)
+            self._measured = texts
+        count = self.config.negatives if seed is not None else 0
+        held: Any = WithNegatives(texts, count) if count else texts
+        source = WindowSource.of(held, self.cutting, self.targets(held))
+        return source.batches(batch_tokens=self.config.train.batch_tokens, seed=seed)
 
-    def targets(self, texts: Texts) -> Callable[[Sequence[tuple[int, Row, int]], int], dict[str, np.ndarray]]:
+    def targets(self, texts: Any) -> Callable[[Sequence[tuple[int, Row, int]], int], dict[str, np.ndarray]]:
         """Where the answer begins and ends in each row, 0 where its window does not hold it, and where the window stands, int64 [B]."""
         offsets = _offsets(texts)
 
@@ -100,13 +105,13 @@ class Task(LabelledTask):
 
 
 @lru_cache(maxsize=4)
-def _offsets(texts: Texts) -> Callable[[str], np.ndarray]:
+def _offsets(texts: Any) -> Callable[[str], np.ndarray]:
     """From where to where in a text each of its tokens stands, int64 [tokens, 2]; several questions are asked of a text."""
     return lru_cache(maxsize=REMEMBERED)(lambda context: texts.tokenizer.spans(context)[1])
 
 
 def _place(
-    texts: Texts, offsets: Callable[[str], np.ndarray], example: int, row: Row, first: int
+    texts: Any, offsets: Callable[[str], np.ndarray], example: int, row: Row, first: int
 ) -> tuple[int, int, int]:  # fmt: skip
     """Of a window that begins at token `first`: where in its row the first answer that it holds whole begins and ends, and `first`."""
     draft = texts.drafts[example]

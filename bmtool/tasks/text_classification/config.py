@@ -5,8 +5,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from bmtool.config import options
-from bmtool.config.labelled import PICTURES, LabelledData, LabelledTrain
-from bmtool.config.schema import BaseConfig, Name, Section
+from bmtool.config.labelled import PICTURES, LabelledConfig, LabelledData, LabelledTrain
+from bmtool.config.schema import Name, Section
 from bmtool.text.backbones.config import EncoderModel
 from bmtool.text.labelled.linear.config import LinearModel, LogisticModel, NaiveBayesModel, SvmModel
 from bmtool.text.labelled.models import BagModel, RnnModel, TextCnnModel
@@ -63,7 +63,7 @@ class Loss(Section):
     huber: float = Field(0.0, ge=0, le=1e6)
 
 
-class Config(BaseConfig):
+class Config(LabelledConfig):
     # the texts and what is right of them
     data: Data
     # a network, or a linear model of n-grams

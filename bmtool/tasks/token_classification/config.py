@@ -1,18 +1,20 @@
 """The typed sections of token-classification."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from bmtool.config import options
-from bmtool.config.labelled import LabelledData, LabelledTrain
-from bmtool.config.schema import BaseConfig, FilePath
+from bmtool.config.labelled import PICTURES, LabelledConfig, LabelledData, LabelledTrain
+from bmtool.config.schema import FilePath
 from bmtool.text.backbones.config import EncoderModel
 from bmtool.text.labelled.models import RnnModel
 
 
 class Options(options.Options):
-    """None: what is marked follows from the text alone."""
+    """What is marked follows from the text alone."""
+
+    pictures: ClassVar = {"explain": PICTURES["explain"]}
 
 
 class Data(LabelledData):
@@ -20,7 +22,7 @@ class Data(LabelledData):
     offsets: Literal["characters", "utf-16", "bytes"] = "characters"
 
 
-class Config(BaseConfig):
+class Config(LabelledConfig):
     # the texts and their spans
     data: Data
     # the network

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bmtool.errors import ConfigError
 from bmtool.nn import tags
 from bmtool.nn.chain import Transitions
 from bmtool.predict import spans
@@ -21,7 +22,8 @@ from bmtool.tasks.token_classification.kind import kind_of
 from bmtool.tasks.token_classification.lexicon import Lexicon
 from bmtool.tasks.token_classification.places import Places, places, written
 from bmtool.text.labelled import predict
-from bmtool.text.labelled.predict import Outputs, Read, TextReader
+from bmtool.text.labelled.explain import Answer, Explains
+from bmtool.text.labelled.predict import Outputs, Read
 from bmtool.text.labelled.windows import Windows, centred
 
 TRANSITIONS = "transitions.safetensors"  # in a run's export: which tags follow which
@@ -42,7 +44,7 @@ class Marked(Read):
     words: np.ndarray
 
 
-class Tagger(TextReader):
+class Tagger(Explains):
     """Texts to spans: scores of tokens from the window that shows most around each, and the best path through all of them."""
 
     def __init__(self, about: dict[str, Any], backend: Backend, assets: Assets):
@@ -93,6 +95,25 @@ class Tagger(TextReader):
             for found, one in zip(spans.found(scores, self.transitions), held)
         ]
         return spans.values([read.texts[0] for read in reads], each, self.types)
+
+    def answer(self, read: Read) -> Answer:
+        """The surest span: how surely what reads as it does is one of its type, wherever it stands."""
+        (value,) = self.predict([read])
+        if not value.spans:
+            raise ConfigError("--explain: no span is found in the text, so there is nothing to explain")
+        start, end, label = value.spans[int(np.argmax(value.probabilities))]
+        wanted = value.text[start:end], tags.numbers([(0, end - start, self.types.index(label))], end - start)
+
+        def amount(reads: Sequence[Read]) -> np.ndarray:
+            return np.array([_surely(one.texts[0], said, *wanted) for one, said in zip(reads, self.marginals(reads))])
+
+        return Answer(f"{wanted[0]} {label}", amount, 0)
+
+
+def _surely(text: str, said: np.ndarray, wanted: str, right: np.ndarray) -> float:
+    """The least probability of its tags where a text reads as wanted, at the surest such place; 0 where it does not."""
+    starts = [at for at in range(len(text) - len(wanted) + 1) if text.startswith(wanted, at)]
+    return max((float(said[range(at, at + len(right)), right].min()) for at in starts), default=0.0)
 
 
 def joined(windows: Windows, example: int, said: Sequence[np.ndarray]) -> np.ndarray:

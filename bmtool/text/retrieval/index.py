@@ -10,8 +10,8 @@ from bmtool.text.retrieval.passages import Passage
 
 How = Literal["hybrid", "words", "vectors"]
 Embed = Callable[[Sequence[str]], np.ndarray]  # texts to vectors [texts, width]
-DEPTH = 100  # of each ranking, that count when two are made one
-SOFT = 60  # of reciprocal ranks (Cormack et al. 2009)
+DEPTH = 100  # of a ranking
+WEIGHT = 0.2  # of the cosine of vectors beside the scores of words
 
 
 class Vectors:
@@ -44,11 +44,17 @@ class Index:
         return [self.passages[number] for number in self.ranked(question, how)[:count]]
 
     def ranked(self, question: str, how: How = "hybrid") -> list[int]:
-        """The numbers of the passages, the best first, DEPTH of each ranking at most."""
-        rankings = [] if how == "vectors" else [best(self._words.scores(question), above=0)]
-        if how != "words" and self._vectors is not None and self._embed is not None:
-            rankings.append(best(self._vectors.scores(self._embed([question])[0])))
-        return fused(rankings) if len(rankings) > 1 else rankings[0].tolist()
+        """The numbers of the passages, the best first, DEPTH at most; found by words those that share one with the question."""
+        if how == "vectors" and self._vectors is not None:
+            return best(self._near(question)).tolist()
+        words = self._words.scores(question)
+        if how == "words" or self._vectors is None:
+            return best(words, above=0).tolist()
+        return best(fused(words, self._near(question))).tolist()
+
+    def _near(self, question: str) -> np.ndarray:
+        assert self._vectors is not None and self._embed is not None
+        return self._vectors.scores(self._embed([question])[0])
 
 
 def best(scores: np.ndarray, above: float = -np.inf) -> np.ndarray:
@@ -57,10 +63,8 @@ def best(scores: np.ndarray, above: float = -np.inf) -> np.ndarray:
     return order[scores[order] > above]
 
 
-def fused(rankings: Sequence[np.ndarray]) -> list[int]:
-    """Several rankings as one, by the sum of reciprocal ranks (Cormack, Clarke and Buettcher 2009)."""
-    total: dict[int, float] = {}
-    for ranking in rankings:
-        for rank, number in enumerate(ranking.tolist(), 1):
-            total[number] = total.get(number, 0.0) + 1 / (SOFT + rank)
-    return sorted(total, key=lambda number: -total[number])
+def fused(words: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """Two kinds of scores as one: a convex combination (Bruch et al. 2023), in which the best by words counts 1.
+
+    Sums of reciprocal ranks, which are more usual, lose whatever the weaker of the two does not find."""
+    return words / max(words.max(initial=0.0), 1e-12) + WEIGHT * near

@@ -5,7 +5,7 @@ from typing import Any
 
 from bmtool.config.options import NBest
 from bmtool.errors import BadInput
-from bmtool.predict.answer import MANY, Answering, joined, placed
+from bmtool.predict.answer import MANY, Answering, of_passages, placed
 from bmtool.predict.values import Answer
 from bmtool.text.retrieval.index import How, Index
 from bmtool.text.retrieval.passages import Passage
@@ -33,7 +33,7 @@ class FromDocuments:
         read = [self._reader.read({"question": question, "context": passage.text}) for passage in found]
         said = self._reader.predict(read, MANY) if read else []
         each = [_from(passage, one) for passage, one in zip(found, said)]
-        return joined(each, [1 / rank for rank, _ in enumerate(each, 1)], most) if each else Answer((), 1.0, True)
+        return of_passages(each, [1 / rank for rank, _ in enumerate(each, 1)], most) if each else Answer((), 1.0, True)
 
 
 def _from(passage: Passage, given: Answer) -> Answer:
