@@ -6,9 +6,11 @@ from collections import Counter
 import numpy as np
 import planted
 import pytest
+from PIL import Image
 from test_cli import fails
 
 from bmtool.commands.evaluate import evaluate
+from bmtool.commands.train import pretrain
 from bmtool.errors import ConfigError
 from bmtool.measure.bootstrap import BLOCK, RESAMPLES, weights
 from bmtool.measure.groups import BINS, LEAST, MOST, NONE, WIDTH, Groups, gap, groupings, largest
@@ -280,3 +282,26 @@ def test_regression_has_groups(learned, invoke, tmp_path):
     source = run.parent / "rows.csv"
     found = json.loads(invoke("evaluate", tmp_path / "x.onnx", "--data", source, "--by", "label", "--json").stdout)
     assert found["by"]["figure"] == "mae" and set(found["slices"]["label"]) == {"no", "yes"}
+
+
+def test_images_have_the_columns_of_their_list(tmp_path, invoke):
+    """Those of a split are read from the list again, as prepared images lack them."""
+    lines = ["path,label,camera"]
+    for number in range(80):
+        shade = 40 if number % 2 else 200
+        noise = np.random.default_rng(number).integers(0, 30, (8, 8), np.uint8)
+        Image.fromarray(noise + np.uint8(shade)).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,{'dark' if number % 2 else 'light'},{'old' if number % 3 else 'new'}")
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    values = [
+        f"data.source={tmp_path / 'list.csv'}", f"data.prepared={tmp_path / 'data'}", f"run={tmp_path / 'run'}", "data.test_share=0.5",
+    ]  # fmt: skip
+    pretrain(str(planted.ROOT / "bmtool/tasks/image_classification/tiny-mlp.yaml"), values)
+    whole = json.loads(
+        invoke("evaluate", tmp_path / "run", "--data", tmp_path / "list.csv", "--by", "camera", "--json").stdout
+    )
+    assert {name: one["examples"]["value"] for name, one in whole["slices"]["camera"].items()} == {"new": 27, "old": 53}
+    half = json.loads(invoke("evaluate", tmp_path / "run", "--by", "camera", "--json").stdout)
+    assert set(half["slices"]["camera"]) == {"new", "old"}
+    assert sum(one["examples"]["value"] for one in half["slices"]["camera"].values()) == half["examples"] < 80
+    fails(invoke("evaluate", tmp_path / "run", "--by", "lens"), 2, "no column 'lens'", "columns are camera")

@@ -54,6 +54,10 @@ class Member:
     def run(self) -> RunDir:
         return RunDir(self.config.run)
 
+    @property
+    def is_trained(self) -> bool:
+        return summed_up(self.config.run).state == FINISHED
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -150,9 +154,10 @@ def _require_sense(members: list[Member], task: str, asked: Asked) -> None:
             f"--figure: {task} has no figure {asked.figure!r}{suggest(asked.figure, figures)} (there are {', '.join(figures)})"
         )
     for one in members:
-        train.require_sense(train.kind_of(one.config), one.config, one.parent, one.finetunes)
-        refusals.require_training(one.config)
         one.run.require_same(one.config)
+        if not one.is_trained:
+            train.require_sense(train.kind_of(one.config), one.config, one.parent, one.finetunes)
+            refusals.require_training(one.config)
 
 
 def _prepare(members: list[Member], split: str) -> None:
@@ -186,7 +191,7 @@ def _digest(config: BaseConfig, split: str) -> str:
 
 
 def _train(one: Member, console: Console) -> None:
-    if summed_up(one.run.path).state == FINISHED:
+    if one.is_trained:
         console.say("trained before")
     else:
         train.train(one.config, one.parent, finetunes=one.finetunes)

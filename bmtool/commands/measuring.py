@@ -44,6 +44,9 @@ class Source:
         self.keys: set[Hashable] = set()
         self._kit = measuring[0].entry.load("examples")
         self._prepared = self._checked() if data is None else None
+        self._fields = (
+            self._kit.fields(self._config().data) if by and data is None and hasattr(self._kit, "fields") else None
+        )
         self.groups = Groups(groupings(by, (one.fields for one in self.again())) if by else ())
         kind = measuring[0].entry.load("evaluation")
         self.evaluations: list[Evaluation] = [kind(one.predictor, self.groups.columns) for one in measuring]
@@ -64,12 +67,20 @@ class Source:
         return self._opened(Tally())
 
     def _opened(self, tally: Tally) -> Iterator[Example]:
-        first, reads = self.measuring[0], [one.predictor for one in self.measuring]
+        reads = [one.predictor for one in self.measuring]
         if self._prepared is None:
             assert self.data is not None  # there is the one or the other
             return self._kit.file(Path(self.data), self.unit, tally, reads)
-        assert first.run is not None  # else nothing is prepared
-        return self._kit.split(first.run.config().data, self._prepared, self.split, reads)
+        found = self._kit.split(self._config().data, self._prepared, self.split, reads)
+        if self._fields is None:
+            return found
+        return (replace(one, fields=self._fields.get(one.name, {})) for one in found)
+
+    def _config(self) -> Any:
+        """That of the first model's run."""
+        run = self.measuring[0].run
+        assert run is not None  # else nothing is prepared
+        return run.config()
 
     def __iter__(self) -> Iterator[tuple[Example, ...]]:
         """Each example as every model has read it."""

@@ -48,6 +48,14 @@ def _original(data: ImageData, images: Images) -> Iterator[Path | bytes | np.nda
         yield held(found[name])
 
 
+def fields(data: ImageData) -> dict[str, dict[str, str]]:
+    """Name of an image -> the columns of its row beside path and label, where the source is a list or table with more of them.
+
+    Read from the source again, as prepared images lack them: DataError where it has gone.
+    """
+    return {item.name: dict(item.fields) for item in items(data, Tally())}
+
+
 def key(example: Example) -> tuple:
     """What tells an image in splits of any preparation: where it came from."""
     return example.name, example.truth
@@ -70,4 +78,4 @@ def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor])
         except BadImage as error:
             tally.drop(str(error), item.name)
             continue
-        yield Example(item.name, raw, item.label)
+        yield Example(item.name, raw, item.label, fields=dict(item.fields))

@@ -1,6 +1,8 @@
 """What a source of images lists: each image, undecoded where it is a file, with what is known of it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -32,3 +34,5 @@ class Item(NamedTuple):
     mask: Path | None = None
     # the image that is to be made of this one
     paired: Path | None = None
+    # other columns of its row, by which figures may be parted
+    fields: Mapping[str, str] = MappingProxyType({})

@@ -35,6 +35,8 @@ _SHOWN = 10  # columns in an error
 class _Row(NamedTuple):
     place: str
     cells: dict[str, str]
+    # of columns that are not looked at, by their names
+    others: dict[str, str]
 
 
 def items(path: Path, tally: Tally, columns: Mapping[str, str] = MappingProxyType({})) -> list[Item]:
@@ -100,7 +102,14 @@ def _named(path: Path, rows: list[tuple[str, list[str]]], tally: Tally, own: Map
     for place, row in rows:
         if len(row) != len(columns):
             raise DataError(f"{place}: expected {','.join(called)}, got {len(row)} columns")
-    return [_Row(place, {name: cell for name, cell in zip(columns, row) if name}) for place, row in rows]
+    return [
+        _Row(
+            place,
+            {name: cell for name, cell in zip(columns, row) if name},
+            {name: cell for name, held, cell in zip(called, columns, row) if held is None},
+        )
+        for place, row in rows
+    ]
 
 
 def _columns(place: str, heading: list[str], own: Mapping[str, str]) -> list[str | None]:
@@ -149,7 +158,7 @@ def _labelled(path: Path, rows: list[_Row], tally: Tally) -> list[Item]:
     for row in rows:
         file = _below(path, row)
         if row.cells["label"]:
-            out.append(Item(row.cells["path"], row.cells["label"], None, file))
+            out.append(Item(row.cells["path"], row.cells["label"], None, file, fields=row.others))
         else:
             tally.read += 1
             tally.drop(UNLABELLED, row.place, row.cells["path"])

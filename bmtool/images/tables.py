@@ -1,6 +1,6 @@
 """Images in tables: inside of them (.parquet, .arrow), or as files that their rows name."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bmtool.base.units import few
@@ -32,19 +32,22 @@ def items(path: Path, columns: Mapping[str, str], tally: Tally) -> list[Item]:
     for column in held:
         if column not in (image, label):
             tally.ignore(f"column {column.name!r}", str(path))
-    return list(_inside(path, image, label, tally))
+    others = [column.name for column in held if column not in (image, label) and column.kind in ("text", "class")]
+    return list(_inside(path, image, label, tally, others))
 
 
-def _inside(path: Path, image: Column, label: Column | None, tally: Tally) -> Iterator[Item]:
+def _inside(path: Path, image: Column, label: Column | None, tally: Tally, others: Sequence[str]) -> Iterator[Item]:
+    """`others` are columns beside, which always have a form as text."""
     if label is None:
         yield from (
             Item(f"{path}:{row + 1}", None, None, Cell(path, row, image.name)) for row in range(columnar.length(path))
         )
         return
-    for row, (place, values, problem) in enumerate(columnar.rows(path, {label.name})):
+    for row, (place, values, problem) in enumerate(columnar.rows(path, {label.name, *others})):
         name = lists.text(values[label.name]) if values is not None else ""
         if name:
-            yield Item(place, name, None, Cell(path, row, image.name))
+            fields = {one: lists.text(values[one]) for one in others} if values is not None else {}
+            yield Item(place, name, None, Cell(path, row, image.name), fields=fields)
         else:
             tally.read += 1
             tally.drop(problem or UNLABELLED, place)
