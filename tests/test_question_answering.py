@@ -204,6 +204,8 @@ def test_files_of_squad_and_rows_of_json_are_read(tmp_path):
     squad = list(KIND.formats[".json"](tmp_path / "squad.json"))
     assert [one.place[-7:] for one in squad] == [".json:1", ".json:2"] and squad[0].values["id"] == "1"
     assert [one.values["question"] for one in KIND.formats[".json"](tmp_path / "rows.json")] == ["多久？"]
+    with pytest.raises(DataError, match="cannot read"):
+        list(KIND.formats[".json"](tmp_path / "gone.json"))
     manifest = prepare(config(tmp_path / "squad.json", tmp_path), Console(speaks=False))
     assert manifest["splits"]["train"]["classes"] == {"answered in the text": 1, "without an answer": 1}
 

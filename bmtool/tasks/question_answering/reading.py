@@ -1,5 +1,6 @@
 """Questions with their answers, as rows or as files of SQuAD and CMRC have them. No torch."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ STARTS = ("start", "answer_start")  # what the place of an answer is called
 NOT_THERE = "answer that is not in its context"
 NO_PLACE = "an answer without a place: the first place where it stands is taken"
 NO_UNIT = "answer whose place is another text, whether it counts characters, bytes or UTF-16 units"
+_DATA = re.compile(r'"data"\s*:\s*\[')
 IN_BYTES, IN_UTF16 = "a place that counts bytes", "a place that counts UTF-16 units"
 
 
@@ -94,12 +96,13 @@ def place(text: str, start: int | None, context: str) -> tuple[Span, str]:
 
 
 def is_nested(path: Path) -> bool:
-    """Whether a .json holds paragraphs with questions rather than rows: an object with `data`."""
-    if path.suffix.lower() != ".json":
+    """Whether a .json holds paragraphs with questions rather than rows: an object with `data`. False for one that cannot be read."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as stream:
+            start = stream.read(1 << 12).lstrip()
+    except OSError:
         return False
-    with path.open(encoding="utf-8-sig", errors="replace") as stream:
-        start = stream.read(1 << 12).lstrip()
-    return start.startswith("{") and '"data"' in start
+    return start.startswith("{") and _DATA.search(start) is not None
 
 
 def nested(path: Path) -> Iterator[Row]:
