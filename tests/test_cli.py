@@ -618,7 +618,12 @@ def test_a_file_of_something_else_is_refused(invoke, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind", ["tagger", pytest.param("rnn", marks=pytest.mark.slow), pytest.param("transformer", marks=pytest.mark.slow)]
+    "kind",
+    [
+        "tagger",
+        pytest.param("pinyin2hanzi-rnn", marks=pytest.mark.slow),
+        pytest.param("transformer", marks=pytest.mark.slow),
+    ],
 )
 def test_a_mismatch_is_not_written(kind, trained, invoke, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "TOLERANCE", 0.0)

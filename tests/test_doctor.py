@@ -293,7 +293,7 @@ def test_what_is_left_out_is_not_missed_by_what_answers(exported):
     command = [sys.executable, "-c", WITHOUT, json.dumps(left_out), json.dumps(asked), model]
     said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.splitlines()
     assert said[:2] == ["0 你好", "0 nǐ hǎo"] and said[2].startswith(f"0 {picture}\t") and said[-1] == "---"
-    for line, module in zip(said[3:5], ("torch", "rapidfuzz"), strict=True):
+    for line, module in zip(said[3:5], ("torch", "zstandard"), strict=True):
         assert line.startswith("2 ") and f"this takes {module}" in line and "pip install ." in line
 
 

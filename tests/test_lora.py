@@ -304,7 +304,7 @@ def test_the_banner_and_the_card_say_what_learns(adapted, trained, settings, tmp
 
 @pytest.mark.parametrize("case, setting, message", [
     (CAUSAL, "finetune.lora.targets=[q_prj]", r"no layer .* 'q_prj' \(there are layers.\*.self_attn.q_proj, layers"),
-    ("rnn", "finetune.lora.rank=2", "no linear layers or convolutions"),
+    ("pinyin2hanzi-rnn", "finetune.lora.rank=2", "no linear layers or convolutions"),
     ("gan", "finetune.lora.rank=2", r"phase generator has nothing to learn: name some of generator in finetune.train"),
 ])  # fmt: skip
 def test_what_cannot_be_adapted_is_refused_and_leaves_no_run(case, setting, message, trained, settings, tmp_path):

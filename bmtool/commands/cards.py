@@ -35,6 +35,7 @@ _WRITTEN = re.compile(
 # (takes, gives) -> what the hub calls such a task.
 TASKS = {
     ("text", "text"): "translation", ("text", "spans"): "token-classification",
+    ("text", "labels"): "text-classification", ("text", "number"): "text-classification",
     ("image", "labels"): "image-classification", ("image", "vector"): "image-feature-extraction",
     ("number", "image"): "unconditional-image-generation", ("record", "labels"): "tabular-classification",
     ("record", "number"): "tabular-regression", ("question and context", "answer"): "question-answering",
