@@ -195,7 +195,7 @@ def test_wrong_options(arguments, code, words, model, invoke):
 
 @pytest.mark.parametrize("option", [["--explain", "ni hao"], ["--proofread", "README.md"]])
 def test_what_only_a_tagger_can_do(option, exported, invoke):
-    fails(invoke("translate", "--model", exported("rnn"), *option), 2, "needs a tagger")
+    fails(invoke("translate", "--model", exported("pinyin2hanzi-rnn"), *option), 2, "needs a tagger")
 
 
 # --- files of a model ---
