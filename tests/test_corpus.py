@@ -25,13 +25,13 @@ from bmtool.config.load import load
 from bmtool.config.text import Duplicates
 from bmtool.data import jobs
 from bmtool.data.jobs import Job
+from bmtool.data.splitting import SPLITS
 from bmtool.errors import DataError, ResourceError
 from bmtool.tasks.pinyin2hanzi.prepare import fingerprint, split_texts
 from bmtool.text import duplicates, keys, report, sources
 from bmtool.text.passes import choose, clean
 from bmtool.text.progress import Steps
 from bmtool.text.recipe import changes
-from bmtool.text.task import SPLITS
 
 WORDS = re.findall(
     "..", "今天明天我们他们学习工作北京上海中文数学历史音乐喜欢讨厌研究发展天气城市银行公司电影已经一起可以开始"

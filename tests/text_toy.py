@@ -8,9 +8,10 @@ import numpy as np
 
 from bmtool.config.text import TextData
 from bmtool.data.shards import Shards
+from bmtool.data.splitting import SPLITS
 from bmtool.text.prepare import prepare
 from bmtool.text.prepared import open_split
-from bmtool.text.task import SPLITS, Encoded, TextTask
+from bmtool.text.task import Encoded, TextTask
 
 LEARNED = "characters.txt"
 

@@ -13,13 +13,13 @@ import numpy as np
 from bmtool.base.console import Console
 from bmtool.base.cores import cores
 from bmtool.config.image import ImageData
+from bmtool.data.splitting import SPLITS
 from bmtool.data.tally import Tally
 from bmtool.images import pictures, targets
 from bmtool.images.items import Box, Item
 from bmtool.images.sources import placed
 from bmtool.images.targets import VOID, Growing, Ragged, Target, Writer
 
-SPLITS = ("train", "valid", "test")
 _CHUNK = 256
 
 

@@ -15,8 +15,6 @@ from bmtool.images.sources import held, items
 from bmtool.predict.contract import Predictor
 from bmtool.predict.examples import Example
 
-UNITS = ("image",)
-
 
 def split(data: ImageData, prepared: Path, name: str, reads: Sequence[Predictor]) -> Iterator[Example]:
     """The images of a split in stored order; where a model of `reads` reads otherwise than is stored, as their source has them."""

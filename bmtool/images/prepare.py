@@ -18,9 +18,10 @@ from bmtool.config.image import ImageData
 from bmtool.config.schema import BaseConfig
 from bmtool.data.prepared import AGAIN, MANIFEST, array, described, is_whole, read_manifest
 from bmtool.data.replacing import making, put, require_own
+from bmtool.data.splitting import SPLITS
 from bmtool.data.tally import Tally
 from bmtool.images import pictures
-from bmtool.images.decoding import SPLITS, digest_of, mark
+from bmtool.images.decoding import digest_of, mark
 from bmtool.images.fingerprint import FORMAT, Manifest, changes, fingerprint, is_readable, setting_changes
 from bmtool.images.labels import load_labels, require_classes
 from bmtool.images.sources import items, parts_of

@@ -8,9 +8,10 @@ import numpy as np
 from bmtool.base.files import write_text
 from bmtool.base.markdown import line
 from bmtool.data.prepared import page_title
+from bmtool.data.splitting import SPLITS
 from bmtool.data.tally import passed_over
 from bmtool.images import pictures
-from bmtool.images.prepare import SPLITS, Images
+from bmtool.images.prepare import Images
 from bmtool.images.targets import VOID
 from bmtool.sources import parts
 

@@ -13,10 +13,11 @@ from bmtool.base.files import write_json, write_text
 from bmtool.base.units import few
 from bmtool.config.image import ImageData
 from bmtool.data.names import look_alike
+from bmtool.data.splitting import SPLITS
 from bmtool.data.tally import Tally
 from bmtool.errors import ConfigError, DataError
 from bmtool.images import levels
-from bmtool.images.decoding import SPLITS, Draft, store
+from bmtool.images.decoding import Draft, store
 from bmtool.images.items import Item
 from bmtool.images.targets import NAMES, VOID
 

@@ -14,3 +14,8 @@ class Example:
     read: Any = field(default=None, compare=False)
     # other columns of its row, by which figures may be parted
     fields: dict[str, str] = field(default_factory=dict, compare=False)
+
+
+def reader_of(predictor: Any) -> Any:
+    """Who says how an example is read: the predictor itself, of several as one the first."""
+    return getattr(predictor, "members", [predictor])[0]

@@ -9,12 +9,10 @@ from bmtool.config.table import TableData
 from bmtool.data.tally import Tally
 from bmtool.errors import ConfigError, DataError
 from bmtool.predict.contract import Predictor
-from bmtool.predict.examples import Example
+from bmtool.predict.examples import Example, reader_of
 from bmtool.sources.parts import to_measure
 from bmtool.tables.sources import parts_of, rows
 from bmtool.tables.table import Table
-
-UNITS = ("row",)
 
 
 def split(data: TableData, prepared: Path, name: str, reads: Sequence[Predictor]) -> Iterator[Example]:
@@ -37,7 +35,7 @@ def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor])
     """The rows of a table that has the target as one of its columns. DataError when it has none."""
     if unit is not None:
         raise ConfigError("--unit is for text")
-    reader = getattr(reads[0], "members", reads)[0]
+    reader = reader_of(reads[0])
     files = to_measure(parts_of(str(path), tally.ignore), tally.ignore)
     for row in chain.from_iterable(rows(str(file)) for file in files):
         tally.read += 1

@@ -12,9 +12,10 @@ from typing_extensions import NotRequired
 from bmtool.base.files import read_json, sha256, write_sums
 from bmtool.data import prepared, shards
 from bmtool.data.jobs import facts
+from bmtool.data.splitting import SPLITS
 from bmtool.text.inventory import Source
 from bmtool.text.recipe import FORMAT
-from bmtool.text.task import SPLITS, Counts, TextTask
+from bmtool.text.task import Counts, TextTask
 
 
 class Manifest(prepared.Manifest):

@@ -8,8 +8,6 @@ import numpy as np
 
 from bmtool.text.records import DIALOGUES
 
-SPLITS = ("train", "valid", "test")
-
 
 @dataclass
 class Encoded:

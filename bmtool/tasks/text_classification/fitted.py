@@ -21,7 +21,7 @@ from bmtool.text.labelled.kind import Schema
 from bmtool.text.labelled.linear import module
 from bmtool.text.labelled.linear.fit import Examples, How, fit, require_all_classes
 from bmtool.text.labelled.linear.fit import Linear as Model
-from bmtool.text.labelled.prepare import kind_of, require_same
+from bmtool.text.labelled.prepare import kind_of, open_texts
 from bmtool.text.labelled.store import SCHEMA, Texts
 from bmtool.text.labelled.task import about_texts, described, identity
 from bmtool.text.tokenizer import Tokenizer, open_tokenizer
@@ -41,7 +41,7 @@ class Linear(Answers, Fitted):
     @classmethod
     def fresh(cls, config: Config) -> "Linear":
         """DataError without validation texts, on which probabilities are calibrated."""
-        texts = Texts(config.data.prepared, "train", kind_of(config))
+        texts = open_texts(config.data, "train", kind_of(config))
         task = cls(config, texts.tokenizer, texts.schema)
         for split in ("train", "valid"):
             require_examples(split, len(task.texts(split)))
@@ -55,9 +55,7 @@ class Linear(Answers, Fitted):
         return task
 
     def texts(self, split: str) -> Texts:
-        texts = Texts(self.config.data.prepared, split, self.kind)
-        require_same(texts.manifest, self.config.data)
-        return texts
+        return open_texts(self.config.data, split, self.kind)
 
     # --- fitting ---
 

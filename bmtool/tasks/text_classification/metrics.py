@@ -10,7 +10,7 @@ from bmtool.measure.ordinal import OrdinalMeter
 from bmtool.measure.report import Measured
 from bmtool.measure.several import SeveralMeter
 from bmtool.predict import labels, number
-from bmtool.predict.examples import Example
+from bmtool.predict.examples import Example, reader_of
 
 Numbers = number.Evaluation
 
@@ -20,7 +20,7 @@ class One(labels.Evaluation):
 
     def __init__(self, predictor: Any, columns: int):
         super().__init__(predictor, columns)
-        if _first(predictor).goal == "ordinal":
+        if reader_of(predictor).goal == "ordinal":
             self.meter = OrdinalMeter(predictor.labels, columns)
         self.names = self.meter.names
 
@@ -75,9 +75,4 @@ class Evaluation:
     names: ClassVar = tuple(dict.fromkeys((*OrdinalMeter.names, *SeveralMeter.names)))
 
     def __new__(cls, predictor: Any, columns: int) -> Any:
-        return (Several if _first(predictor).goal == "several" else One)(predictor, columns)
-
-
-def _first(predictor: Any) -> Any:
-    """Of several models as one."""
-    return getattr(predictor, "members", [predictor])[0]
+        return (Several if reader_of(predictor).goal == "several" else One)(predictor, columns)

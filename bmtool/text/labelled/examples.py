@@ -11,13 +11,11 @@ from bmtool.data.prepared import described
 from bmtool.data.tally import Tally
 from bmtool.errors import ConfigError
 from bmtool.predict.contract import Predictor
-from bmtool.predict.examples import Example
+from bmtool.predict.examples import Example, reader_of
 from bmtool.sources.parts import to_measure
 from bmtool.text.labelled.kind import Draft, Kind
 from bmtool.text.labelled.reading import one, parts_of, rows_of
 from bmtool.text.labelled.store import Texts
-
-UNITS = ("example",)
 
 
 def split(data: LabelledData, prepared: Path, name: str, reads: Sequence[Predictor]) -> Iterator[Example]:
@@ -41,7 +39,7 @@ def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Any]) -> It
     """The examples of a file, or of the test split of a set. DataError when a column is missing."""
     if unit is not None:
         raise ConfigError("--unit is for text without labels")
-    reader = getattr(reads[0], "members", reads)[0]
+    reader = reader_of(reads[0])
     kind, columns = reader.kind, reader.named
     files = to_measure(parts_of(str(path), kind, tally.ignore), tally.ignore)
     for row in chain.from_iterable(rows_of(file, kind) for file in files):

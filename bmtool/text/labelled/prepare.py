@@ -30,7 +30,7 @@ from bmtool.sources.parts import brought
 from bmtool.text import encoding, learning
 from bmtool.text.labelled.kind import Draft, Kind, Schema
 from bmtool.text.labelled.reading import drafts, parts_of, sources
-from bmtool.text.labelled.store import EXAMPLES, FORMAT, NAME, SCHEMA, Manifest, is_readable
+from bmtool.text.labelled.store import EXAMPLES, FORMAT, NAME, SCHEMA, Manifest, Texts, is_readable
 from bmtool.text.tokenizer import CONFIG, FILE, Tokenizer, open_tokenizer
 
 FILES = frozenset({EXAMPLES, SCHEMA, "tokens.npy", "bounds.npy", FILE, CONFIG, SUMS, MANIFEST, "report",
@@ -226,6 +226,8 @@ def changed(config: BaseConfig, *, sources: bool = True) -> list[str]:
     )
 
 
-def require_same(manifest: Manifest, data: LabelledData) -> None:
-    """ConfigError that names the settings with which data were prepared, where they are not those of `data`."""
-    prepared.require_same(data.prepared, prepared.differing(manifest["settings"], _settings(data)))
+def open_texts(data: LabelledData, split: str, kind: Kind) -> Texts:
+    """A split as training reads it. ConfigError that names the settings with which it was prepared, where they are not those of `data`."""
+    texts = Texts(data.prepared, split, kind)
+    prepared.require_same(data.prepared, prepared.differing(texts.manifest["settings"], _settings(data)))
+    return texts

@@ -64,17 +64,17 @@ def drafts(data: LabelledData, kind: Kind, tally: Tally, limit: int | None = Non
                 yield draft._replace(split=apart or split_of("\t".join(draft.texts), data, given))
 
 
-def one(row: Row, kind: Kind, columns: Mapping[str, str], tally: Tally, *, labelled: bool = True) -> Draft | None:
+def one(row: Row, kind: Kind, columns: Mapping[str, str], tally: Tally) -> Draft | None:
     """The example of a row, without a split; None for one that cannot be used, which is counted. DataError when a column is missing."""
     tally.read += 1
     if row.values is None:
         tally.drop(row.problem, row.place)
         return None
-    _require_columns(row, kind, columns, labelled=labelled)
+    _require_columns(row, kind, columns)
     named = {name: columns.get(name, name) for name in (*kind.texts, *kind.targets)}
     try:
         texts = tuple(_text(row.values.get(named[name]), named[name]) for name in kind.texts)
-        target = kind.read({name: row.values.get(named[name]) for name in kind.targets}, texts) if labelled else None
+        target = kind.read({name: row.values.get(named[name]) for name in kind.targets}, texts)
     except BadInput as error:
         tally.drop(str(error), row.place)
         return None
@@ -84,9 +84,9 @@ def one(row: Row, kind: Kind, columns: Mapping[str, str], tally: Tally, *, label
     return Draft(row.place, texts, target, others, "")
 
 
-def _require_columns(row: Row, kind: Kind, columns: Mapping[str, str], *, labelled: bool) -> None:
+def _require_columns(row: Row, kind: Kind, columns: Mapping[str, str]) -> None:
     values: Mapping[str, Any] = row.values or {}
-    for name in (*kind.texts, *(kind.targets if labelled else ())):
+    for name in (*kind.texts, *kind.targets):
         column = columns.get(name, name)
         if column not in values:
             raise DataError(

@@ -19,7 +19,7 @@ from bmtool.nn.attribution import gradients_times_input
 from bmtool.text.labelled import trunks
 from bmtool.text.labelled.batches import Batch, WindowSource
 from bmtool.text.labelled.kind import Kind, Schema
-from bmtool.text.labelled.prepare import kind_of, require_same
+from bmtool.text.labelled.prepare import kind_of, open_texts
 from bmtool.text.labelled.store import SCHEMA, Texts
 from bmtool.text.labelled.windows import Cutting
 from bmtool.text.tokenizer import FILE, Tokenizer, open_tokenizer
@@ -67,8 +67,7 @@ class LabelledTask(Trained):
 
     @classmethod
     def fresh(cls: type[T], config: Any) -> T:
-        texts = Texts(config.data.prepared, "train", kind_of(config))
-        require_same(texts.manifest, config.data)
+        texts = open_texts(config.data, "train", kind_of(config))
         trunk = trunks.fresh(config.model, config.data.prepared, texts.tokenizer)
         task = cls(config, texts.tokenizer, texts.schema, trunk)
         task.identity = identity(texts)
@@ -105,10 +104,7 @@ class LabelledTask(Trained):
     # --- batches ---
 
     def texts(self, split: str) -> Texts:
-        data: LabelledData = self.config.data
-        texts = Texts(data.prepared, split, self.kind)
-        require_same(texts.manifest, data)
-        return texts
+        return open_texts(self.config.data, split, self.kind)
 
     def batches(self, split: str, seed: int | None) -> LengthBatches:
         texts = self.texts(split)

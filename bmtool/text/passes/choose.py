@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from bmtool.data.jobs import Job, facts
+from bmtool.data.splitting import SPLITS
 from bmtool.text.keys import mix, row_keys, sentence_keys
 from bmtool.text.passes.protect import protect_pass
 from bmtool.text.passes.run import Piece, Run, listed
 from bmtool.text.protect import leaks, protected_arrays
 from bmtool.text.records import measured_texts
 from bmtool.text.store import Stored
-from bmtool.text.task import SPLITS
 
 LEAK = "shares a span with a protected file"
 ABOVE_CAP = "above the cap of its source"

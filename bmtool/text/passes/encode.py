@@ -10,12 +10,13 @@ import numpy as np
 
 from bmtool.data import shards
 from bmtool.data.jobs import Job, facts
+from bmtool.data.splitting import SPLITS
 from bmtool.text.keys import row_keys
 from bmtool.text.passes.choose import TRAIN
 from bmtool.text.passes.repeats import CONFLICT
 from bmtool.text.passes.run import Piece, Run, listed
 from bmtool.text.store import Stored
-from bmtool.text.task import SPLITS, Encoded
+from bmtool.text.task import Encoded
 
 
 def encode_pass(
