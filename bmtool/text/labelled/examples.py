@@ -13,7 +13,7 @@ from bmtool.errors import ConfigError
 from bmtool.predict.contract import Predictor
 from bmtool.predict.examples import Example, reader_of
 from bmtool.sources.parts import to_measure
-from bmtool.text.labelled.kind import Draft, Kind
+from bmtool.text.labelled.kind import Draft, Kind, same_text
 from bmtool.text.labelled.reading import one, parts_of, rows_of
 from bmtool.text.labelled.store import Texts
 
@@ -31,8 +31,8 @@ def _example(draft: Draft, kind: Kind) -> Example:
 
 
 def key(example: Example) -> tuple:
-    """What tells an example in splits of any preparation: its texts."""
-    return tuple(example.raw.values()) if isinstance(example.raw, dict) else (example.raw,)
+    """What tells an example in splits of any preparation: its texts, but for white space."""
+    return same_text(list(example.raw.values()) if isinstance(example.raw, dict) else [example.raw])
 
 
 def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Any]) -> Iterator[Example]:
