@@ -68,7 +68,7 @@ def test_half_of_a_surrogate_pair_is_refused_where_it_is_used_and_left_out_where
         json.loads(held.replace(old, new))
         for old, new in ((json.dumps("地"), json.dumps(HALF)), ('"a"', json.dumps(HALF)))
     ]
-    texts = [{**row(task, 9), name: HALF} for name in row(task, 9) if isinstance(row(task, 9)[name], str)]
+    texts = [{**row(task, 9), name: f"{value}{HALF}"} for name, value in row(task, 9).items() if isinstance(value, str)]
     beside = [{**row(task, 10), "who": HALF}, {**row(task, 11), HALF: "x"}]
     found = made(
         tmp_path, task, [*rows, *beside, *texts, *(one for one in broken if one != row(task, 8))], *lexicon_of(task)
