@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from cases import find
 
+from bmtool.commands.compare import _placed
 from bmtool.commands.evaluate import evaluate
 from bmtool.commands.loading import load_model, load_several
 from bmtool.commands.train import pretrain
@@ -85,6 +86,8 @@ def test_rows_of_two_texts_are_asked_and_a_column_that_lacks_is_named(run, invok
     )
     found = invoke("predict", run("pair"), table)
     assert found.stdout == invoke("predict", run("pair"), "的高高\t的高", "的低低\t的低").stdout
+    asked = invoke("predict", run("pair"), '{"text": "的高高", "text_pair": "的高"}')
+    assert asked.exit_code == 0 and "高" in asked.stdout.rsplit("}", 1)[1]
     other = written(tmp_path / "b.jsonl", [{"text": "的高高", "text_pair": "的高"}])
     refused = invoke("predict", run("pair"), other)
     assert refused.exit_code == 4 and not refused.stdout and "no column 'body'" in refused.stderr
@@ -129,6 +132,12 @@ def test_an_order_of_classes_is_compared_with_the_same_classes_without_one(run, 
     assert "accuracy" in found.differences and "mae" not in found.differences
 
 
+@pytest.mark.parametrize("lower", ["loss", "accuracy"])
+def test_a_model_without_the_figure_comes_last(lower):
+    held = sorted([0.5, None, 0.25], key=lambda value: _placed(value, lower))
+    assert held == ([0.25, 0.5, None] if lower == "loss" else [0.5, 0.25, None])
+
+
 # --- what is chosen at the end ---
 
 
@@ -164,3 +173,26 @@ def test_thresholds_are_the_best_for_what_is_said_of_texts_of_several_windows(tm
 def test_rare_classes_are_made_up_for_once():
     with pytest.raises(ConfigError, match="once too often"):
         load(find("text-classification").path, ["loss.class_weights=true", "balance=over"])
+
+
+def test_answers_that_cannot_be_given_are_said(tmp_path, capsys):
+    text = "第一天在北京，第二天在上海，第三天在广州。"
+    held = [
+        {"question": f"第{n}天在哪？", "context": text, "answers": [{"text": text[4:6] if n else text}]}
+        for n in range(8)
+    ]
+    source = written(tmp_path / "a.jsonl", held)
+    own = [
+        f"data.source={source}",
+        f"data.prepared={tmp_path / 'prepared'}",
+        f"run={tmp_path / 'run'}",
+        "train.steps=1",
+    ]
+    none = ["data.valid=train", "data.test=train", "data.valid_share=0", "data.test_share=0"]
+    pretrain(find("question-answering").path, [*own, *none, "answer_tokens=10"])
+    said = capsys.readouterr().err
+    assert "1 of the training questions have an answer that is longer than answer_tokens (10)" in said
+    pretrain(
+        find("question-answering").path, [*own[:2], f"run={tmp_path / 'other'}", own[3], *none, "answer_tokens=40"]
+    )
+    assert "longer than answer_tokens" not in capsys.readouterr().err
