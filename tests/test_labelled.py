@@ -294,5 +294,7 @@ def test_weights_of_other_tokens_are_refused_with_the_way_out(tmp_path, capsys):
 def test_settings_of_another_goal_are_refused():
     with pytest.raises(ConfigError, match=r"loss\.huber is of no effect on one"):
         load(TINY, ["loss.huber=1"])
+    with pytest.raises(ConfigError, match=r"data\.separator is of no effect on one"):
+        load(TINY, ["data.separator=;"])
     with pytest.raises(ConfigError, match="balance is of no effect on several"):
         load(TINY, ["data.classes=several", "balance=over"])

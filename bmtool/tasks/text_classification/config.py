@@ -108,6 +108,7 @@ class Config(LabelledConfig):
             "data.classes": self.data.classes == "several" and goal == "number",
             "data.order": self.data.order and goal == "number",
             "data.labels": self.data.labels and goal == "number",
+            "data.separator": self.data.separator != "," and goal != "several",
         }  # fmt: skip
         if named := [key for key, value in idle.items() if value]:
             raise ValueError(f"{named[0]} is of no effect on {goal if goal != 'number' else self.task}: leave it out")
