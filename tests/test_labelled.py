@@ -264,7 +264,7 @@ def test_a_file_with_other_labels_is_measured_without_them_and_they_are_counted(
 
 def test_a_file_with_another_column_says_how_to_name_it(learned, tmp_path):
     other = rows(tmp_path / "other.csv", "text,stars\n我很高兴,good\n")
-    with pytest.raises(DataError, match=r"no column 'label'.*--set 'data.columns=\{label: COLUMN\}'"):
+    with pytest.raises(DataError, match=r"no column 'label'.*call the column that holds the label so"):
         evaluate([learned], data=str(other), output=str(tmp_path / "out"))
 
 

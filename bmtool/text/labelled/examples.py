@@ -17,6 +17,8 @@ from bmtool.text.labelled.kind import Draft, Kind, same_text
 from bmtool.text.labelled.reading import one, parts_of, rows_of
 from bmtool.text.labelled.store import Texts
 
+CALL_IT_SO = "call the column that holds the {name} so, as the training data did"
+
 
 def split(data: LabelledData, prepared: Path, name: str, reads: Sequence[Predictor]) -> Iterator[Example]:
     """The examples of a split in stored order."""
@@ -43,5 +45,5 @@ def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Any]) -> It
     kind, columns = reader.kind, reader.named
     files = to_measure(parts_of(str(path), kind, tally.ignore), tally.ignore)
     for row in chain.from_iterable(rows_of(file, kind) for file in files):
-        if (draft := one(row, kind, columns, tally)) is not None:
+        if (draft := one(row, kind, columns, tally, way=CALL_IT_SO)) is not None:
             yield _example(draft, kind)

@@ -20,6 +20,7 @@ from bmtool.text.labelled.kind import Draft, Kind
 
 LONGEST = 1 << 20  # characters of a text
 SHOWN = 20  # names of columns in an error
+NAME_IT = "--set 'data.columns={{{name}: COLUMN}}' says which holds the {name}"
 
 
 def parts_of(source: str, kind: Kind, ignore: Ignore) -> list[Part]:
@@ -66,13 +67,16 @@ def drafts(data: LabelledData, kind: Kind, tally: Tally, limit: int | None = Non
                 yield draft._replace(split=apart or split_of("\t".join(draft.texts), data, given))
 
 
-def one(row: Row, kind: Kind, columns: Mapping[str, str], tally: Tally) -> Draft | None:
-    """The example of a row, without a split; None for one that cannot be used, which is counted. DataError when a column is missing."""
+def one(row: Row, kind: Kind, columns: Mapping[str, str], tally: Tally, *, way: str = NAME_IT) -> Draft | None:
+    """The example of a row, without a split; None for one that cannot be used, which is counted.
+
+    DataError when a column is missing, with a `way` out, in which {name} is what the task calls it.
+    """
     tally.read += 1
     if row.values is None:
         tally.drop(row.problem, row.place)
         return None
-    _require_columns(row, kind, columns)
+    _require_columns(row, kind, columns, way)
     named = {name: columns.get(name, name) for name in (*kind.texts, *kind.targets, *kind.beside)}
     try:
         texts = tuple(_text(row.values.get(named[name]), named[name]) for name in kind.texts)
@@ -112,14 +116,14 @@ def require_known_columns(kind: Kind, columns: Mapping[str, str]) -> None:
         raise ConfigError(f"data.columns: {twice[0]!r} is named for two of {', '.join((*kind.texts, *kind.targets))}")
 
 
-def _require_columns(row: Row, kind: Kind, columns: Mapping[str, str]) -> None:
+def _require_columns(row: Row, kind: Kind, columns: Mapping[str, str], way: str) -> None:
     values: Mapping[str, Any] = row.values or {}
     for name in (*kind.texts, *kind.targets):
         column = columns.get(name, name)
         if column not in values:
             raise DataError(
                 f"{row.place} has no column {column!r}{suggest(column, values)} (columns are {few(values, SHOWN)}): "
-                f"--set 'data.columns={{{name}: COLUMN}}' says which holds the {name}"
+                + way.format(name=name)
             )
 
 
