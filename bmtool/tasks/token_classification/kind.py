@@ -14,7 +14,7 @@ from bmtool.tasks.token_classification import columns, targets
 from bmtool.tasks.token_classification.config import Data
 from bmtool.text.labelled.kind import Draft, Kind, Schema
 
-RULES = 1
+RULES = 2
 TEXT, SPANS = "text", "spans"
 # What files call them where data.columns does not say.
 TOKENS, ALSO_SPANS = ("tokens", "words"), ("entities", "label", "labels", "tags", "ner_tags")
