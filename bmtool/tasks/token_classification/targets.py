@@ -17,7 +17,8 @@ from bmtool.tasks.token_classification import tags
 STARTS, ENDS = ("start", "start_offset", "begin"), ("end", "end_offset")
 LABELS, TEXTS = ("label", "type", "labels", "tag", "entity"), ("text", "word")
 NO_LIST = (
-    "no list of spans: write [[start, end, type], ...], places in characters, the end exclusive, or {type: {text: [[start, end], ...]}}"
+    "no list of spans: write [[start, end, type], ...], places in characters, the end exclusive, "
+    "or {type: {text: [[start, end], ...]}}"
 )
 INCLUSIVE = "ends of spans were inclusive, by the texts beside them, and were converted"
 OVERLAP = "spans that overlap or nest: a character has one type at most"
