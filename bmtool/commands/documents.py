@@ -9,8 +9,8 @@ import numpy as np
 from bmtool.base.console import Console
 from bmtool.commands.loading import Loaded
 from bmtool.data.tally import Tally, passed_over
-from bmtool.errors import ConfigError, DataError, TooLong
-from bmtool.predict.inputs import Named, named, of_context
+from bmtool.errors import BadInput, ConfigError, DataError, TooLong
+from bmtool.predict.inputs import Named, named, of_context, rows_of_texts
 from bmtool.text.retrieval.index import Embed, How, Index
 from bmtool.text.retrieval.passages import SIZE, Passage, read
 from bmtool.text.retrieval.reading import PASSAGES, FromDocuments
@@ -56,6 +56,8 @@ def parted(loaded: Loaded, options: dict[str, Any], of: Of) -> tuple[dict[str, A
 
 def inputs(loaded: Loaded, given: Sequence[str], of: Of, ignore: Callable[[str, str], None]) -> Iterator[Named]:
     """What is asked. With documents the predictor becomes one of questions alone. ConfigError for a model that is asked none."""
+    if of == NOTHING and (loaded.entry.kit, loaded.entry.takes) == ("text.labelled", "text"):
+        return (_by_its_text(loaded, one) for one in rows_of_texts(given))
     if of == NOTHING:
         return named(loaded.entry.takes, given, ignore)
     if of.documents is None:
@@ -63,6 +65,14 @@ def inputs(loaded: Loaded, given: Sequence[str], of: Of, ignore: Callable[[str, 
         return of_context(given, _text(str(of.context)))
     loaded.predictor = from_documents(loaded, of)
     return named("text", given, ignore)
+
+
+def _by_its_text(loaded: Loaded, one: Named) -> Named:
+    """A row by its text, as a line is; one without by its place."""
+    try:
+        return Named("\t".join(map(str, loaded.predictor.texts_of(one.raw))), one.raw) if isinstance(one.raw, dict) else one
+    except BadInput as error:
+        return Named(one.name, error)
 
 
 def require_asked(loaded: Loaded) -> None:

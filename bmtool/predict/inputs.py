@@ -35,6 +35,15 @@ def named(takes: str, given: Sequence[str], ignore: Callable[[str, str], None]) 
     return ways[takes](given)
 
 
+def rows_of_texts(given: Iterable[str]) -> Iterator[Named]:
+    """As texts are named, but files of rows are read as such: a row each, by its place, whose columns of text the model knows."""
+    for argument in given:
+        if Path(argument).suffix.lower() in READERS and os.path.isfile(argument):
+            yield from _table(Path(argument))
+        else:
+            yield from _texts([argument])
+
+
 def _texts(given: Iterable[str]) -> Iterator[Named]:
     """The lines of the files named, empty ones too, and the texts of tables and sets; any other argument is a line."""
     for argument in given:

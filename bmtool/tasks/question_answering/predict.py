@@ -46,9 +46,7 @@ class Reader(TextReader):
 
     def read(self, raw: Any) -> Read:
         """From an object with a question and a context, or its JSON; by the names that the training data have for them, too."""
-        given = record(raw)
-        own = {name: given[theirs] for name, theirs in self.named.items() if theirs in given}
-        return super().read(own | given)
+        return super().read(record(raw))
 
     def predict(self, inputs: Sequence[Read], options: Options = Options()) -> list[Answer]:
         windows = self.windows(inputs)
