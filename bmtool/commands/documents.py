@@ -70,7 +70,11 @@ def inputs(loaded: Loaded, given: Sequence[str], of: Of, ignore: Callable[[str, 
 def _by_its_text(loaded: Loaded, one: Named) -> Named:
     """A row by its text, as a line is; one without by its place."""
     try:
-        return Named("\t".join(map(str, loaded.predictor.texts_of(one.raw))), one.raw) if isinstance(one.raw, dict) else one
+        return (
+            Named("\t".join(map(str, loaded.predictor.texts_of(one.raw))), one.raw)
+            if isinstance(one.raw, dict)
+            else one
+        )
     except BadInput as error:
         return Named(one.name, error)
 

@@ -40,8 +40,11 @@ def rows_of_texts(given: Iterable[str]) -> Iterator[Named]:
     for argument in given:
         if Path(argument).suffix.lower() in READERS and os.path.isfile(argument):
             yield from _table(Path(argument))
-        else:
-            yield from _texts([argument])
+            continue
+        # An empty line has a place, but no text to be called by.
+        listed = lines(argument) if os.path.isfile(argument) and not _is_table(Path(argument)) else ()
+        yield from (Named(line if line.strip() else place, line) for place, line in listed)
+        yield from () if listed else _texts([argument])
 
 
 def _texts(given: Iterable[str]) -> Iterator[Named]:
