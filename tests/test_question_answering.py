@@ -501,6 +501,28 @@ def test_a_language_model_answers_from_passages_with_their_sources(prepared, set
     assert mixed.exit_code == 2 and "leave --documents out" in mixed.stderr
 
 
+def test_an_answer_is_explained_by_the_words_around_it(trained, invoke, tmp_path):
+    """Words of question and context; the answer itself is never taken away, and deletion checks what is said."""
+    predictor = Model(trained(TINY))._loaded.predictor
+    read = predictor.read({"question": "保修几年？", "context": "整机保修两年，加热盘保修五年。"})
+    (said,) = predictor.predict([read])
+    found = predictor.explained("explain", read)
+    assert {unit.text for unit in found.units} == {0, 1}
+    if said.text:
+        best = said.n_best[0]
+        assert found.answer == said.text
+        assert all(unit.text == 0 or unit.stop <= best.start or unit.start >= best.end for unit in found.units)
+    whole = said.no_answer if not said.text else said.n_best[0].probability
+    assert found.deletion.whole == pytest.approx(whole, abs=1e-6)
+    page = tmp_path / "why.html"
+    question = "除垢时加多少水？"
+    result = invoke("predict", trained(TINY), "--documents", MANUAL, question, "--explain", page)
+    assert result.exit_code == 0, result.stderr
+    assert question[0] in page.read_text("utf-8") and "<mark" in page.read_text("utf-8")
+    refused = invoke("predict", trained(TINY), "--context", MANUAL, question, "--saliency", page)
+    assert refused.exit_code == 2 and "--saliency: models of question-answering have no such picture" in refused.stderr
+
+
 # --- HTTP and the page ---
 
 

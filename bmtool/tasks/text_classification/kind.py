@@ -46,7 +46,9 @@ def _class(row: Mapping[str, Any], texts: tuple[str, ...]) -> str:
 def _name(value: Any) -> str:
     """A class by its name: of a number or a truth value what JSON writes."""
     if value is None or isinstance(value, dict | list | bytes):
-        raise BadInput("no label" if value is None else "a label that is a list or an object")
+        raise BadInput(
+            "no label" if value is None else "a label that is a list or an object (lists: --set data.classes=several)"
+        )
     name = str(value).lower() if isinstance(value, bool) else str(value).strip()
     if not name:
         raise BadInput("no label")

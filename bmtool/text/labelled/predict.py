@@ -59,7 +59,7 @@ class TextReader:
         return {"texts": list(self.columns), "context": self.cutting.context, "tokens": self.tokenizer.size}
 
     def read(self, raw: Any) -> Read:
-        """From a text or a row; several from an object of them, its JSON, or one line with tabs between. BadInput when it cannot be used."""
+        """From a text or a row; several texts from an object, its JSON, or one line with tabs between. BadInput for what cannot be used."""
         return self.tokenised(self.texts_of(raw))
 
     def texts_of(self, raw: Any) -> tuple[str, ...]:

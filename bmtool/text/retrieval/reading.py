@@ -15,7 +15,9 @@ PASSAGES = 5  # that are read
 
 
 class FromDocuments:
-    """A predictor of questions alone, by one of question and context (`Answering`). A passage is believed the less the later it was found: 1 / its rank."""
+    """A predictor of questions alone, by one of questions with their context (`Answering`).
+
+    A passage is believed the less the later it was found: 1 / its rank."""
 
     def __init__(self, reader: Any, index: Index, *, how: How = "hybrid", passages: int = PASSAGES):
         self._reader, self.index, self._how, self._passages = reader, index, how, passages
@@ -35,7 +37,7 @@ class FromDocuments:
         return [self._answer(one, options.n_best) if isinstance(one, str) else next(own) for one in inputs]
 
     def draw(self, picture: str, inputs: Sequence[tuple[str, Any]], path: Path) -> Path:
-        """As the reader does, of the passages that the likeliest answers stand in. DataError for a question that no passage was found for."""
+        """As the reader does, of the passages that the likeliest answers stand in. DataError for a question without a passage."""
         return self._reader.draw(picture, self._with_passages(inputs), path)
 
     def show(self, picture: str, inputs: Sequence[tuple[str, Any]]) -> None:
