@@ -10,10 +10,11 @@ from bmtool.predict.backends import Backend
 from bmtool.predict.inputs import record
 from bmtool.tables import shapley
 from bmtool.tables.columns import OTHER, Column, Schema
+from bmtool.tables.lists import BAR
 
 CHUNK = 4096  # rows of one run of the model
 LISTED = 1_000  # categories that a form chooses from; of more it is written
-SHOWN = 5  # of those that are not listed
+SHOWN = 3  # of the ids and words of an example
 
 
 class Row(NamedTuple):
@@ -46,7 +47,10 @@ class RowReader:
     def facts(self) -> dict[str, Any]:
         """What a model card says of it, and what a form that asks for a row is made from."""
         classes = {"labels": list(self.schema.labels)} if self.schema.labels else {}
-        return {"target": self.target, "columns": [_described(column) for column in self.schema.columns]} | classes
+        return {
+            "target": self.target,
+            "columns": [_described(self.schema, column) for column in self.schema.columns],
+        } | classes
 
     def run(self, values: np.ndarray) -> np.ndarray:
         """The output of the model for float32 [N, width]; each row's own, whatever is beside it."""
@@ -130,12 +134,14 @@ def _probed(schema: Schema, column: Column, random: np.random.Generator, count: 
     return values
 
 
-def _described(column: Column) -> dict[str, Any]:
-    """A column for people: its categories, or the middle one of its numbers."""
+def _described(schema: Schema, column: Column) -> dict[str, Any]:
+    """A column for people: its categories, where a form can show them, or an example."""
+    named = {"name": column.name, "kind": column.kind}
     if column.kind == "number":
-        more: dict[str, Any] = {"example": column.median}
-    elif column.kind == "category" and len(column.categories) <= LISTED and not column.buckets:
-        more = {"categories": list(column.categories)}
-    else:
-        more = {"examples": list(column.categories[:SHOWN])}
-    return {"name": column.name, "kind": column.kind} | more
+        return named | {"example": column.median}
+    if column.kind == "category" and not column.buckets and len(column.categories) <= LISTED:
+        return named | {"categories": list(column.categories)}
+    names = schema.source(column).categories[:SHOWN]
+    if column.kind == "list":
+        return named | {"example": (" " if column.words else BAR).join(names)}
+    return named | {"example": names[0] if names else ""}

@@ -33,7 +33,7 @@ def main() -> None:
                 draw.randrange(THINGS),
                 draw.choice(["phone", "phone", "computer"]),
             )
-            score = (1.6 if likes[person] == thing % STYLES else -1.6) - 0.4 * (device == "phone") - price[thing] / 60
+            score = (2.0 if likes[person] == thing % STYLES else -2.0) - 0.4 * (device == "phone") - price[thing] / 60
             clicked = draw.random() < 1 / (1 + math.exp(-score))
             title = f"{STYLE_WORDS[thing % STYLES]} {KINDS[thing // STYLES]}"
             before = taken.setdefault(person, [])

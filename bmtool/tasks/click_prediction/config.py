@@ -23,6 +23,8 @@ class Linear(Section):
     kind: Literal["logistic-regression"]
     # share of the categories that count as unknown while it learns, so that those that are unknown later are something it has seen
     unknown: float = Field(0.0, ge=0, lt=1)
+    # pulls the weights to 0, those most that few rows have; a part of the loss (half of it times the sum of squares)
+    l2: float = Field(0.0, ge=0, le=1e6)
 
     @property
     def width(self) -> int:
@@ -39,6 +41,8 @@ class Embedded(Section):
     width: int = Field(16, ge=1, le=4096)
     # share of the categories that count as unknown while it learns, so that those that are unknown later are something it has seen
     unknown: float = Field(0.0, ge=0, lt=1)
+    # pulls the vectors to 0, those most that few rows have; a part of the loss (half of it times the sum of squares)
+    l2: float = Field(0.0, ge=0, le=1e6)
 
 
 class Fm(Embedded):

@@ -36,6 +36,11 @@ class Rows(nn.Module):
     def forward(self, numbers: Tensor) -> Tensor:
         return self.table(numbers + self.offsets)
 
+    def squares(self, numbers: Tensor) -> Tensor:
+        """Half the sum of squares: of the whole table, or of the rows that are read of one with sparse gradients."""
+        rows = self.table(torch.unique(numbers + self.offsets)) if self.table.sparse else self.table.weight
+        return rows.square().sum() / 2
+
 
 class Numbers(nn.Module):
     """values [B, W] to [B, numbers + flags, D + 1]: a row for each column, as often as its standardised value says; and one for each that
@@ -91,6 +96,10 @@ class Fields(nn.Module):
         self.shown = [shown.index(of) if (of := schema.columns[n].of) else None for n in self.lists]
         wanted = [isinstance(settings, Din) and at is not None for at in self.shown]
         self.attention = nn.ModuleList(Attention(width, settings.attention) if one else nn.Identity() for one in wanted)
+
+    def squares(self, values: Tensor) -> Tensor:
+        """What `l2` counts, of rows [B, W]."""
+        return self.rows.squares(values[:, self.places].long()) + self.numbers.table.square().sum() / 2
 
     @property
     def count(self) -> int:

@@ -71,7 +71,8 @@ class Network(_OnClicks, Trained):
     def remark(self) -> str:
         if not self.config.optim.weight_decay or not self.modules["backbone"].fields.rows.table.sparse:
             return ""
-        return f"optim.weight_decay leaves vectors alone: of a table of {SPARSE_FROM:,} rows or more a step changes what it reads"
+        large = f"of a table of {SPARSE_FROM:,} rows or more a step changes what it reads"
+        return f"optim.weight_decay leaves vectors alone, and model.l2 does not: {large}"
 
     def batches(self, split: str, seed: int | None) -> TableBatches:
         return batches(self.config, split, seed)
@@ -89,7 +90,10 @@ class Network(_OnClicks, Trained):
     def loss(self, phase: str, batch: Batch) -> Loss:
         right = batch.target.to(torch.float32)
         score = self._score(batch.values)[:, 0]
-        return Loss(functional.binary_cross_entropy_with_logits(score, right, reduction="sum"), batch.size)
+        total = functional.binary_cross_entropy_with_logits(score, right, reduction="sum")
+        if l2 := self.config.model.l2:
+            total = total + batch.size * l2 * self.modules["backbone"].fields.squares(batch.values)
+        return Loss(total, batch.size)
 
     def loss_of(self, batch: Batch, scores: Tensor) -> Loss:
         return Loss(functional.nll_loss(scores, batch.target, reduction="sum"), batch.size)

@@ -1,0 +1,172 @@
+"""Clicks: how fast a DeepFM trains, and what each kind of model reaches on two public logs.
+
+    python benchmarks/click_prediction.py speed FOLDER DIR
+    python benchmarks/click_prediction.py reach FOLDER DIR --sets frappe ml-100k --kinds fm deepfm --seeds 1 2 3
+
+FOLDER holds frappe/ctr.tsv.xz (label, user, item, fields of context, split) and ml-100k/ratings.tsv.xz, items.tsv, users.tsv (s_time is the
+split; a rating of 4 or more is a click). What a user liked and did not like before, strictly earlier than the row, are two histories of
+ml-100k (`--no-history` leaves them out). Tables, data and runs lie in DIR afterwards. One JSON object a line.
+"""
+
+import argparse
+import csv
+import json
+import lzma
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from common import processor, spread, trained
+
+from bmtool.base.console import Console
+from bmtool.commands.evaluate import evaluate
+from bmtool.commands.prepare_data import make_current
+from bmtool.commands.train import pretrain
+from bmtool.config.load import load
+
+CONFIGS = Path(__file__).parent.parent / "configs" / "click-prediction"
+# The shape that deepctr-torch has when nothing is said.
+USUAL = ["model.width=4", "model.widths=[256, 128]", "model.batch_norm=false", "model.dropout=0.0", "model.unknown=0.0"]
+SPEED_STEPS, REPEATS = 150, 3
+FRAPPE = ["item", "daytime", "weekday", "isweekend", "homework", "cost", "weather", "country", "city"]
+# Of each set: settings of its data, and per kind what was chosen on its validation split.
+COLUMNS = {
+    "frappe": {"user": "user", "split": "split", "categorical": FRAPPE, "ignore": ["row"]},
+    "ml-100k": {
+        "user": "user", "split": "s_time", "categorical": ["item", "gender", "occupation"], "numeric": ["age", "year"],
+        "history": {"genres": None, "liked": "item", "disliked": "item"}, "ignore": ["timestamp", "title", "zip"],
+    },
+}  # fmt: skip
+BATCHES = ["train.batch_size=1024", "train.validate_every=200", "train.save_every=200", "train.precision=fp32"]
+CHOSEN: dict[str, dict[str, list[str]]] = {
+    "frappe": {
+        "logistic-regression": ["train.steps=1200", "optim.lr=0.01", "optim.weight_decay=0.0", "model.unknown=0.0"],
+        "fm": ["train.steps=2400", "model.width=64", "optim.lr=0.005", "optim.weight_decay=0.1", "model.unknown=0.0"],
+        "deepfm": [
+            "train.steps=1600", "model.width=64", "model.widths=[256, 256]", "model.dropout=0.1", "optim.lr=0.001",
+            "optim.weight_decay=0.01", "model.unknown=0.0",
+        ],
+        "lightgbm": ["model.rounds=600", "model.leaves=127"],
+    },
+    "ml-100k": {},
+}  # fmt: skip
+
+
+def rows(path: Path) -> Iterator[dict[str, str]]:
+    with (lzma.open if path.suffix == ".xz" else open)(path, "rt", encoding="utf-8") as stream:
+        yield from csv.DictReader(stream, delimiter="\t")
+
+
+def write(path: Path, held: Iterator[dict[str, Any]]) -> Path:
+    if not path.is_file():
+        first = next(held)
+        with path.open("w", encoding="utf-8", newline="") as stream:
+            out = csv.DictWriter(stream, list(first), delimiter="\t", lineterminator="\n")
+            out.writeheader()
+            out.writerows([first, *held])
+    return path
+
+
+def frappe(folder: Path) -> Iterator[dict[str, Any]]:
+    yield from rows(folder / "ctr.tsv.xz")
+
+
+def movies(folder: Path) -> Iterator[dict[str, Any]]:
+    """Ratings in order of time, each with who and what, and what its user had rated strictly before."""
+    items = {row["item"]: row for row in rows(folder / "items.tsv")}
+    users = {row["user"]: row for row in rows(folder / "users.tsv")}
+    before: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    waiting: dict[str, deque[tuple[int, str, int]]] = defaultdict(deque)
+    every = sorted(rows(folder / "ratings.tsv.xz"), key=lambda r: (int(r["timestamp"]), int(r["user"]), int(r["item"])))
+    for row in every:
+        user, when, label = row["user"], int(row["timestamp"]), int(int(row["rating"]) >= 4)
+        while waiting[user] and waiting[user][0][0] < when:
+            _, item, taken = waiting[user].popleft()
+            before[user][1 - taken].append(item)
+        waiting[user].append((when, row["item"], label))
+        liked, disliked = ("|".join(held[-30:]) for held in before[user])
+        yield {
+            **users[user], **items[row["item"]], "liked": liked, "disliked": disliked, "timestamp": when, "s_time": row["s_time"],
+            "label": label,
+        }  # fmt: skip
+
+
+SETS = {"frappe": frappe, "ml-100k": movies}
+
+
+def settings(folder: Path, place: Path, name: str, *, history: bool = True) -> list[str]:
+    """The data of a set, as settings of any configuration of the task."""
+    source = write(place / f"{name}.tsv", SETS[name](folder / name))
+    columns = dict(COLUMNS[name])
+    if not history and "history" in columns:
+        columns |= {"history": {"genres": None}, "ignore": [*columns["ignore"], "liked", "disliked"]}
+    data = {
+        "source": str(source), "prepared": str(place / f"{name}-data{'' if history else '-plain'}"), "target": "label", "split": "given",
+        "valid_share": 0.0, "test_share": 0.0, "columns": columns,
+    }  # fmt: skip
+    return [f"data={json.dumps(data)}"]
+
+
+def speed(folder: Path, place: Path) -> None:
+    """Rows a second of steps as `pretrain` takes them, batches included."""
+    for size in (1024, 4096):
+        for threads in (1, 2):
+            more = [f"train.batch_size={size}", f"train.threads={threads}", "train.precision=fp32", f"train.steps={SPEED_STEPS + 1}",
+                    "train.validate_every=100000", "train.save_every=100000", "schedule.warmup_steps=0", *USUAL]  # fmt: skip
+            config = load(
+                CONFIGS / "deepfm.yaml", [*settings(folder, place, "frappe"), f"run={place / 'speed'}", *more]
+            )
+            make_current(config, Console())
+            found = []
+            for _ in range(REPEATS):
+                _, seconds = trained(config, SPEED_STEPS)
+                found.append(SPEED_STEPS * size / seconds)
+            print(
+                json.dumps({"batch": size, "threads": threads, "rows/s": spread(found), "processor": processor()}),
+                flush=True,
+            )
+
+
+def reach(folder: Path, place: Path, asked: argparse.Namespace) -> None:
+    for name in asked.sets:
+        data = settings(folder, place, name, history=not asked.no_history)
+        for kind in asked.kinds:
+            for seed in asked.seeds:
+                run = place / "runs" / f"{name}{'-plain' if asked.no_history else ''}-{kind}-{seed}"
+                more = [
+                    *([] if kind == "lightgbm" else BATCHES),
+                    *CHOSEN[name].get(kind, []),
+                    f"seed={seed}",
+                    f"run={run}",
+                    *asked.set,
+                ]
+                began = time.perf_counter()
+                pretrain(str(CONFIGS / f"{kind}.yaml"), [*data, *more])
+                figures = evaluate([run]).figures
+                shown = {key: [round(v, 4) for v in (f.value, f.low, f.high)] for key, f in figures.items()}
+                seconds = round(time.perf_counter() - began, 1)
+                print(json.dumps({"set": name, "kind": kind, "seed": seed, **shown, "seconds": seconds}), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["speed", "reach"])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("place", type=Path)
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
+    parser.add_argument("--kinds", nargs="+", default=["logistic-regression", "fm", "deepfm", "lightgbm"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1])
+    parser.add_argument("--no-history", action="store_true")
+    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE for every run")
+    asked = parser.parse_args()
+    asked.place.mkdir(parents=True, exist_ok=True)
+    if asked.what == "speed":
+        speed(asked.folder, asked.place)
+    else:
+        reach(asked.folder, asked.place, asked)
+
+
+if __name__ == "__main__":
+    main()
