@@ -39,18 +39,29 @@ COLUMNS = {
         "history": {"genres": None, "liked": "item", "disliked": "item"}, "ignore": ["timestamp", "title", "zip"],
     },
 }  # fmt: skip
-BATCHES = ["train.batch_size=1024", "train.validate_every=200", "train.save_every=200", "train.precision=fp32"]
+EVERY = [
+    "train.validate_every=100",
+    "train.save_every=100",
+    "train.precision=fp32",
+    "optim.weight_decay=0.0",
+    "schedule.warmup_steps=50",
+]
 CHOSEN: dict[str, dict[str, list[str]]] = {
     "frappe": {
-        "logistic-regression": ["train.steps=1200", "optim.lr=0.01", "optim.weight_decay=0.0", "model.unknown=0.0"],
-        "fm": ["train.steps=2400", "model.width=64", "optim.lr=0.005", "optim.weight_decay=0.1", "model.unknown=0.0"],
+        "logistic-regression": ["train.batch_size=2048", "train.steps=900", "optim.lr=0.01", "model.unknown=0.0", "model.l2=0.0"],
+        "fm": ["train.batch_size=2048", "train.steps=900", "model.width=64", "optim.lr=0.005", "model.unknown=0.0", "model.l2=0.001"],
         "deepfm": [
-            "train.steps=1600", "model.width=64", "model.widths=[256, 256]", "model.dropout=0.1", "optim.lr=0.001",
-            "optim.weight_decay=0.01", "model.unknown=0.0",
+            "train.batch_size=2048", "train.steps=900", "model.width=16", "model.widths=[400, 400]", "model.dropout=0.2",
+            "optim.lr=0.002", "model.unknown=0.0", "model.l2=0.01",
         ],
         "lightgbm": ["model.rounds=600", "model.leaves=127"],
     },
-    "ml-100k": {},
+    "ml-100k": {
+        "logistic-regression": ["train.batch_size=512", "train.steps=1000", "model.unknown=0.1", "model.l2=0.001"],
+        "fm": ["train.batch_size=512", "train.steps=600", "model.width=8", "model.unknown=0.1", "model.l2=0.01"],
+        "deepfm": ["train.batch_size=512", "train.steps=600", "model.width=8", "model.unknown=0.1", "model.l2=0.01", "model.dropout=0.3"],
+        "din": ["train.batch_size=512", "train.steps=400", "model.width=8", "model.unknown=0.1", "model.l2=0.01", "model.dropout=0.3"],
+    },
 }  # fmt: skip
 
 
@@ -136,7 +147,7 @@ def reach(folder: Path, place: Path, asked: argparse.Namespace) -> None:
             for seed in asked.seeds:
                 run = place / "runs" / f"{name}{'-plain' if asked.no_history else ''}-{kind}-{seed}"
                 more = [
-                    *([] if kind == "lightgbm" else BATCHES),
+                    *([] if kind == "lightgbm" else EVERY),
                     *CHOSEN[name].get(kind, []),
                     f"seed={seed}",
                     f"run={run}",

@@ -306,7 +306,7 @@ def test_l2_counts_what_is_read_of_a_large_table_and_all_of_a_small_one(sparse):
     fields.rows.table.sparse = sparse
     with torch.no_grad():
         fields.rows.table.weight.fill_(1.0)
-    assert float(fields.squares(torch.tensor([[1.0], [1.0], [2.0]]))) == (2 if sparse else 4) * 4 / 2
+    assert fields.squares(torch.tensor([[1.0], [1.0], [2.0]])).item() == (2 if sparse else 4) * 4 / 2
 
 
 # --- what is learned ---

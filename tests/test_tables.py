@@ -458,7 +458,7 @@ def test_batches_by_position(made):
 
 
 def test_examples_of_a_file_need_the_target(write):
-    reader = SimpleNamespace(target="y", labels=["no", "yes"], schema=SimpleNamespace(missing=("", "NA"), columns=()))
+    reader = SimpleNamespace(target="y", labels=["no", "yes"], schema=SimpleNamespace(missing=("", "NA"), lists=[]))
     tally = Tally()
     found = list(file(Path(write("a,y\n1,no\n2\n3,\n4,NA\n")), None, tally, [reader]))
     assert [(one.raw["a"], one.truth) for one in found] == [("1", "no")]

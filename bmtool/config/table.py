@@ -66,6 +66,10 @@ class Columns(Section):
         """The columns whose values may be lists."""
         return []
 
+    def of_what(self) -> "Columns":
+        """What is said of what columns hold, and nothing else."""
+        return self
+
     def wanted(self, name: str) -> Wanted:
         return Wanted("number" if name in self.numeric else "category" if name in self.categorical else None)
 
@@ -114,6 +118,9 @@ class FieldColumns(Columns):
     def lists(self) -> list[str]:
         return [*self.history]
 
+    def of_what(self) -> "FieldColumns":
+        return self.model_copy(update={"user": None, "time": None, "split": None})
+
     def wanted(self, name: str) -> Wanted:
         if name in self.history:
             return Wanted("list", self.min_count, length=self.length, of=self.history[name] or "")
@@ -157,7 +164,9 @@ class TableData(SplitData):
 
     @model_validator(mode="after")
     def _consistent(self):
-        if self.columns_of is not None and (self.columns != type(self.columns)() or self.positive is not None):
+        if self.columns_of is not None and (
+            self.columns.of_what() != type(self.columns)() or self.positive is not None
+        ):
             raise ValueError("columns_of brings columns and positive: leave these out")
         if self.target in self.columns.named:
             raise ValueError(f"target: {self.target!r} is also named in columns")

@@ -95,6 +95,11 @@ class Schema:
         """Numbers of a row."""
         return self._width
 
+    @property
+    def lists(self) -> list[str]:
+        """The columns whose values may be lists."""
+        return [column.name for column in self.columns if column.kind == "list"]
+
     def owner(self) -> np.ndarray:
         """int64 [width], of which column each number of a row is."""
         return np.repeat(np.arange(len(self.columns)), [column.width for column in self.columns])

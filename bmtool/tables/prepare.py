@@ -69,14 +69,15 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
         require_own(target, FILES)
         tally, known = Tally(), _known(data, numeric)
         ignored = data.columns.left_out if known is None else known.ignored
-        kept = list(_kept(data, numeric, ignored, tally=tally, limit=limit))
+        lists = data.columns.lists if known is None else known.lists
+        kept = list(_kept(data, numeric, ignored, lists=lists, tally=tally, limit=limit))
         _require_numbers(data, kept, tally)
         kept, how = settled(data, kept, tally)
         schema, warnings = _schema(data, kept, numeric, tally=tally) if known is None else (known, [])
         warnings = [*how, *warnings, *look_alike(schema.labels)]
         manifest = _write(new, schema, kept, data=data, tally=tally)
         warnings += _merged(schema, kept)
-        warnings += checks.warnings(schema, kept, [name for name in ("valid", "test") if getattr(data, name) == TRAIN])
+        warnings += checks.warnings(data, schema, kept)
         warnings += [*_commas(data), *checks.of_dropped(tally), *checks.leaving_out(schema, warnings)]
         write_sums(new, [path.name for path in new.iterdir()])
         write_json(new / MANIFEST, manifest | {
@@ -89,12 +90,14 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
     return read_json(target / MANIFEST, Manifest, AGAIN)
 
 
-def _kept(data: TableData, numeric: bool, ignored: Sequence[str], *, tally: Tally, limit: int | None) -> Iterator[Kept]:
+def _kept(  # noqa: PLR0913
+    data: TableData, numeric: bool, ignored: Sequence[str], *, lists: Sequence[str], tally: Tally, limit: int | None
+) -> Iterator[Kept]:
     """The rows of all sources that have a target, each with its split. DataError when a source has no such column."""
     found = _sources(data, tally)
     given = {split for _, split in found}
     for source, split in found:
-        for row in islice(rows(source, ignored, data.columns.lists), limit):
+        for row in islice(rows(source, ignored, lists), limit):
             tally.read += 1
             if row.cells is None:
                 tally.drop(row.problem, row.place)
