@@ -5,13 +5,15 @@
 
 FOLDER holds frappe/ctr.tsv.xz (label, user, item, fields of context, split) and ml-100k/ratings.tsv.xz, items.tsv, users.tsv (s_time is the
 split; a rating of 4 or more is a click). What a user liked and did not like before, strictly earlier than the row, are two histories of
-ml-100k (`--no-history` leaves them out). Tables, data and runs lie in DIR afterwards. One JSON object a line.
+ml-100k, beside how many there are and the share that was liked (`--no-history` leaves all four out). Tables, data and runs lie in DIR
+afterwards. One JSON object a line.
 """
 
 import argparse
 import csv
 import json
 import lzma
+import math
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterator
@@ -31,11 +33,13 @@ CONFIGS = Path(__file__).parent.parent / "configs" / "click-prediction"
 USUAL = ["model.width=4", "model.widths=[256, 128]", "model.batch_norm=false", "model.dropout=0.0", "model.unknown=0.0"]
 SPEED_STEPS, REPEATS = 150, 3
 FRAPPE = ["item", "daytime", "weekday", "isweekend", "homework", "cost", "weather", "country", "city"]
+# What is known of a user's ratings before a row: none of it is in the training rows of who comes later.
+BEFORE = ["liked", "disliked", "seen", "share"]
 # Of each set: settings of its data, and per kind what was chosen on its validation split.
 COLUMNS = {
     "frappe": {"user": "user", "split": "split", "categorical": FRAPPE, "ignore": ["row"]},
     "ml-100k": {
-        "user": "user", "split": "s_time", "categorical": ["item", "gender", "occupation"], "numeric": ["age", "year"],
+        "user": "user", "split": "s_time", "categorical": ["item", "gender", "occupation"], "numeric": ["age", "year", "seen", "share"],
         "history": {"genres": None, "liked": "item", "disliked": "item"}, "ignore": ["timestamp", "title", "zip"],
     },
 }  # fmt: skip
@@ -86,7 +90,7 @@ def frappe(folder: Path) -> Iterator[dict[str, Any]]:
 
 def movies(folder: Path) -> Iterator[dict[str, Any]]:
     """Ratings in order of time, each with who and what, and what its user had rated strictly before."""
-    items = {row["item"]: row for row in rows(folder / "items.tsv")}
+    items = {row["item"]: row | {"year": row["year"] * row["year"].isdigit()} for row in rows(folder / "items.tsv")}
     users = {row["user"]: row for row in rows(folder / "users.tsv")}
     before: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     waiting: dict[str, deque[tuple[int, str, int]]] = defaultdict(deque)
@@ -97,10 +101,12 @@ def movies(folder: Path) -> Iterator[dict[str, Any]]:
             _, item, taken = waiting[user].popleft()
             before[user][1 - taken].append(item)
         waiting[user].append((when, row["item"], label))
-        liked, disliked = ("|".join(held[-30:]) for held in before[user])
+        likes, dislikes = before[user]
+        seen = len(likes) + len(dislikes)
         yield {
-            **users[user], **items[row["item"]], "liked": liked, "disliked": disliked, "timestamp": when, "s_time": row["s_time"],
-            "label": label,
+            **users[user], **items[row["item"]], "liked": "|".join(likes[-30:]), "disliked": "|".join(dislikes[-30:]),
+            "seen": f"{math.log1p(seen):.3f}", "share": f"{(len(likes) + 2.2) / (seen + 4):.3f}", "timestamp": when,
+            "s_time": row["s_time"], "label": label,
         }  # fmt: skip
 
 
@@ -112,7 +118,7 @@ def settings(folder: Path, place: Path, name: str, *, history: bool = True) -> l
     source = write(place / f"{name}.tsv", SETS[name](folder / name))
     columns = dict(COLUMNS[name])
     if not history and "history" in columns:
-        columns |= {"history": {"genres": None}, "ignore": [*columns["ignore"], "liked", "disliked"]}
+        columns |= {"numeric": ["age", "year"], "history": {"genres": None}, "ignore": [*columns["ignore"], *BEFORE]}
     data = {
         "source": str(source), "prepared": str(place / f"{name}-data{'' if history else '-plain'}"), "target": "label", "split": "given",
         "valid_share": 0.0, "test_share": 0.0, "columns": columns,

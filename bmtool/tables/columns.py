@@ -50,11 +50,15 @@ class Column:
 
     def told(self, value: float) -> str:
         """The column with a value as `Schema.encode` gives it: "age = 70"."""
+        return f"{self.name} = {self.shown(value)}"
+
+    def shown(self, value: float) -> str:
+        """A value as `Schema.encode` gives it, for people; of hashed categories, whose names are not kept, the number."""
         if self.kind == "number":
-            return f"{self.name} = {'missing' if np.isnan(value) else f'{value:.6g}'}"
+            return "missing" if np.isnan(value) else f"{value:.6g}"
         if value == OTHER:
-            return f"{self.name} = missing"
-        return f"{self.name} = {f'bucket {int(value)}' if self.buckets else self.categories[int(value) - 1]}"
+            return "missing"
+        return f"bucket {int(value)}" if self.buckets else self.categories[int(value) - 1]
 
     def typical(self) -> float:
         """The median, or the number of the commonest category; a list is empty."""
@@ -127,8 +131,7 @@ class Schema:
         return own
 
     def _told(self, column: Column, numbers: np.ndarray) -> str:
-        source = self.source(column)
-        names = [source.told(number).partition(" = ")[2] for number in numbers]
+        names = [self.source(column).shown(number) for number in numbers]
         return f"{column.name} = {(' ' if column.words else lists.BAR).join(names) or 'nothing'}"
 
     def source(self, column: Column) -> Column:

@@ -12,7 +12,11 @@ from bmtool.config.table import Boosting, FieldData, Hidden, TableTrain
 class Options(options.Top):
     pictures: ClassVar = {"explain": "A picture of why: what each column adds to the answer."}
     because: int = Field(
-        3, ge=0, le=100, description="So many of the columns without which the probability changes most; 0: none."
+        3,
+        ge=0,
+        le=100,
+        json_schema_extra=options.times(10),
+        description="So many of the columns without which the probability changes most; 0: none.",
     )
 
 
