@@ -184,7 +184,7 @@ TASKS = {
     ),
     "click-prediction": Entry(
         "bmtool.tasks.click_prediction",
-        "what was shown to somebody to the probability that it is taken",
+        "rows of what was shown to the probability that it is taken",
         kit="tables",
         takes="record",
         gives="labels",

@@ -460,3 +460,12 @@ def test_a_click_is_asked_for_in_a_browser(browser, exported):  # noqa: F811
     row = {"user": "u3", "item": "i7", "title": "kitchen bag", "price": 12.5, "device": None, "viewed": "i1|i7"}
     (value,) = Model(exported(case)).predict([json.dumps(row)])
     assert f"{100 * value.classes[0][1]:.1f} %" in said and value.because[0][0] in said
+
+
+def test_a_configuration_of_ones_own_names_no_column_of_the_sample(tmp_path, monkeypatch, invoke):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "log.csv").write_text("who,what,took\na,x,1\nb,y,0\n", "utf-8")
+    done = invoke("init", "click-prediction", "mine.yaml", "--data", "log.csv", "--target", "took")
+    assert done.exit_code == 0, done.stderr
+    held = load(tmp_path / "mine.yaml").data
+    assert (held.target, held.split, held.columns.mentioned) == ("took", "hash", [])
