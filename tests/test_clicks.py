@@ -219,8 +219,10 @@ def test_settings_that_do_not_go_together(data, words, tmp_path):
 
 
 def test_attention_needs_something_to_attend_to(tmp_path):
+    case = find("click-prediction-din")
+    settings = [f"run={tmp_path / 'run'}", f"data.prepared={tmp_path / 'data'}", "data.columns.history={viewed: null}"]
     with pytest.raises(ConfigError, match=r"data\.columns\.history"):
-        load(SHOP / "din.yaml", ["data.columns.history={}"])
+        pretrain(str(case.path), settings)
 
 
 # --- figures ---

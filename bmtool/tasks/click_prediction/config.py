@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from bmtool.config import options
 from bmtool.config.schema import BaseConfig, Section
@@ -86,12 +86,3 @@ class Config(BaseConfig):
     @property
     def parameters(self) -> int:
         return self.model.parameters if isinstance(self.model, Hidden) else 0
-
-    @model_validator(mode="after")
-    def _attends_to_something(self):
-        if isinstance(self.model, Din) and not any(self.data.columns.history.values()):
-            raise ValueError(
-                "model.kind: din weighs the ids of a history by what is shown: name in data.columns.history a column of such lists "
-                "with the column whose ids they are, or choose deepfm"
-            )
-        return self

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from bmtool.engine import task
 from bmtool.engine.task import Allowed, Loss, Trained
+from bmtool.errors import ConfigError
 from bmtool.measure.clicks import ClickMeter
 from bmtool.measure.grouped import NOBODY
 from bmtool.tables import boosting
@@ -67,6 +68,17 @@ class Network(_OnClicks, Trained):
         super().__init__(config, schema)
         backbone = Backbone(schema, config.model)
         self.modules = {"backbone": backbone, "head": Head(backbone.features)}
+
+    @classmethod
+    def fresh(cls, config: Config) -> "Network":
+        """ConfigError for attention to nothing."""
+        made = super().fresh(config)
+        if config.model.kind == "din" and not any(column.of for column in made.schema.columns):
+            raise ConfigError(
+                "model.kind: din weighs the ids of a history by what is shown: name in data.columns.history a column of such lists with "
+                "the column whose ids they are, or choose deepfm"
+            )
+        return made
 
     def remark(self) -> str:
         if not self.config.optim.weight_decay or not self.modules["backbone"].fields.rows.table.sparse:
