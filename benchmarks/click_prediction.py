@@ -5,7 +5,7 @@
 
 FOLDER holds frappe/ctr.tsv.xz (label, user, item, fields of context, split) and ml-100k/ratings.tsv.xz, items.tsv, users.tsv (s_time is the
 split; a rating of 4 or more is a click). What a user liked and did not like before, strictly earlier than the row, are two histories of
-ml-100k, beside how many there are and the share that was liked (`--no-history` leaves all four out). Tables, data and runs lie in DIR
+ml-100k, beside how many there are and the share that was liked (`--no-history` knows user and item alone). Tables, data and runs lie in DIR
 afterwards. One JSON object a line.
 """
 
@@ -33,8 +33,8 @@ CONFIGS = Path(__file__).parent.parent / "configs" / "click-prediction"
 USUAL = ["model.width=4", "model.widths=[256, 128]", "model.batch_norm=false", "model.dropout=0.0", "model.unknown=0.0"]
 SPEED_STEPS, REPEATS = 150, 3
 FRAPPE = ["item", "daytime", "weekday", "isweekend", "homework", "cost", "weather", "country", "city"]
-# What is known of a user's ratings before a row: none of it is in the training rows of who comes later.
-BEFORE = ["liked", "disliked", "seen", "share"]
+# Of ml-100k, all but who and what.
+OTHERS = ["gender", "occupation", "age", "year", "genres", "liked", "disliked", "seen", "share"]
 # Of each set: settings of its data, and per kind what was chosen on its validation split.
 COLUMNS = {
     "frappe": {"user": "user", "split": "split", "categorical": FRAPPE, "ignore": ["row"]},
@@ -61,10 +61,10 @@ CHOSEN: dict[str, dict[str, list[str]]] = {
         "lightgbm": ["model.rounds=600", "model.leaves=127"],
     },
     "ml-100k": {
-        "logistic-regression": ["train.batch_size=512", "train.steps=1000", "model.unknown=0.1", "model.l2=0.001"],
-        "fm": ["train.batch_size=512", "train.steps=600", "model.width=8", "model.unknown=0.1", "model.l2=0.01"],
-        "deepfm": ["train.batch_size=512", "train.steps=600", "model.width=8", "model.unknown=0.1", "model.l2=0.01", "model.dropout=0.3"],
-        "din": ["train.batch_size=512", "train.steps=400", "model.width=8", "model.unknown=0.1", "model.l2=0.01", "model.dropout=0.3"],
+        "logistic-regression": ["train.batch_size=512", "train.steps=1500", "optim.lr=0.01", "model.unknown=0.0", "model.l2=0.000005"],
+        "fm": ["train.batch_size=512", "train.steps=600", "model.width=8", "model.unknown=0.1", "model.l2=0.001"],
+        "deepfm": ["train.batch_size=512", "train.steps=600", "model.width=8", "model.unknown=0.1", "model.l2=0.001", "model.dropout=0.3"],
+        "din": ["train.batch_size=512", "train.steps=400", "model.width=8", "model.unknown=0.1", "model.l2=0.001", "model.dropout=0.3"],
     },
 }  # fmt: skip
 
@@ -118,7 +118,7 @@ def settings(folder: Path, place: Path, name: str, *, history: bool = True) -> l
     source = write(place / f"{name}.tsv", SETS[name](folder / name))
     columns = dict(COLUMNS[name])
     if not history and "history" in columns:
-        columns |= {"numeric": ["age", "year"], "history": {"genres": None}, "ignore": [*columns["ignore"], *BEFORE]}
+        columns = {"user": "user", "split": "s_time", "categorical": ["item"], "ignore": [*columns["ignore"], *OTHERS]}
     data = {
         "source": str(source), "prepared": str(place / f"{name}-data{'' if history else '-plain'}"), "target": "label", "split": "given",
         "valid_share": 0.0, "test_share": 0.0, "columns": columns,
