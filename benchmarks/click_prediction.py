@@ -22,11 +22,11 @@ from typing import Any
 
 from common import processor, spread, trained
 
-from bmtool.base.console import Console
 from bmtool.commands.evaluate import evaluate
 from bmtool.commands.prepare_data import make_current
 from bmtool.commands.train import pretrain
 from bmtool.config.load import load
+from bmtool.engine.run_dir import RunDir
 
 CONFIGS = Path(__file__).parent.parent / "configs" / "click-prediction"
 # The shape that deepctr-torch has when nothing is said.
@@ -136,7 +136,7 @@ def speed(folder: Path, place: Path) -> None:
             config = load(
                 CONFIGS / "deepfm.yaml", [*settings(folder, place, "frappe"), f"run={place / 'speed'}", *more]
             )
-            make_current(config, Console())
+            make_current(config, RunDir(config.run))
             timed = [(*_seconds(config, SPEED_STEPS), _seconds(config, 2 * SPEED_STEPS)[1]) for _ in range(REPEATS)]
             wall = spread([SPEED_STEPS * size / seconds for seconds, _, _ in timed])
             processor_time = spread([SPEED_STEPS * size / (longer - shorter) for _, shorter, longer in timed])
