@@ -255,12 +255,20 @@ def _found(members: list[Member], asked: Asked) -> dict[str, Any]:
     """As JSON: the figure that decides, and the models with all their figures, the best first."""
     figure = asked.figure or summed_up(members[-1].run.path).key
     rows = [_row(one, asked.split) for one in members]
-    sign = 1 if is_lower_better(figure) else -1
-    rows.sort(key=lambda row: sign * row["figures"][figure]["value"])
+    if without := next((row for row in rows if figure not in row["figures"]), None):
+        raise ConfigError(
+            f"--figure: {without['name']} has no figure {figure!r} (it has {', '.join(without['figures'])})"
+        )
+    rows.sort(key=lambda row: _placed(row["figures"][figure]["value"], figure))
     task = members[0].config.task
     return plain(
         {"task": task, "split": asked.split, "figure": figure, "unit": registry.find(task).takes, "models": rows}
     )
+
+
+def _placed(value: float | None, figure: str) -> tuple[bool, float]:
+    """The best first, and what has no figure, as nothing of it is in the split, last."""
+    return value is None, (value or 0.0) * (1 if is_lower_better(figure) else -1)
 
 
 def _row(one: Member, split: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What questions are asked of: a text beside them, or documents in which passages are looked for."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,7 +52,7 @@ def parted(loaded: Loaded, options: dict[str, Any], of: Of) -> tuple[dict[str, A
 def inputs(loaded: Loaded, given: Sequence[str], of: Of, ignore: Callable[[str, str], None]) -> Iterator[Named]:
     """What is asked. With documents the predictor becomes one of questions alone. ConfigError for a model that is asked none."""
     if of == NOTHING:
-        return named(loaded.entry.takes, given, ignore)
+        return named(loaded.entry.takes, given, ignore, _columns_of(loaded))
     if loaded.entry.gives != "answer":
         raise ConfigError(f"--documents: models of {loaded.task} are asked no questions of a text")
     if of.documents is None:
@@ -60,6 +60,13 @@ def inputs(loaded: Loaded, given: Sequence[str], of: Of, ignore: Callable[[str, 
     reader, index = loaded.predictor, opened(loaded.predictor, of)
     loaded.predictor = FromDocuments(reader, index, how=how(of), passages=of.passages or PASSAGES)
     return named("text", given, ignore)
+
+
+def _columns_of(loaded: Loaded) -> Mapping[str, str] | None:
+    """Which columns of a table hold the texts of a model on labelled text; None of any other."""
+    if (loaded.entry.takes, loaded.entry.kit) != ("text", "text.labelled"):
+        return None
+    return {name: loaded.predictor.named.get(name, name) for name in loaded.predictor.columns}
 
 
 def how(of: Of) -> How:

@@ -4,7 +4,7 @@ Places are characters (code points) of the text as it stands there. Where the te
 or in UTF-16 units are seen by it and converted. Where it is not, spans that end past the text are refused, with what they look like.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -31,6 +31,25 @@ class Written(NamedTuple):
     text: str
 
 
+class PastError(BadInput):
+    """A span that ends past its text where places count characters; they would fit as `units`."""
+
+    def __init__(self, units: set[str]):
+        like = f"; they fit as {' or '.join(sorted(units))}: --set data.offsets={min(units)}" if units else ""
+        super().__init__(f"a span that ends past its text{like}")
+        self.units = units
+
+
+def units(text: str, value: Any) -> set[str]:
+    """What the places of a text's spans may count beside characters, by their places and the texts beside them."""
+    try:
+        written = [_written(item) for item in value]
+    except BadInput:
+        return set(UNITS)
+    each = {unit: _converted(text, written, unit) for unit in UNITS}
+    return {unit for unit, spans in each.items() if spans is not None and _fits(text, written, spans)}
+
+
 def read(text: str, value: Any, unit: str = "characters") -> tuple[list[Span], str]:
     """(spans in order, what was guessed) of a text and what stands in the column of spans, whose places count `unit`.
 
@@ -45,17 +64,54 @@ def read(text: str, value: Any, unit: str = "characters") -> tuple[list[Span], s
     return spans, guessed
 
 
-def of_tokens(tokens: Sequence[Any], labels: Any) -> tuple[str, list[Span]]:
-    """(text, spans) of a list of tokens and one of their tags."""
-    if not isinstance(labels, Sequence) or isinstance(labels, str) or len(labels) != len(tokens):
+class How(NamedTuple):
+    """How tokens and tags of a file are to be read: by all of them, as one sequence may belong to several schemes."""
+
+    scheme: tags.Scheme
+    # whether tokens are words, and not characters alone
+    spaced: bool
+
+    @classmethod
+    def of(cls, sequences: Sequence[tuple[Sequence[str], Sequence[tuple[str, str]]]]) -> "How":
+        """Of the tokens and the tags, as `tags.split` has them, of all sequences."""
+        spaced = any(len(token) > 1 for tokens, _ in sequences for token in tokens)
+        return cls(tags.recognised([found for _, found in sequences]), spaced)
+
+    @property
+    def told(self) -> str:
+        return f"{'words' if self.spaced else 'characters'} with tags of {self.scheme.name}"
+
+
+def how(pairs: Iterable[tuple[Any, Any]]) -> How:
+    """Of all tokens and tags of a file, those that are none left out."""
+    split = []
+    for tokens, labels in pairs:
+        try:
+            split.append((tokens, _split(tokens, labels)))
+        except BadInput:
+            continue
+    return How.of(split)
+
+
+def of_tokens(tokens: Sequence[Any], labels: Any, how: How) -> tuple[str, list[Span]]:
+    """(text, spans) of a list of tokens and one of their tags. BadInput with the reason where they are none."""
+    sequence = _split(tokens, labels)
+    try:
+        return joined(tokens, tags.read(sequence, how.scheme), spaced=how.spaced)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+
+
+def _split(tokens: Any, labels: Any) -> list[tuple[str, str]]:
+    lists = isinstance(tokens, Sequence) and isinstance(labels, Sequence)
+    if not lists or isinstance(tokens, bytes) or isinstance(labels, str | bytes) or len(labels) != len(tokens):
         raise BadInput("a list of tokens needs a list of as many tags")
     if not all(isinstance(one, str) for one in (*tokens, *labels)):
         raise BadInput("tokens and tags are text: name tags, as B-place")
+    if not all(tokens):
+        raise BadInput("a token without a character")
     try:
-        sequence = [tags.split(label) for label in labels]
-        return joined(
-            tokens, tags.read(sequence, tags.recognised([sequence])), spaced=any(len(one) > 1 for one in tokens)
-        )
+        return [tags.split(label) for label in labels]
     except ValueError as error:
         raise BadInput(str(error)) from error
 
@@ -119,10 +175,7 @@ def _placed(text: str, written: Sequence[Written]) -> tuple[list[Span], str]:
         if all(one.text for one in written) and _fits(text, written, spans):
             return spans, f"places of spans counted {unit}, by the texts beside them, and were converted"
     if any(span.end > len(text) for span in plain):
-        like = (
-            f"; they fit as {' or '.join(converted)}: --set data.offsets={next(iter(converted))}" if converted else ""
-        )
-        raise BadInput(f"a span that ends past its text{like}")
+        raise PastError(set(converted))
     raise BadInput("the text of a span is not what stands at its places")
 
 

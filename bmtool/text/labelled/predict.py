@@ -12,6 +12,7 @@ from bmtool.predict import exported
 from bmtool.predict.assets import Assets
 from bmtool.predict.backends import Backend
 from bmtool.predict.batches import batches
+from bmtool.predict.inputs import record
 from bmtool.text.labelled.kind import Kind
 from bmtool.text.labelled.reading import LONGEST
 from bmtool.text.labelled.windows import Cutting, Row, Windows, padded
@@ -58,7 +59,7 @@ class TextReader:
         return {"texts": list(self.columns), "context": self.cutting.context, "tokens": self.tokenizer.size}
 
     def read(self, raw: Any) -> Read:
-        """From a text; several from an object of them, or from one line with tabs between. BadInput when it cannot be used."""
+        """From a text; several from an object of them or its JSON, or from one line with tabs between. BadInput when it cannot be used."""
         return self.tokenised(self._texts(raw))
 
     def _texts(self, raw: Any) -> tuple[str, ...]:
@@ -67,6 +68,8 @@ class TextReader:
                 raise BadInput(f"no {lacking[0]!r} (it takes {', '.join(self.columns)})")
             return tuple(raw[name] for name in self.columns)
         if len(self.columns) > 1 and isinstance(raw, str):
+            if raw.startswith("{") and "\t" not in raw:
+                return self._texts(record(raw))
             texts = tuple(raw.split("\t"))
             if len(texts) != len(self.columns):
                 raise BadInput(
