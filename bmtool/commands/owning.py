@@ -1,6 +1,7 @@
 """A configuration that comes with bmtool, for data of the user's own: what it says of its sample goes, what can be told is told."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from bmtool import registry
@@ -23,7 +24,8 @@ YOURS: dict[Path_, str] = {
     ("decide",): "says what a wrong answer costs",
 }
 OTHERWISE: dict[Path_, Any] = {
-    ("data", "positive"): None, ("decide", "cost_false_positive"): 1, ("decide", "cost_false_negative"): 1,
+    ("data", "positive"): None, ("data", "split"): "hash", ("decide", "cost_false_positive"): 1,
+    ("decide", "cost_false_negative"): 1,
 }  # fmt: skip
 LABELLED = "text.labelled"
 SHOWN = 40  # names of columns
@@ -44,7 +46,7 @@ def adapted(text: str, chosen: Shipped, data: str, target: str | None) -> str:
         settings[("data", "columns")] = _named(chosen, data, target)
         target = None
     else:
-        settings |= {("data", "columns", kind): [] for kind in held["data"].get("columns", {})}
+        settings |= _unnamed(chosen, held["data"].get("columns", {}))
     if "target" in held["data"]:
         settings[("data", "target")] = _target(data, target, held["data"]["target"])
     elif target is not None:
@@ -88,6 +90,16 @@ def _target(data: str, asked: str | None, usual: str) -> str:
             f"{data}{wrong or ' is a table'} (columns are {few(there, SHOWN)}): name the one to be learned with --target"
         )
     return asked or usual
+
+
+def _unnamed(chosen: Shipped, columns: Mapping[str, Any]) -> dict[Path_, Any]:
+    """What names columns of the sample names none."""
+    if not columns:
+        return {}
+    fields = type(load(chosen.path).data.columns).model_fields
+    return {
+        ("data", "columns", key): fields[key].default for key, value in columns.items() if not isinstance(value, int)
+    }
 
 
 def _named(chosen: Shipped, data: str, target: str | None) -> dict[str, str]:
