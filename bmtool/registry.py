@@ -13,7 +13,7 @@ from bmtool.base.suggest import suggest
 from bmtool.errors import ConfigError
 
 Takes = Literal["text", "image", "record", "number", "question and context"]
-Gives = Literal["text", "labels", "spans", "answer", "vector", "image", "number"]
+Gives = Literal["text", "labels", "spans", "answer", "vector", "image", "number", "ranking"]
 
 
 @dataclass(frozen=True)
@@ -181,6 +181,14 @@ TASKS = {
         gives="number",
         first="parcels-price",
         own={"options": "config:NumberOptions", "evaluation": "metrics:Numbers"},
+    ),
+    "recommendation": Entry(
+        "bmtool.tasks.recommendation",
+        "what was taken to what comes next",
+        kit="tables.interactions",
+        takes="record",
+        gives="ranking",
+        first="shop",
     ),
 }
 
