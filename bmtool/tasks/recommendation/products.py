@@ -39,11 +39,12 @@ class Matrix:
         """Of each item, [I]."""
         return np.bincount(self.columns, minlength=self.items)
 
-    def csr(self) -> Tensor:
+    def sparse(self) -> Tensor:
         """[U, I]."""
         weights = np.ones(len(self.columns), np.float32) if self.weights is None else self.weights.astype(np.float32)
-        parts = (torch.from_numpy(np.array(part, np.int64)) for part in (self.bounds, self.columns))
-        return torch.sparse_csr_tensor(*parts, torch.from_numpy(weights), (self.users, self.items))
+        places = torch.from_numpy(np.stack([self.rows, self.columns]).astype(np.int64))
+        size = (self.users, self.items)
+        return torch.sparse_coo_tensor(places, torch.from_numpy(weights), size, check_invariants=False).coalesce()
 
     def dense(self) -> np.ndarray:
         """uint8 [U, I] of 0 and 1."""
@@ -115,8 +116,8 @@ def largest(first: int, block: np.ndarray, count: int) -> tuple[np.ndarray, np.n
 
 def singular(matrix: Matrix, factors: int, seed: int) -> Tensor:
     """float32 [I, F]: the right singular vectors with the largest values, by subspace iteration (Halko et al. 2011)."""
-    x = matrix.csr()
-    transposed = x.to_sparse_coo().t().to_sparse_csr()
+    x = matrix.sparse()
+    transposed = x.t().coalesce()
     width = min(factors + OVER, matrix.items, matrix.users)
     generator = torch.Generator().manual_seed(seed)
     found = torch.randn(matrix.items, width, generator=generator)
