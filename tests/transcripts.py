@@ -34,6 +34,7 @@ TASKS = tuple(
         "text-classification",
         "token-classification",
         "question-answering",
+        "recommendation",
     )
 )
 PAGES = (*READMES, *TASKS, "docs/tune.md")
@@ -120,6 +121,7 @@ def furnish(folder: Path) -> None:
         "data/text-classification",
         "data/token-classification",
         "data/question-answering",
+        "data/recommendation",
     ):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("parcels.csv"))
     (folder / "my/text").mkdir(parents=True)

@@ -21,11 +21,12 @@ YOURS: dict[Path_, str] = {
     ("data", "target"): "names the column to be learned",
     ("data", "positive"): "names the class that matters, null: the rarer of two",
     ("decide",): "says what a wrong answer costs",
+    ("data", "items"): "names a table of what items are, null: there is none",
 }
 OTHERWISE: dict[Path_, Any] = {
     ("data", "positive"): None, ("decide", "cost_false_positive"): 1, ("decide", "cost_false_negative"): 1,
 }  # fmt: skip
-LABELLED = "text.labelled"
+LABELLED, TABLES = "text.labelled", "tables"
 SHOWN = 40  # names of columns
 # Comments that are of the sample: behind a key, and in the first line.
 _COMMENT = re.compile(
@@ -43,7 +44,7 @@ def adapted(text: str, chosen: Shipped, data: str, target: str | None) -> str:
     if registry.find(chosen.task).kit == LABELLED:
         settings[("data", "columns")] = _named(chosen, data, target)
         target = None
-    else:
+    elif registry.find(chosen.task).kit == TABLES:
         settings |= {("data", "columns", kind): [] for kind in held["data"].get("columns", {})}
     if "target" in held["data"]:
         settings[("data", "target")] = _target(data, target, held["data"]["target"])
