@@ -317,7 +317,7 @@ def _strings(value: Any, field: str) -> list[str]:
     """Ids; a number is its text."""
     if not isinstance(value, list) or len(value) > LONGEST:
         raise BadInput(f"{field}: a list of at most {LONGEST:,} ids is wanted")
-    if any(isinstance(one, bool) or not isinstance(one, str | int) for one in value):
+    if set(map(type, value)) - {str, int}:
         raise BadInput(f"{field}: ids are texts")
     return [str(one) for one in value]
 

@@ -66,7 +66,7 @@ def _item_knn(settings: kinds.ItemKnn, matrix: Matrix, known: Known, seed: int, 
         near = alike(common, mine, taken[None], matrix.users, settings.similarity)
         if settings.shrink:
             near = near * common / (common + settings.shrink)
-        places, values = largest(first, near.numpy(), min(settings.neighbours, matrix.items))
+        places, values = largest(first, near.numpy(), settings.neighbours)
         neighbours.append(places)
         weights.append(values)
     return {"neighbours": np.concatenate(neighbours), "weights": np.concatenate(weights)}
@@ -81,7 +81,7 @@ def _content(settings: kinds.Content, matrix: Matrix, known: Known, seed: int, s
     order = np.argsort(numbers, kind="stable")
     by_word = np.concatenate([[0], np.cumsum(np.bincount(numbers))]).astype(np.int64)
     texts = Matrix(by_word, owner[order].astype(np.int32), matrix.items, weights[order].astype(np.float64))
-    parts = [largest(first, block, min(settings.neighbours, matrix.items)) for first, block in gram(texts)]
+    parts = [largest(first, block, settings.neighbours) for first, block in gram(texts)]
     return {
         "neighbours": np.concatenate([one for one, _ in parts]),
         "weights": np.concatenate([one for _, one in parts]),
@@ -120,7 +120,7 @@ def _slim(settings: kinds.Slim, matrix: Matrix, known: Known, seed: int, say: Sa
             here = slice(first, min(first + step, items))
             left = product[here] - product[here] @ weights
             _descend(weights, left, product[here, here], first, settings)
-    parts = [largest(0, weights.fill_diagonal_(0).numpy(), min(settings.neighbours, items))]
+    parts = [largest(0, weights.fill_diagonal_(0).numpy(), settings.neighbours)]
     return {"neighbours": parts[0][0], "weights": parts[0][1]}
 
 
@@ -144,11 +144,9 @@ def _gf_cf(settings: kinds.GfCf, matrix: Matrix, known: Known, seed: int, say: S
     root = np.sqrt(np.maximum(theirs, 1))
     scaled = 1 / (np.sqrt(mine[matrix.rows]) * root[matrix.columns])
     normal = Matrix(matrix.bounds, matrix.columns, matrix.items, scaled)
-    count, parts = min(settings.neighbours, matrix.items), []
-    own = np.zeros(matrix.items, np.float32)
+    parts = []
     for first, block in gram(normal):
-        own[first : first + len(block)] = block[np.arange(len(block)), first + np.arange(len(block))]
-        parts.append(largest(first, block, count))
+        parts.append(largest(first, block, settings.neighbours))
     vectors = singular(normal, settings.factors, seed).numpy()
     scale = np.float32(settings.low_pass)
     root = root.astype(np.float32)
