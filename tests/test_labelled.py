@@ -277,6 +277,22 @@ def test_two_texts_are_one_example(tmp_path):
     assert by_tab[0].distance(by_name[0]) == 0
     with pytest.raises(BadInput, match="1 texts where 2 belong"):
         load_model(run, print).predictor.read("问题")
+    as_json = json.dumps({"text": "问题", "text_pair": "是"})
+    assert model.predict([as_json])[0].distance(by_name[0]) == 0
+
+
+def test_predict_reads_files_of_rows_as_rows(learned, invoke, tmp_path):
+    """By the column of text, each as the line alone is answered; a file without one is refused."""
+    lines = ["我很高兴", "真不好"]
+    wanted = invoke("predict", learned, *lines).stdout
+    table = rows(tmp_path / "a.csv", "\ufefflabel,text\n" + "".join(f"x,{line}\n" for line in lines))
+    held = rows(tmp_path / "a.jsonl", "".join(json.dumps({"text": line}) + "\n" for line in lines))
+    for file in (table, held):
+        assert invoke("predict", learned, file).stdout == wanted
+    other = invoke("predict", learned, rows(tmp_path / "b.csv", "a,b\nx,y\n"))
+    assert other.exit_code == 4 and f"{tmp_path}/b.csv:2 has no column 'text' (columns are a, b)" in other.stderr
+    empty = invoke("predict", learned, rows(tmp_path / "c.txt", "我很高兴\n\n"))
+    assert empty.exit_code == 4 and f"an empty text ({tmp_path}/c.txt:2)" in empty.stderr
 
 
 def test_weights_of_other_tokens_are_refused_with_the_way_out(tmp_path, capsys):

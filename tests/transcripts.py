@@ -35,6 +35,7 @@ TASKS = tuple(
         "text-classification",
         "token-classification",
         "question-answering",
+        "recommendation",
     )
 )
 PAGES = (*READMES, *TASKS, "docs/tune.md")
@@ -121,6 +122,7 @@ def furnish(folder: Path) -> None:
         "data/text-classification",
         "data/token-classification",
         "data/question-answering",
+        "data/recommendation",
     ):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("parcels.csv"))
     (folder / "my/text").mkdir(parents=True)

@@ -106,9 +106,22 @@ def _members(configs: Sequence[str | Path], overrides: list[str], asked: Asked) 
                 f"{configs[0]} is of {first.task}, {path} of {other.task}: their figures cannot be compared"
             )
     given = [Member(_name(one), one, parent is not None or one.starts_from_others, parent) for one in loaded]
-    members = [*_baselines(first, asked.without), *given]
+    members = [*_others(_baselines(first, asked.without), given), *given]
     _require_sense(members, first.task, asked)
     return members
+
+
+def _others(baselines: Iterator[Member], given: Sequence[Member]) -> Iterator[Member]:
+    """Without those that would be trained twice, which is said: a configuration that was begun from a baseline and left as it was."""
+    for one in baselines:
+        if (same := next((other for other in given if _is_same(one, other)), None)) is None:
+            yield one
+        else:
+            Console().say(f"{one.name}: {same.name} is the same, which is trained once")
+
+
+def _is_same(one: Member, other: Member) -> bool:
+    return not other.finetunes and one.config.model_dump(exclude={"run"}) == other.config.model_dump(exclude={"run"})
 
 
 def _name(config: BaseConfig) -> str:

@@ -59,7 +59,7 @@ def _rows_of_texts(given: Iterable[str], columns: Mapping[str, str]) -> Iterator
     for argument in given:
         path = Path(argument)
         if not os.path.exists(argument) or not (path.suffix.lower() in READERS or _is_table(path)):
-            yield from _texts([argument])
+            yield from _lines_of_text(argument)
             continue
         for table in _tables(path):
             held = {column.name for column in columnar.columns(table)} if _is_table(table) else set(columns.values())
@@ -68,6 +68,13 @@ def _rows_of_texts(given: Iterable[str], columns: Mapping[str, str]) -> Iterator
                 if held >= set(columns.values())
                 else _texts([str(table)])
             )
+
+
+def _lines_of_text(argument: str) -> Iterator[Named]:
+    """As `_texts`; an empty line of a file has a place, but no text to be called by."""
+    listed = lines(argument) if os.path.isfile(argument) else ()
+    yield from (Named(line if line.strip() else place, line) for place, line in listed)
+    yield from () if listed else _texts([argument])
 
 
 def _of_columns(row: Row, columns: Mapping[str, str]) -> Named:

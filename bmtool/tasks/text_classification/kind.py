@@ -41,6 +41,8 @@ def numeric_kind_of(data: Data) -> Kind:
 
 
 def _class(row: Mapping[str, Any], texts: tuple[str, ...]) -> str:
+    if isinstance(row["label"], list):
+        raise BadInput("a label that is a list (--set data.classes=several learns lists)")
     return _name(row["label"])
 
 

@@ -1,10 +1,12 @@
-"""The spans of a row, as people and tools write them down: lists, objects, what doccano and Label Studio export, tags of tokens.
+"""The spans of a row, as people and tools write them down: lists, objects, what doccano and Label Studio export, tags of tokens, the
+texts of each type with their places, as CLUENER has them.
 
-Places are characters (code points) of the text as it stands there. Where the text of a span is written beside its places, places in bytes
-or in UTF-16 units are seen by it and converted. Where it is not, spans that end past the text are refused, with what they look like.
+Places are characters (code points) of the text as it stands there, ends exclusive. Where the text of a span is written beside its places,
+inclusive ends and places in bytes or in UTF-16 units are seen by it and converted. Where it is not, spans that end past the text are
+refused, with what they look like.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -14,6 +16,11 @@ from bmtool.tasks.token_classification import tags
 
 STARTS, ENDS = ("start", "start_offset", "begin"), ("end", "end_offset")
 LABELS, TEXTS = ("label", "type", "labels", "tag", "entity"), ("text", "word")
+NO_LIST = (
+    "no list of spans: write [[start, end, type], ...], places in characters, the end exclusive, "
+    "or {type: {text: [[start, end], ...]}}"
+)
+INCLUSIVE = "ends of spans were inclusive, by the texts beside them, and were converted"
 OVERLAP = "spans that overlap or nest: a character has one type at most"
 # What a place can count beside characters, as data.offsets has it -> how many of them a character is.
 UNITS: dict[str, Callable[[str], int]] = {
@@ -55,9 +62,10 @@ def read(text: str, value: Any, unit: str = "characters") -> tuple[list[Span], s
 
     BadInput with the reason where it is no such.
     """
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
-        raise BadInput("no list of spans: write [[start, end, type], ...], places in characters, the end exclusive")
-    written = sorted({_written(item) for item in value})
+    items = list(_by_type(value)) if isinstance(value, Mapping) else value
+    if not isinstance(items, Sequence) or isinstance(items, str | bytes):
+        raise BadInput(NO_LIST)
+    written = sorted({_written(item) for item in items})
     spans, guessed = _placed(text, written) if unit == "characters" else (_counted(text, written, unit), "")
     if overlapping(spans):
         raise BadInput(OVERLAP)
@@ -133,6 +141,17 @@ def _is_lettered(letter: str) -> bool:
     return letter.isalnum() and not 0x2E80 <= ord(letter) <= 0xFFEF and ord(letter) < 0x20000
 
 
+def _by_type(value: Mapping[Any, Any]) -> Iterator[dict[str, Any]]:
+    """The spans of {type: {text: [[start, end], ...]}} as objects. BadInput for what is none."""
+    for label, texts in value.items():
+        if not isinstance(texts, Mapping):
+            raise BadInput(NO_LIST)
+        for text, places in texts.items():
+            if not text or not isinstance(places, list) or not all(isinstance(p, list) and len(p) == 2 for p in places):
+                raise BadInput(NO_LIST)
+            yield from ({"start": start, "end": end, "label": label, "text": text} for start, end in places)
+
+
 # --- one span ---
 
 
@@ -149,9 +168,11 @@ def _written(item: Any) -> Written:
     label = label[0] if isinstance(label, list | tuple) and len(label) == 1 else label
     if not _is_place(start) or not _is_place(end) or not isinstance(label, str) or not label.strip():
         raise BadInput("no span: write [start, end, type] with places as whole numbers and a type as text")
-    if start >= end:
+    text = text if isinstance(text, str) else ""
+    # An inclusive end may be the place of the only character.
+    if start > end or (start == end and len(text) != 1):
         raise BadInput("an empty span: the end is exclusive")
-    return Written(start, end, label.strip(), text if isinstance(text, str) else "")
+    return Written(start, end, label.strip(), text)
 
 
 def _first(item: Any, names: Sequence[str]) -> Any:
@@ -171,8 +192,11 @@ def _placed(text: str, written: Sequence[Written]) -> tuple[list[Span], str]:
     if _fits(text, written, plain):
         return plain, ""
     converted = {unit: found for unit in UNITS if (found := _converted(text, written, unit)) is not None}
+    are_told = all(one.text for one in written)
+    if are_told and _fits(text, written, longer := [span._replace(end=span.end + 1) for span in plain]):
+        return longer, INCLUSIVE
     for unit, spans in converted.items():
-        if all(one.text for one in written) and _fits(text, written, spans):
+        if are_told and _fits(text, written, spans):
             return spans, f"places of spans counted {unit}, by the texts beside them, and were converted"
     if any(span.end > len(text) for span in plain):
         raise PastError(set(converted))
