@@ -31,6 +31,7 @@ TASKS = tuple(
         "autoencoder",
         "gan",
         "tabular",
+        "click-prediction",
         "text-classification",
         "token-classification",
         "question-answering",
