@@ -3,10 +3,9 @@
     python benchmarks/recommendation.py DATA WORK [--sets ml-100k ...] [--models ease ...]
 
 DATA holds ml-100k, ml-1m, amazon-beauty and gowalla as tab-separated text (fields: see `write`), with the splits in columns; they are
-turned into what is read here,
-under WORK. Settings were chosen on the validation rows; figures are of the test rows, and all items that a user
-has not taken are ranked. gowalla is fitted on training and validation rows, as published figures of it are. Seconds are those of the
-processor, of as many cores as OMP_NUM_THREADS says.
+turned into what is read here, under WORK. Settings were chosen on the validation rows; figures are of the test rows, and all items
+that a user has not taken are ranked. gowalla is fitted on training and validation rows, as published figures of it are. Seconds are
+those of the processor, of as many cores as OMP_NUM_THREADS says.
 """
 
 import argparse

@@ -14,6 +14,7 @@ Say = Callable[[str], None]
 Arrays = dict[str, np.ndarray]
 # What popularity adds to transitions: it decides between items that followed as often, or never.
 BACKOFF = 1e-3
+FULL = 4  # lists longer than this part of all items are no lists
 LISTED = 1 << 26  # entries of all lists of a model
 BLOCKWISE = "choose model.kind: item-knn, which is computed in blocks, or als"
 
@@ -46,10 +47,15 @@ def _transitions(settings: kinds.Transitions, matrix: Matrix, known: Known, seed
 
 
 def _lists(rows: np.ndarray, columns: np.ndarray, weights: np.ndarray, items: int) -> Arrays:
-    """Entries of a matrix [I, I] as lists of the largest of each row; places that a short list has left weigh nothing."""
+    """Entries of a matrix [I, I] as lists of the largest of each row; places that a short list has left weigh nothing. Where lists would
+    be long the matrix itself is quicker."""
     order = np.lexsort((columns, -weights, rows))
     counts = np.bincount(rows, minlength=items)
     width = int(min(LISTED // items + 1, max(1, counts.max(initial=1))))
+    if FULL * width >= items:
+        dense = np.zeros((items, items), np.float32)
+        dense[rows, columns] = weights
+        return {"dense": dense}
     place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     kept = order[place < width]
     neighbours, found = np.zeros((items, width), np.int32), np.zeros((items, width), np.float32)
