@@ -15,7 +15,9 @@ from bmtool import registry
 from bmtool.commands import evaluate, export_onnx, predict, refusals, translate
 from bmtool.config.load import load
 
-TAGGER, IMAGES, TREES = (config_path(name) for name in ("tagger", "image-classification", "lightgbm"))
+TAGGER, IMAGES, TREES = (
+    config_path(name) for name in ("tagger", "image-classification", "tabular-classification-lightgbm")
+)
 NEW = ("run={new}/run", "data.prepared={new}/data")
 
 # What is refused: the exit code, words of the message, the command. {new} is an empty folder, {file} a file, {run} a run.
