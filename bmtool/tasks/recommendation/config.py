@@ -164,7 +164,7 @@ class Blend(Section):
         return self
 
 
-class BprMf(Section):
+class BprMf(Steps):
     """Vectors of users and items, learned from pairs of an item that was taken and one that was not (BPR, Rendle et al. 2009)."""
 
     kind: Literal["bpr-mf"]
@@ -172,10 +172,6 @@ class BprMf(Section):
     width: int = Field(64, ge=1, le=4096)
     # pulls the vectors of what was drawn to 0
     l2: float = Field(0.01, ge=0, le=100)
-    # of a user to be answered: what an item of the history counts beyond one that is not in it, see als
-    alpha: float = Field(10.0, gt=0, le=1e6)
-    # of a user to be answered: pulls their vector to 0
-    fold_in_l2: float = Field(1.0, gt=0, le=1e6)
 
 
 class LightGcn(Section):

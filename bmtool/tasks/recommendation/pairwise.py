@@ -3,6 +3,7 @@
 Shapes: B pairs or histories, U users, I items, D width.
 """
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,12 +21,11 @@ from bmtool.predict.assets import Folder, arrays
 from bmtool.tables.interactions.known import Known
 from bmtool.tables.interactions.store import Rows
 from bmtool.tasks.recommendation.config import Config
-from bmtool.tasks.recommendation.modules import Factors, Linear
+from bmtool.tasks.recommendation.modules import Linear
 from bmtool.tasks.recommendation.trained import TrainedRecommender, table
 
 DEVIATION = 0.1  # of vectors before they learn
 GRAPH = "graph.safetensors"  # among the assets: who took what in training
-ROUNDS = 24  # of conjugate gradients for a history, so many that more change nothing
 
 
 class Edges(NamedTuple):
@@ -80,21 +80,39 @@ class PairBatches:
         return Pairs(*map(torch.from_numpy, (users, self._items[chosen].astype(np.int64), found + taken)))
 
 
+class Better(torch.autograd.Function):
+    """By how much items [B, D] are better for users than others are, [B], with gradients in as few passes as there can be."""
+
+    @staticmethod
+    def forward(ctx: Any, user: Tensor, item: Tensor, other: Tensor) -> Tensor:
+        difference = item - other
+        ctx.save_for_backward(user, difference)
+        return torch.linalg.vecdot(user, difference)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        user, difference = ctx.saved_tensors
+        item = user * gradient[:, None]
+        return difference * gradient[:, None], item, -item
+
+
 class Pairwise(TrainedRecommender):
     """What users took is to have a higher score than what they did not (Rendle et al., UAI 2009)."""
 
     phases: ClassVar = {"model": ("users", "items")}
     tables: ClassVar = {"users.weight": "users", "items.weight": "items"}
     unit: ClassVar = "interactions"
-    sparse: ClassVar[bool]
+    # Whether each step knows only the rows that it draws.
+    by_rows: ClassVar = True
 
     def __init__(self, config: Config, known: Known, rule: str):
         super().__init__(config, known, rule)
-        width = config.model.width  # type: ignore[union-attr]
-        self.modules = {
-            name: table(len(held), width, sparse=self.sparse, deviation=DEVIATION)
-            for name, held in (("users", known.users), ("items", known.items))
-        }
+        self.modules = {"users": self._table(len(known.users)), "items": self._table(len(known.items))}
+
+    def _table(self, rows: int) -> nn.Embedding:
+        """With gradients of rows alone where a step draws few of them."""
+        few = self.by_rows and rows > self.config.train.batch_size
+        return table(rows, self.config.model.width, sparse=few, deviation=DEVIATION)  # type: ignore[union-attr]
 
     def to_learn(self, seed: int) -> PairBatches:
         rows, items = self.held.split("train"), len(self.known.items)
@@ -110,9 +128,10 @@ class Pairwise(TrainedRecommender):
             for name, rows in zip(("users", "items", "items"), (batch.user, batch.item, batch.other))
         ]
         user, item, other = self.met(batch, drawn)
-        better = (user * (item - other)).sum(dim=1)
-        pull = sum((vectors * vectors).sum() for vectors in drawn)
-        return Loss(functional.softplus(-better).sum() + self.config.model.l2 / 2 * pull, batch.size)  # type: ignore[union-attr]
+        better = Better.apply(user, item, other)
+        l2 = self.config.model.l2  # type: ignore[union-attr]
+        pull = sum(torch.linalg.vector_norm(vectors) ** 2 for vectors in drawn) if l2 else 0.0
+        return Loss(functional.softplus(-better).sum() + l2 / 2 * pull, batch.size)
 
     def met(self, batch: Pairs, drawn: list[Tensor]) -> list[Tensor]:
         """The vectors [B, D] of users, items and others whose products are compared; `drawn` are their rows of the tables."""
@@ -120,14 +139,14 @@ class Pairwise(TrainedRecommender):
 
 
 class BprMf(Pairwise):
-    """A history is answered by the vector that fits it best, solved for as that of ALS is: so is a user who is known."""
+    """A history is answered by the sum of the vectors of its items, that of a known user, too: nearly as good as their own vector."""
 
-    sparse: ClassVar = True
+    reasons = "parts"
 
     def scorer(self) -> nn.Module:
-        model, items = self.config.model, self.modules["items"].weight.detach()
-        made = Factors(items.float().cpu().numpy(), alpha=model.alpha, l2=model.fold_in_l2, rounds=ROUNDS)  # type: ignore[union-attr]
-        return made.to(items.device)
+        items = self.modules["items"].weight.detach()
+        vectors = items.float().cpu().numpy()
+        return Linear({"left": vectors, "right": vectors}, len(vectors), decay=self.config.model.decay).to(items.device)  # type: ignore[union-attr]
 
 
 class Product(torch.autograd.Function):
@@ -146,8 +165,8 @@ class Product(torch.autograd.Function):
 class LightGcn(Pairwise):
     """The vector of a history is the sum of what its items send along the graph: that of a known user without what is theirs alone."""
 
-    sparse: ClassVar = False
     reasons = "parts"
+    by_rows: ClassVar = False
 
     def __init__(self, config: Config, known: Known, rule: str):
         super().__init__(config, known, rule)
@@ -178,10 +197,12 @@ class LightGcn(Pairwise):
         counts = np.diff(self.rows.bounds)
         owner = np.repeat(np.arange(users), counts)
         values = 1 / np.sqrt(counts[owner] * taken[self.rows.items])
-        made = torch.sparse_coo_tensor(
-            torch.from_numpy(np.stack([owner, self.rows.items])), torch.from_numpy(values).float(), (users, items)
-        ).coalesce()
-        return made.to_sparse_csr().to(device), made.t().coalesce().to_sparse_csr().to(device)
+        place = torch.from_numpy(np.stack([owner, self.rows.items]))
+        made = torch.sparse_coo_tensor(place, torch.from_numpy(values).float(), (users, items)).coalesce()
+        with warnings.catch_warnings():
+            # What it warns of is that more may be added.
+            warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)
+            return made.to_sparse_csr().to(device), made.t().coalesce().to_sparse_csr().to(device)
 
     def layers(self) -> list[tuple[Tensor, Tensor]]:
         """Vectors of users and items after so many steps, those of the tables first."""

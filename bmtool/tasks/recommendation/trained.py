@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bmtool.engine.task import Trained
+from bmtool.engine.task import Allowed, Trained
 from bmtool.measure.topn import Ranked, ranked
 from bmtool.predict.ranking import CELLS
 from bmtool.tables.interactions.known import Known
@@ -65,6 +65,7 @@ class TrainedRecommender(Recommends, Trained):
     """A subclass makes `to_learn`, the batches of the training split, and names the `tables` whose rows are items or users."""
 
     bound: ClassVar = ()
+    int8: ClassVar = Allowed("ndcg@10", 0.01)
     # module and parameter -> whether its rows are "items" or "users"
     tables: ClassVar[dict[str, str]]
     # what the run that weights come from knows
