@@ -107,6 +107,8 @@ class Pairwise(TrainedRecommender):
 
     def __init__(self, config: Config, known: Known, rule: str):
         super().__init__(config, known, rule)
+        # Unless somebody says whether indices of sparse tensors are checked, torch warns that they are not.
+        torch.sparse.check_sparse_tensor_invariants.disable()
         self.modules = {"users": self._table(len(known.users)), "items": self._table(len(known.items))}
 
     def _table(self, rows: int) -> nn.Embedding:

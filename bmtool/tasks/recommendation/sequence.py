@@ -58,7 +58,7 @@ class Next(nn.Module):
 class SasRec(TrainedRecommender):
     phases: ClassVar = {"model": ("backbone", "head")}
     tables: ClassVar = {"backbone.embed_tokens.weight": "items"}
-    unit: ClassVar = "steps"
+    unit: ClassVar = "items"
 
     def __init__(self, config: Config, known: Known, rule: str):
         super().__init__(config, known, rule)
