@@ -262,5 +262,7 @@ class Config(BaseConfig):
                         f"model.kind: {kind} takes the order in which items were taken: name data.columns.time"
                     )
         if self.refit and self.model.kind in TRAINED:
-            raise ValueError(f"refit: {self.model.kind} is trained and not solved: `bmtool finetune` goes on from a run")
+            raise ValueError(
+                f"refit: {self.model.kind} is trained and not solved: `bmtool finetune` goes on from a run"
+            )
         return self
