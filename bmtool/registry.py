@@ -211,6 +211,9 @@ TASKS = {
                 "als",
                 "puresvd",
                 "gf-cf",
+                "bpr-mf",
+                "lightgcn",
+                "sasrec",
             )
         ),
     ),

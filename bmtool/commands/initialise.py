@@ -40,7 +40,7 @@ def initialise(task: Trained, parent: RunDir, name: str, console: Console, *, an
     Raises ConfigError when nothing at all fits.
     """
     config = task.config
-    given = bases.weights(parent, name, console.warn)
+    given = task.renumbered(bases.weights(parent, name, console.warn))
     unfit = task.bound if _counts_otherwise(task, config, parent) else ()
     wanted = task.tensors()
     fates = {key: _fate(key, value, given, unfit) for key, value in wanted.items()}

@@ -225,7 +225,8 @@ class MovingAverage:
         """Early on the decay is smaller, so that the first weights are soon forgotten."""
         decay = min(self.decay, (1 + step) / (10 + step))
         averages, live = (list(map(shards.local, held.values())) for held in (self.average, self.live))
-        torch._foreach_lerp_(averages, live, 1.0 - decay)
+        if live:
+            torch._foreach_lerp_(averages, live, 1.0 - decay)
 
     @torch.no_grad()
     def swap(self) -> None:

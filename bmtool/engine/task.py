@@ -243,6 +243,10 @@ class Trained(Task):
     def inherit(self, assets: Path) -> None:
         """Take from the assets of a parent run of the same task what finetuning keeps besides weights."""
 
+    def renumbered(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of a parent run, after `inherit`, with rows that stand for things in the order in which this task counts them."""
+        return weights
+
     def backend(self) -> TorchBackend:
         return TorchBackend(self.graphs())
 

@@ -37,6 +37,10 @@ class Ranked(NamedTuple):
     known: np.ndarray
     expected: np.ndarray
 
+    def __len__(self) -> int:
+        """How many users."""
+        return len(self.ranks)
+
 
 class Items(NamedTuple):
     """What is known of the items that are ranked. `taken` int [I]: how often each was, in training, by `users`; words of item i, and how

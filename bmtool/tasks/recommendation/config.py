@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from bmtool.config import options
 from bmtool.config.interactions import InteractionData
-from bmtool.config.schema import BaseConfig, Section
+from bmtool.config.schema import BaseConfig, Section, Train
 
 
 class Options(options.Options):
@@ -179,14 +179,71 @@ class Blend(Section):
         return self
 
 
+class BprMf(Steps):
+    """Vectors of users and items, learned from pairs of an item that was taken and one that was not (BPR, Rendle et al. 2009)."""
+
+    kind: Literal["bpr-mf"]
+    # numbers of a vector
+    width: int = Field(64, ge=1, le=4096)
+    # pulls the vectors of what was drawn to 0
+    l2: float = Field(0.01, ge=0, le=100)
+
+
+class LightGcn(Section):
+    """Vectors that are averaged along the graph of who took what, learned from pairs as those of bpr-mf (LightGCN, He et al. 2020)."""
+
+    kind: Literal["lightgcn"]
+    # numbers of a vector
+    width: int = Field(64, ge=1, le=4096)
+    # steps along the graph
+    layers: int = Field(3, ge=1, le=10)
+    # pulls the vectors of what was drawn to 0
+    l2: float = Field(1e-4, ge=0, le=100)
+
+
+class SasRec(Section):
+    """A language model whose tokens are items (SASRec, Kang and McAuley 2018): the next one, by attention to those before it."""
+
+    kind: Literal["sasrec"]
+    # numbers that an item is inside of the network; a multiple of twice the heads
+    width: int = Field(64, ge=8, le=4096)
+    # blocks, one after the other
+    layers: int = Field(2, ge=1, le=100)
+    # of attention, that share the width
+    heads: int = Field(2, ge=1, le=256)
+    # numbers that an item is inside of a block
+    feedforward: int = Field(128, ge=8, le=65_536)
+    # items of a history that are read at most, the latest
+    context: int = Field(50, ge=2, le=10_000)
+    # share of the numbers that are left out at random while it learns
+    dropout: float = Field(0.2, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heads_fit(self):
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width ({self.width}) must be a multiple of twice heads ({self.heads})")
+        return self
+
+
 Fitted = Popularity | Transitions | ItemKnn | UserKnn | Content | Ease | Edlae | Slim | Als | PureSvd | GfCf | Blend
+
+
+TRAINED = ("bpr-mf", "lightgcn", "sasrec")
+ORDERED = ("transitions", "sasrec")
+
+
+class RecommendationTrain(Train):
+    # interactions of one micro-batch on one process
+    batch_size: int = Field(2048, ge=1, le=1 << 24)
 
 
 class Config(BaseConfig):
     # who took what
     data: InteractionData
+    # of the models that are trained: bpr-mf, lightgcn, sasrec
+    train: RecommendationTrain = RecommendationTrain()
     # what is learned of it
-    model: Annotated[Fitted, Field(discriminator="kind")]
+    model: Annotated[Fitted | BprMf | LightGcn | SasRec, Field(discriminator="kind")]
     # of a fitted model: once it is measured on the validation rows, solve again with these among the training rows, so that a model that
     # is put to use knows what came last; figures of the validation are of the model before
     refit: bool = False
@@ -198,8 +255,14 @@ class Config(BaseConfig):
             raise ValueError(
                 "model.kind: content takes what is written about items: name data.items and its text columns"
             )
-        if "transitions" in kinds and self.data.columns.time is None and self.data.split != "given":
+        if self.data.columns.time is None and self.data.split != "given":
+            for kind in ORDERED:
+                if kind in kinds:
+                    raise ValueError(
+                        f"model.kind: {kind} takes the order in which items were taken: name data.columns.time"
+                    )
+        if self.refit and self.model.kind in TRAINED:
             raise ValueError(
-                "model.kind: transitions takes the order in which items were taken: name data.columns.time"
+                f"refit: {self.model.kind} is trained and not solved: `bmtool finetune` goes on from a run"
             )
         return self

@@ -96,7 +96,7 @@ class Linear(nn.Module):
 
     def forward(self, history: Tensor) -> Tensor:
         weight, place = steps(history, self.decay, self.last), history.clamp(min=0)
-        out = torch.zeros(len(history), self.items)
+        out = weight.new_zeros(len(history), self.items)
         if "neighbours" in self._held:
             added = (self.weights[place] * weight[..., None]).flatten(1)
             out = out.scatter_add(1, self.neighbours[place].flatten(1), added)
@@ -163,7 +163,7 @@ class Factors(nn.Module):
     def forward(self, history: Tensor) -> Tensor:
         there = (history >= 0).float()
         rows = self.factors[history.clamp(min=0)] * there[..., None]
-        start = torch.zeros(len(history), self.factors.shape[1])
+        start = rows.new_zeros(len(history), self.factors.shape[1])
         found = solved(rows, there, self.gram, start, alpha=self.alpha, l2=self.l2, rounds=self.rounds)
         return found @ self.factors.T
 
