@@ -189,6 +189,21 @@ TASKS = {
         takes="record",
         gives="ranking",
         first="shop",
+        baselines=tuple(
+            f"recommendation/{name}"
+            for name in (
+                "popularity",
+                "transitions",
+                "item-knn",
+                "user-knn",
+                "ease",
+                "edlae",
+                "slim",
+                "als",
+                "puresvd",
+                "gf-cf",
+            )
+        ),
     ),
 }
 

@@ -64,9 +64,12 @@ def body(entry: Entry) -> type[BaseModel]:
 
 
 def example(entry: Entry, about: dict[str, Any]) -> dict[str, Any]:
-    """A request to the model with this card: a row holds its columns, with the median or the commonest category of each."""
+    """A request to the model with this card: what it gives as its example, or a row with the median or the commonest category of each
+    column."""
     if entry.takes != "record":
         return {name: _EXAMPLES[name] for name in fields_of(entry)}
+    if "example" in about:
+        return {"record": about["example"]}
     return {"record": {column["name"]: _typical(column) for column in about["columns"]}}
 
 

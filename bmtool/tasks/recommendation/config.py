@@ -172,6 +172,9 @@ class Config(BaseConfig):
     data: InteractionData
     # what is learned of it
     model: Annotated[Fitted, Field(discriminator="kind")]
+    # of a fitted model: once it is measured on the validation rows, solve again with these among the training rows, so that a model that
+    # is put to use knows what came last; figures of the validation are of the model before
+    refit: bool = False
 
     @model_validator(mode="after")
     def _consistent(self):

@@ -23,6 +23,8 @@ SCALE = "scale"
 
 class FittedRecommender(Recommends, Fitted):
     unit: ClassVar = "fit"
+    # of the parts of a blend, once it is chosen
+    _scale: np.ndarray | None = None
 
     @property
     def reasons(self) -> str:
@@ -31,27 +33,34 @@ class FittedRecommender(Recommends, Fitted):
             self.config.model.kind, "parts"
         )
 
-    def matrix(self) -> Matrix:
-        rows = self.held.split("train")
+    def matrix(self, split: str) -> Matrix:
+        """What is known of users when a split is measured."""
+        rows = self.held.history(split)
         return Matrix(rows.bounds, rows.items, len(self.known.items))
 
     def fit(self, say: Callable[[str], None]) -> Iterator[dict[str, float]]:
-        matrix, settings = self.matrix(), self.config.model
+        self.load(self._solved(self.matrix("valid"), say))
+        figures = {f"valid/{name}": value for name, value in self._figures().items()}
+        if self.config.refit:
+            say("solved again with the validation rows")
+            self.load(self._solved(self.matrix("test"), say))
+        yield figures
+
+    def _solved(self, matrix: Matrix, say: Callable[[str], None]) -> solve.Arrays:
+        settings = self.config.model
         if settings.kind == "blend":
-            self.load(self._blended(matrix, say))
-        elif settings.kind == "als":
-            self.load({"factors": solve.factorised(settings, matrix, self.config.seed, say)})
-        elif settings.kind == "user-knn":
+            return self._blended(matrix, say)
+        if settings.kind == "als":
+            return {"factors": solve.factorised(settings, matrix, self.config.seed)}
+        if settings.kind == "user-knn":
             instead = "choose model.kind: item-knn, which needs no row for each user"
             say(
                 require_room(
                     2.0 * matrix.users * matrix.items, f"{matrix.users:,} users x {matrix.items:,} items", instead
                 )
             )
-            self.load({"taken": matrix.dense()})
-        else:
-            self.load(solve.fit(settings, matrix, self.known, seed=self.config.seed, say=say))
-        yield {f"valid/{name}": value for name, value in self._figures().items()}
+            return {"taken": matrix.dense()}
+        return solve.fit(settings, matrix, self.known, seed=self.config.seed, say=say)
 
     def _figures(self) -> dict[str, float]:
         """Of the validation, as an evaluation has them."""
@@ -72,7 +81,9 @@ class FittedRecommender(Recommends, Fitted):
             made = solve.fit(part, matrix, self.known, seed=self.config.seed, say=say)
             out |= {f"{number}.{name}": values for name, values in made.items()}
         modules = [self._part(number, out) for number in range(len(parts))]
-        out[SCALE] = weigh(modules, self.held, self.config.model.weights)
+        if self._scale is None:
+            self._scale = weigh(modules, self.held, self.config.model.weights)
+        out[SCALE] = self._scale
         counts = ", ".join(f"{part.kind} {scale:.4g}" for part, scale in zip(parts, out[SCALE].tolist()))
         say(f"how much each part counts: {counts}")
         return out

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bmtool.engine.task import Graph
 
 NOTHING = -1
+STEPS = 1 << 16  # of similarities of users
 SIZES = tuple(
     {"batch": batch, "length": length, "left_out": left_out, "k": k}
     for batch, length, left_out, k in ((1, 1, 1, 1), (2, 3, 5, 4), (7, 12, 2, 2))
@@ -130,9 +131,10 @@ class Neighbours(nn.Module):
             torch.zeros(len(history), items).scatter_add(1, history.clamp(min=0), (history >= 0).float()).clamp(max=1)
         )
         near = alike(mine @ self.taken.T, mine.sum(1, keepdim=True), self.taken.sum(1)[None], items, self.similarity)
-        best, users = torch.topk(near, self.neighbours, dim=1)
-        chosen = torch.zeros_like(near).scatter(1, users, best)
-        return chosen @ self.taken
+        # In steps, so that equal ones are equal however they were computed; all that are as near as the last one count.
+        near = torch.round(near * STEPS) / STEPS
+        best, _ = torch.topk(near, self.neighbours, dim=1)
+        return torch.where(near >= best[:, -1:], near, torch.zeros_like(near)) @ self.taken
 
 
 def alike(common: Tensor, mine: Tensor, theirs: Tensor, count: int, similarity: str) -> Tensor:

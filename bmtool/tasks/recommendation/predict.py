@@ -1,6 +1,6 @@
 """From what was taken to what comes next, in raw ids and with reasons. numpy only: the same code on PyTorch and on an exported model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from bmtool.errors import BadInput
 from bmtool.measure.topn import Items
 from bmtool.predict import exported
 from bmtool.predict.assets import Assets
-from bmtool.predict.backends import Backend
+from bmtool.predict.backends import Arrays, Backend
 from bmtool.predict.inputs import lines, record
 from bmtool.predict.values import Place, Ranking, Reason
 from bmtool.tables.interactions.known import Known
@@ -20,7 +20,9 @@ from bmtool.tasks.recommendation.config import Options
 
 FIELDS = ("history", "user", "like", "exclude", "only")
 LONGEST = 10_000  # items of a history
-CELLS = 1 << 23  # numbers of what the model is run on at once
+CELLS = 1 << 23  # numbers that the model works on at once
+WIDTH = 400  # of them for each item of a history
+SHOWN = 2000  # items that a page can choose from
 EXPLAINED = 200  # items of a history that may be reasons, the latest
 HISTORY, CONTENT, POPULARITY = "history", "content", "popularity"
 
@@ -67,7 +69,13 @@ class Recommender:
         self.rule = about["rule"]
 
     def facts(self) -> dict[str, Any]:
-        return {"kind": self.about["kind"], "items": len(self.known_.items), "users": len(self.known_.users)}
+        """The commonest items with their titles, as a page lets one choose them; what to ask for example."""
+        common = np.argsort(-self.known_.taken, kind="stable")[:SHOWN].tolist()
+        items = [{"item": self.name(item), "name": self.known_.title(item)} for item in common]
+        return {
+            "kind": self.about["kind"], "number of items": len(self.known_.items), "number of users": len(self.known_.users),
+            "items": items, "example": {"history": [one["item"] for one in items[:2]]},
+        }  # fmt: skip
 
     # --- reading ---
 
@@ -121,6 +129,10 @@ class Recommender:
         found = self.known_.items.numbers(_strings(ids, field))
         return found[found != UNKNOWN]
 
+    def users(self) -> Iterator[str]:
+        """The ids of all users that the model knows."""
+        return (self.known_.users[number] for number in range(len(self.known_.users)))
+
     def known(self, user: str) -> list[str]:
         """The ids of what a user is known to have taken."""
         held = self.known_.of_user(user)
@@ -154,35 +166,46 @@ class Recommender:
         return out
 
     def _run(self, histories: Sequence[np.ndarray]) -> np.ndarray:
-        """The scores of all items [N, items], of histories of like lengths together."""
+        """The scores of all items [N, items]."""
         out = np.zeros((len(histories), len(self.known_.items)), np.float32)
+        nothing = [np.zeros(0, np.int64)] * len(histories)
+        for places, found in self._batches(histories, nothing, 1):
+            out[places] = self.backend.numpy(found["all"])
+        return out
+
+    def _batches(
+        self, histories: Sequence[np.ndarray], exclude: Sequence[np.ndarray], k: int
+    ) -> Iterator[tuple[list[int], Arrays]]:
+        """(places among the histories, what the model gives): those of like lengths together."""
         read = [history[-self._longest :] for history in histories]
         order, start = sorted(range(len(read)), key=lambda place: len(read[place])), 0
         while start < len(order):
             end = start + 1
-            while end < len(order) and (end + 1 - start) * len(read[order[end]]) * self._width <= CELLS:
+            while end < len(order) and (end + 1 - start) * self._cells(len(read[order[end]])) <= CELLS:
                 end += 1
             places = order[start:end]
-            nothing = np.full((len(places), 1), UNKNOWN)
-            feeds = {"history": padded([read[place] for place in places]), "exclude": nothing, "k": np.int64(1)}
-            out[places] = self.backend.numpy(self.backend.run("model", feeds)["all"])
+            feeds = {
+                "history": padded([read[place] for place in places]), "exclude": padded([exclude[place] for place in places]),
+                "k": np.array(k),
+            }  # fmt: skip
+            yield places, self.backend.run("model", feeds)
             start = end
-        return out
+
+    def _cells(self, length: int) -> int:
+        """Numbers that a history takes while the model reads it, at a guess."""
+        return length * WIDTH + len(self.known_.items)
 
     @property
     def _longest(self) -> int:
         return self.about.get("longest") or LONGEST
 
-    @property
-    def _width(self) -> int:
-        """Numbers that a place of a history takes, at a guess."""
-        return 400
-
     # --- answers ---
 
     def predict(self, reads: Sequence[Asked], options: Options = Options()) -> list[Ranking]:
         reads = self._filtered(reads, options)
-        return [self._answer(read, options) for read in reads]
+        left_out = [self._left_out(read, options) for read in reads]
+        best = self._best(reads, left_out, options.top)
+        return [self._answer(read, *found, options) for read, found in zip(reads, best)]
 
     def _filtered(self, reads: Sequence[Asked], options: Options) -> list[Asked]:
         """With what files exclude, and what alone they allow."""
@@ -197,15 +220,14 @@ class Recommender:
             ]
         return found
 
-    def _answer(self, read: Asked, options: Options) -> Ranking:
-        left_out = self._left_out(read, options)
-        k = min(options.top, len(self.known_.items) - len(left_out))
-        if k < 1:
+    def _answer(self, read: Asked, items: np.ndarray, scores: np.ndarray, options: Options) -> Ranking:
+        if not len(items):
             return Ranking((), read.source, (*read.notes, "nothing is left to recommend"))
-        items, scores = self._best(read, left_out, k)
         reasons = self._reasons(read, items, options.reasons)
-        places = [Place(self.name(item), self.known_.title(item), score, because)
-                  for item, score, because in zip(items.tolist(), scores.tolist(), reasons)]  # fmt: skip
+        places = [
+            Place(self.name(item), self.known_.title(item), score, because)
+            for item, score, because in zip(items.tolist(), scores.tolist(), reasons)
+        ]
         return Ranking(tuple(places), read.source, read.notes)
 
     def _left_out(self, read: Asked, options: Options) -> np.ndarray:
@@ -215,19 +237,26 @@ class Recommender:
             out = np.append(out, np.setdiff1d(np.arange(len(self.known_.items)), read.only))
         return np.unique(out).astype(np.int64)
 
-    def _best(self, read: Asked, left_out: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The k best items and their scores."""
-        if read.source == HISTORY:
-            feeds = {
-                "history": padded([read.history[-self._longest :]]),
-                "exclude": padded([left_out if len(left_out) else np.array([UNKNOWN])]), "k": np.int64(k),
-            }  # fmt: skip
-            found = self.backend.run("model", feeds)
-            return self.backend.numpy(found["items"])[0], self.backend.numpy(found["scores"])[0]
-        scores = self.scores([read])[0]
-        scores[left_out] = -np.inf
-        items = np.argsort(-scores, kind="stable")[:k]
-        return items, scores[items]
+    def _best(
+        self, reads: Sequence[Asked], left_out: Sequence[np.ndarray], top: int
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Of each the best items and their scores, of what is not left out."""
+        out = [(np.zeros(0, np.int64), np.zeros(0, np.float32))] * len(reads)
+        known = [place for place, read in enumerate(reads) if read.source == HISTORY]
+        k = min(top, len(self.known_.items))
+        batches = self._batches([reads[place].history for place in known], [left_out[place] for place in known], k)
+        for places, found in batches:
+            listed = zip(places, self.backend.numpy(found["items"]), self.backend.numpy(found["scores"]))
+            for place, items, scores in listed:
+                there = scores > -np.inf
+                out[known[place]] = items[there], scores[there]
+        for place in (place for place, read in enumerate(reads) if read.source != HISTORY):
+            scores = self.scores([reads[place]])[0]
+            scores[left_out[place]] = -np.inf
+            items = np.argsort(-scores, kind="stable")[:k]
+            items = items[scores[items] > -np.inf]
+            out[place] = items, scores[items]
+        return out
 
     # --- why ---
 

@@ -170,7 +170,7 @@ BATCH = 1 << 22  # numbers of the rows of users that are solved for together
 ROUNDS = 3  # of conjugate gradients from where the last iteration ended
 
 
-def factorised(settings: kinds.Als, matrix: Matrix, seed: int, say: Say) -> np.ndarray:
+def factorised(settings: kinds.Als, matrix: Matrix, seed: int) -> np.ndarray:
     """float32 [I, F], of items (Hu et al. 2008)."""
     generator = torch.Generator().manual_seed(seed)
     users, items = (
