@@ -23,8 +23,8 @@ from bmtool.config.load import load
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 SHAPE = ("width", "layers", "heads", "feedforward", "context")
-# Passes over the examples, steps at least and at most, and tokens of a step.
-PASSES, FEWEST, MOST, FEW_TOKENS = 8, 120, 4000, 1024
+# Passes over the examples, steps at least and at most, and tokens of a step: of many examples and of few.
+PASSES, FEWEST, MOST, TOKENS, FEW_TOKENS = 5, 120, 6000, 2048, 512
 VALID = 0.1
 EVERY = 12  # validations of a training
 
@@ -73,7 +73,7 @@ def texts(row: dict[str, Any]) -> list[str]:
 
 def settings(kind: Kind, place: Path, rows: Sequence[str], *, tokenizer: str, shape: dict[str, Any]) -> list[str]:
     """Overrides of a configuration for a network."""
-    batch_tokens = 4096 if len(rows) > 1000 else FEW_TOKENS
+    batch_tokens = TOKENS if len(rows) > 1000 else FEW_TOKENS
     steps = steps_of(rows, batch_tokens)
     every = max(1, steps // EVERY)
     given = {

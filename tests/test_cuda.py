@@ -83,7 +83,7 @@ def test_a_resumed_run_is_the_same_run(case, prepared, settings, tmp_path):
 def test_a_run_of_the_gpu_exports_and_answers_alike(case, prepared, settings, tmp_path):
     prepared(case)
     run = pretrain(config_path(case), settings(case, tmp_path / "run", CUDA, "train.precision=auto"))
-    ours, theirs = (Model(path)(case.asked) for path in (run, export_onnx(run)))
+    ours, theirs = (Model(path).predict(case.asked) for path in (run, export_onnx(run)))
     for a, b in zip(ours, theirs, strict=True):
         assert a.distance(b) < 1e-3
 
@@ -154,7 +154,7 @@ def test_adapters_learned_on_a_gpu_answer_alike(name, prepared, settings, tmp_pa
     prepared(case)
     base = pretrain(config_path(case), settings(case, tmp_path / "base", CUDA))
     run = finetune(config_path(case), base, settings(case, tmp_path / "run", CUDA, "finetune.lora={rank: 2, alpha: 8}"))
-    ours, theirs = (Model(path)(case.asked) for path in (run, export_onnx(run)))
+    ours, theirs = (Model(path).predict(case.asked) for path in (run, export_onnx(run)))
     for a, b in zip(ours, theirs, strict=True):
         assert a.distance(b) < 1e-3
 
