@@ -38,7 +38,9 @@ def _mean(mean: float, kept: list[tuple[Tensor, Tensor]]) -> Arrays:
     """Factors of all samples beside each other, and the means of the biases."""
     scale = len(kept) ** -0.5
     users, items = (
-        torch.cat([*(one[:, :-1] * scale for one in side), torch.stack([one[:, -1] for one in side]).mean(0)[:, None]], dim=1)
+        torch.cat(
+            [*(one[:, :-1] * scale for one in side), torch.stack([one[:, -1] for one in side]).mean(0)[:, None]], dim=1
+        )
         for side in zip(*kept)
     )
     return arrays(mean, users, items)

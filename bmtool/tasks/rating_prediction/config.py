@@ -34,7 +34,7 @@ class Svd(Section):
     """Biases, and factors of users and items whose products are added to them (Koren et al. 2009), by alternating least squares."""
 
     kind: Literal["svd"]
-    factors: int = Field(20, ge=1, le=1024)
+    factors: int = Field(50, ge=1, le=1024)
     # pulls factors to 0, as so much for each rating of a user or item
     l2: float = Field(0.1, gt=0, le=1e6)
     # over users and items; what is kept is the best on the validation split
@@ -46,7 +46,7 @@ class SvdPp(Svd):
 
     kind: Literal["svdpp"]
     # pulls what having rated an item says to 0
-    l2_implicit: float = Field(20.0, gt=0, le=1e6)
+    l2_implicit: float = Field(300.0, gt=0, le=1e6)
 
 
 class Bpmf(Section):
@@ -69,6 +69,8 @@ class Knn(Baselines):
     shrink: float = Field(100.0, ge=0, le=1e6)
     # so many at most that were rated decide
     neighbours: int = Field(40, ge=1, le=10_000)
+    # as so much similarity to a rating that is just what the biases say: pulls what few neighbours add to 0
+    pull: float = Field(0.0, ge=0, le=1e6)
     # so many of the most similar are known of each
     kept: int = Field(500, ge=1, le=100_000)
 
@@ -83,6 +85,7 @@ class UserKnn(Knn):
     """How similar users rated the item, against the biases."""
 
     kind: Literal["user-knn"]
+    pull: float = Field(1.0, ge=0, le=1e6)
 
 
 Part = Annotated[Biases | Svd | SvdPp | Bpmf | ItemKnn | UserKnn, Field(discriminator="kind")]
@@ -105,5 +108,7 @@ class Config(BaseConfig):
     @model_validator(mode="after")
     def _has_ratings(self):
         if self.data.columns.rating is None:
-            raise ValueError("data.columns.rating: name the column of ratings; who took what without one is for recommendation")
+            raise ValueError(
+                "data.columns.rating: name the column of ratings; who took what without one is for recommendation"
+            )
         return self

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bmtool.tasks.rating_prediction.config import Bpmf, Svd, SvdPp
-from bmtool.tasks.rating_prediction.ratings import Arrays, Block, Ratings, blocks
+from bmtool.tasks.rating_prediction.config import Svd, SvdPp
+from bmtool.tasks.rating_prediction.ratings import Arrays, Block, Ratings, blocks, sparse
 
 STEPS = 4  # of conjugate gradients on what having rated says, from where the last round ended
 SPREAD = 0.1  # of factors at the start
@@ -88,16 +88,16 @@ def svdpp(settings: SvdPp, ratings: Ratings, seed: int) -> Iterator[Arrays]:
         own = (users.vectors[rows, :-1] * items.vectors[columns, :-1]).sum(1)
         users.left = users_own - own - users.vectors[rows, -1]
         said = _said(said, rated, users, items.vectors, settings.l2_implicit)
-        yield arrays(mean, users.vectors, items.vectors) | {"said": said.numpy().copy(), "implicit": (rated @ said).numpy()}
+        yield arrays(mean, users.vectors, items.vectors) | {
+            "said": said.numpy().copy(),
+            "implicit": (rated @ said).numpy(),
+        }
 
 
 def _rated(ratings: Ratings) -> Tensor:
     """[U, I]: 1 / root of how many a user rated, where they did."""
     weights = 1 / np.sqrt(np.maximum(ratings.counts, 1)).astype(np.float32)
-    bounds, columns = torch.from_numpy(ratings.bounds), torch.from_numpy(ratings.columns)
-    return torch.sparse_csr_tensor(
-        bounds, columns, torch.from_numpy(weights[ratings.rows]), ratings.shape, check_invariants=False
-    )
+    return sparse(ratings, weights[ratings.rows])
 
 
 def _said(said: Tensor, rated: Tensor, users: Side, items: Tensor, l2: float) -> Tensor:
@@ -108,7 +108,7 @@ def _said(said: Tensor, rated: Tensor, users: Side, items: Tensor, l2: float) ->
         inner = features[..., :-1]
         grams[block.rows] = inner.mT @ inner
         wanted[block.rows] = (inner.mT @ left[..., None])[..., 0]
-    back = rated.to_sparse_coo().t().to_sparse_csr()
+    back = rated.t()
     return _conjugate(
         lambda found: back @ (grams @ (rated @ found)[..., None])[..., 0] + l2 * found, back @ wanted, said
     )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bmtool.tasks.rating_prediction.config import Knn
-from bmtool.tasks.rating_prediction.ratings import EPSILON, Arrays, Ratings
+from bmtool.tasks.rating_prediction.ratings import EPSILON, Arrays, Ratings, sparse
 
 BLOCK = 1 << 22  # numbers of a block of similarities
 
@@ -30,7 +30,7 @@ def nearest(ratings: Ratings, left: np.ndarray, settings: Knn) -> Arrays:
 def _similar(ratings: Ratings, left: np.ndarray, settings: Knn) -> Iterator[tuple[int, Tensor]]:
     """(first row, similarities float32 [b, R]) of b rows after the other, by the columns that both have."""
     values = left if settings.similarity == "pearson_baseline" else ratings.values
-    whole, square, there = (_sparse(ratings, held) for held in (values, values**2, np.ones_like(values)))
+    whole, square, there = (sparse(ratings, held) for held in (values, values**2, np.ones_like(values)))
     size = max(1, BLOCK // max(ratings.shape))
     bounds = ratings.bounds
     for first in range(0, ratings.shape[0], size):
@@ -50,9 +50,3 @@ def _of_sums(product: Tensor, mine: Tensor, theirs: Tensor, both: Tensor, settin
     else:
         found = product / (mine * theirs).clamp(min=EPSILON).sqrt()
     return torch.where(both > 0, found * both / (both + settings.shrink).clamp(min=1), torch.zeros_like(found))
-
-
-def _sparse(ratings: Ratings, values: np.ndarray) -> Tensor:
-    """[R, C]."""
-    bounds, columns = torch.from_numpy(ratings.bounds), torch.from_numpy(ratings.columns)
-    return torch.sparse_csr_tensor(bounds, columns, torch.from_numpy(values), ratings.shape, check_invariants=False)

@@ -70,6 +70,12 @@ def blocks(ratings: Ratings) -> Iterator[Block]:
         start += len(rows)
 
 
+def sparse(ratings: Ratings, values: np.ndarray) -> Tensor:
+    """[rows, columns], of `values` [N] at the places of the ratings."""
+    places = torch.from_numpy(np.stack([ratings.rows, ratings.columns]))
+    return torch.sparse_coo_tensor(places, torch.from_numpy(values), ratings.shape, check_invariants=False).coalesce()
+
+
 def biases(ratings: Ratings, l2_users: float, l2_items: float) -> Arrays:
     """`mean`, `user_bias` [U], `item_bias` [I]: each in turn the mean of what the other leaves, pulled to 0."""
     mean = float(ratings.values.mean(dtype=np.float64))
