@@ -1,11 +1,11 @@
-"""Factors drawn from all that ratings allow (Salakhutdinov and Mnih 2008), by Gibbs sampling. Shapes: K users or items, D = F + 1, S samples.
+"""Factors drawn from all that ratings allow (Salakhutdinov and Mnih 2008), by Gibbs sampling. Shapes: K users or
+items, D = F + 1, S samples.
 
 The mean of what the samples say is a product of factors, too: those of all samples beside each other.
 """
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.linalg import cholesky, solve_triangular

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from bmtool.base.delimited import number
 from bmtool.config.interactions import InteractionData
 from bmtool.data.tally import Tally
-from bmtool.errors import ConfigError, DataError
+from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.predict.contract import Predictor
 from bmtool.predict.examples import Example, reader_of
 from bmtool.sources import rows as tables
@@ -31,7 +32,7 @@ def split(data: InteractionData, prepared: Path, name: str, reads: Sequence[Pred
 
 def key(example: Example) -> tuple:
     """What tells a rating apart in any preparation."""
-    return example.name, example.truth
+    return *example.raw.values(), example.truth
 
 
 def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor]) -> Iterator[Example]:
@@ -39,16 +40,23 @@ def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor])
     if unit is not None:
         raise ConfigError("--unit is for text")
     reader = reader_of(reads[0])
-    wanted = [reader.columns["user"], reader.columns["item"], reader.target]
+    ids = [reader.columns["user"], reader.columns["item"]]
     for part in to_measure(parts_of(str(path), tally.ignore), tally.ignore):
         for row in tables.rows(part):
             tally.read += 1
             if row.values is None:
                 tally.drop(row.problem, row.place)
                 continue
-            if missing := [column for column in wanted if column not in row.values]:
+            if missing := [column for column in (*ids, reader.target) if column not in row.values]:
                 raise DataError(f"{part} has no column {missing[0]!r}: there is nothing to compare with")
-            if (right := number(cell(row.values[reader.target]))) is None:
+            if (right := _rating(row.values[reader.target])) is None:
                 tally.drop("a rating that is no number", row.place)
                 continue
-            yield Example(row.place, row.values, right, fields=row.values)
+            yield Example(row.place, {column: row.values[column] for column in ids}, right, fields=row.values)
+
+
+def _rating(value: Any) -> float | None:
+    try:
+        return number(cell(value))
+    except BadInput:
+        return None

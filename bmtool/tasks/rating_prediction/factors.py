@@ -16,7 +16,7 @@ SPREAD = 0.1  # of factors at the start
 
 @dataclass
 class Side:
-    """Users or items: `vectors` [K, D], their ratings by block, `columns` [N] and `left` [N] (ratings less the mean) in the order of rows."""
+    """Users or items: `vectors` [K, D], their ratings by block; `columns` [N] and `left` [N], ratings less the mean, by row."""
 
     vectors: Tensor
     plan: list[Block]
