@@ -24,6 +24,7 @@ from bmtool.commands.measuring import measure
 from bmtool.commands.prepare_data import prepare
 from bmtool.config.load import parse
 from bmtool.data.prepared import MANIFEST
+from bmtool.measure.bootstrap import RESAMPLES
 
 SETS = ("ml-100k", "ml-1m")
 SVDPP = {"kind": "svdpp"}
@@ -66,7 +67,7 @@ def one(made: Any) -> dict[str, float]:
     reader = task.predictor()
     found = list(entry.load("examples").split(made.data, Path(made.data.prepared), "test", [reader]))
     began = time.process_time()
-    figures = measure(entry.load("evaluation"), reader, found).figures
+    figures = measure(entry.load("evaluation"), reader, found, columns=1 + RESAMPLES).figures
     taken = time.process_time() - began
     out = {name: figures[name].value for name in ("rmse", "mae")}
     return out | {

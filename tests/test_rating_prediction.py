@@ -94,7 +94,8 @@ def test_factors_that_were_planted_are_found(kind):
     fit = {"svd": factors.svd, "svdpp": factors.svdpp, "bpmf": bayes.bpmf}[kind]
     *_, found = fit(section, train, 1)
     alone = biases(train, 1.0, 1.0) | {"left": np.zeros((60, 1)), "right": np.zeros((40, 1))}
-    assert error_of(found, test) < 0.2 < 0.5 < error_of(alone, test)
+    assert error_of(found, test) < 0.2
+    assert error_of(alone, test) > 0.5
 
 
 def test_alternating_ridge_regression_ends_where_its_gradient_is_zero():
@@ -173,7 +174,9 @@ def test_blocks_hold_every_rating_once():
     places = [block.place[block.there > 0] for block in blocks(ratings)]
     assert sorted(torch.cat(places).tolist()) == list(range(len(ratings.rows)))
     for block in blocks(ratings):
-        assert (ratings.rows[block.place[block.there > 0]] == np.repeat(block.rows, block.there.sum(1).int())).all()
+        lengths = block.there.sum(1).int().numpy()
+        places = block.place[block.there > 0].numpy()
+        assert (ratings.rows[places] == np.repeat(block.rows.numpy(), lengths)).all()
 
 
 def test_weights_of_a_blend_are_those_of_least_squares():
@@ -181,6 +184,9 @@ def test_weights_of_a_blend_are_those_of_least_squares():
     said = random.normal(3, 1, (500, 2))
     found = solve.weights(said, 0.3 * said[:, 0] + 0.6 * said[:, 1] + 0.2)
     assert found == pytest.approx([0.3, 0.6, 0.2], abs=0.01)
+    # None is below 0, so that what is unknown is no far cry from the mean.
+    found = solve.weights(said, said[:, 0] - 0.5 * said[:, 1])
+    assert found[1] == 0 and found[0] == pytest.approx(1, abs=0.1)
 
 
 def test_permuted_ratings_teach_nothing(shop, tmp_path):
@@ -195,7 +201,6 @@ def test_permuted_ratings_teach_nothing(shop, tmp_path):
     prepare_data(TINY, settings)
     for kind, more in KINDS.items():
         config = load(TINY, [*settings, f"model={json.dumps({'kind': kind} | more)}"])
-        (*_, figures), task = None, None
         task = Task.fresh(config)
         *_, figures = task.fit(lambda said: None)
         assert (task.result or figures)["valid/r2"] < 0.03, kind
@@ -227,7 +232,7 @@ def predictor_options(**more):
 
 @pytest.mark.parametrize("kind", [*KINDS, "blend"])
 def test_terms_add_up_to_the_rating(shop, kind):
-    model = {"kind": kind} | (KINDS[kind] if kind in KINDS else {"parts": PARTS})
+    model = {"kind": kind} | KINDS.get(kind, {"parts": PARTS})
     predictor = fitted(shop, model).predictor()
     for read in predictor.probes(30):
         for reasons in (0, 3, 20):
@@ -247,7 +252,7 @@ def test_what_is_unknown_is_named_and_the_rest_answers(run):
     assert [one.source for one in (both, item, user, none)] == ["user and item", "item", "user", "mean"]
     assert item.notes == ("unknown user 'nobody'",) and user.notes == ("unknown item 'no such'",)
     assert both.notes == () and len(none.notes) == 2
-    assert abs(none.value - 4.1) < 0.3
+    assert 3.3 < none.value < 4.3
     record = both.record()
     assert record["from"] == "user and item" and record["because"][0]["what"] == "mean"
     assert {"what": "item", "name": "BA02", "title": "flour"}.items() <= record["because"][2].items()
@@ -278,7 +283,7 @@ def test_rows_of_files_and_numbers_as_ids_are_read(run, invoke, tmp_path):
     "raw, said",
     [({"user": "a"}, "no column 'item'"), ({"user": "a", "item": ""}, "nothing in column 'item'"),
      ({"user": "a", "item": None}, "nothing in column 'item'"), ({"user": ["a"], "item": "b"}, "list or an object"),
-     ("user 7", "record")],
+     ("user 7", "not JSON")],
 )  # fmt: skip
 def test_bad_records_are_refused(run, raw, said):
     with pytest.raises(BadInput, match=said):
@@ -326,7 +331,7 @@ def data_of(tmp_path, rows, *more):
 def test_equal_ratings_are_refused_with_what_to_do(tmp_path):
     settings = data_of(tmp_path, [f"u{n % 20},i{n % 13},4" for n in range(200)])
     prepare_data(TINY, settings)
-    with pytest.raises(DataError, match="all ratings of training are 4.*task: recommendation"):
+    with pytest.raises(DataError, match=r"all ratings of training are 4.*task: recommendation"):
         pretrain(TINY, settings)
 
 

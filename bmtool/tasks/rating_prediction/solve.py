@@ -12,6 +12,7 @@ from bmtool.tasks.rating_prediction.neighbours import nearest
 from bmtool.tasks.rating_prediction.ratings import Arrays, Ratings, baseline, biases, with_typical
 
 RIDGE = 1e-3  # of a blend, as a share of what is added up
+SWEEPS = 1000  # over its parts, after which weights no longer move
 
 
 def parts_of(settings: Any) -> list[Any]:
@@ -55,12 +56,18 @@ def _whole(held: Arrays, ratings: Ratings) -> Arrays:
 
 
 def weights(said: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """[P + 1]: how much each part counts and a constant, by least squares on what they say, [N, P], of what is right, [N]."""
+    """[P + 1]: how much each part counts and a constant, by least squares on what they say, [N, P], of what is right, [N].
+
+    No part counts less than 0: what parts say of unknown users and items would be far off.
+    """
     mean, right = said.mean(axis=0), truth.mean()
     moved = (said - mean).astype(np.float64)
     gram = moved.T @ moved
     gram += RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
-    found = np.linalg.solve(gram, moved.T @ (truth - right))
+    wanted, found = moved.T @ (truth - right), np.zeros(len(gram))
+    for _ in range(SWEEPS):
+        for part in range(len(found)):
+            found[part] = max(0.0, found[part] + (wanted[part] - gram[part] @ found) / gram[part, part])
     return np.append(found, right - mean @ found)
 
 
