@@ -182,6 +182,15 @@ TASKS = {
         first="parcels-price",
         own={"options": "config:NumberOptions", "evaluation": "metrics:Numbers"},
     ),
+    "click-prediction": Entry(
+        "bmtool.tasks.click_prediction",
+        "rows of what was shown to the probability that it is taken",
+        kit="tables",
+        takes="record",
+        gives="labels",
+        first="deepfm",
+        baselines=tuple(f"click-prediction/{name}" for name in ("logistic-regression", "fm", "deepfm", "lightgbm")),
+    ),
     "recommendation": Entry(
         "bmtool.tasks.recommendation",
         "what was taken to what comes next",

@@ -40,7 +40,7 @@ TASKS = {
     ("text", "labels"): "text-classification", ("text", "number"): "text-classification",
     ("image", "labels"): "image-classification", ("image", "vector"): "image-feature-extraction",
     ("number", "image"): "unconditional-image-generation", ("record", "labels"): "tabular-classification",
-    ("record", "number"): "tabular-regression", ("question and context", "answer"): "question-answering",
+    ("record", "number"): "tabular-regression", ("record", "ranking"): "other", ("question and context", "answer"): "question-answering",
 }  # fmt: skip
 # SPDX identifiers that are also the hub's, in its spelling; of another licence it takes the name.
 LICENCES = {

@@ -110,7 +110,7 @@ def _parquet(path: Path) -> Iterator[Write]:
     schema = pyarrow.schema(list(zip(COLUMNS, kinds)))
     with parquet.ParquetWriter(path, schema) as writer:
         yield lambda rows: writer.write_table(
-            pyarrow.table(dict(zip(COLUMNS, zip(*rows))) if rows else {name: [] for name in COLUMNS}, schema=schema)
+            pyarrow.Table.from_pylist([dict(zip(COLUMNS, row)) for row in rows], schema)
         )
 
 

@@ -69,7 +69,7 @@ class InteractionData(SplitData):
     # who the users are; null: nothing is known of them but their ids
     users: UserTable | None = None
     # ratings below it are left out before anything else is done; null: none
-    min_rating: float | None = None
+    min_rating: float | None = Field(None, ge=-1e9, le=1e9)
     # each user and each item has at least so many interactions: others are left out until all have (k-core)
     core: int = Field(1, ge=1, le=MANY)
     # time: the latest interactions of all are the test, those before them the validation, so that nothing that is learned from came

@@ -35,9 +35,21 @@ SCALES = {
     "quadratic_kappa": Scale(highest=1),
     "hamming_loss": Scale(0, 1, less_is_better=True),
     **dict.fromkeys(("exact_match", "no_answer_accuracy", "recall@1", "recall@5", "recall@20"), SHARE),
-    **dict.fromkeys(("auc", "average_precision", "p@1", "p@5", "p@10", "mrr", "share_of_hanzi"), SHARE),
+    **dict.fromkeys(("auc", "gauc", "average_precision", "p@1", "p@5", "p@10", "mrr", "share_of_hanzi"), SHARE),
     **dict.fromkeys(
-        ("loss", "token_loss", "cer", "bits_per_character", "mse", "mae", "rmse", "frechet", "cost", "cost_at_half"),
+        (
+            "loss",
+            "token_loss",
+            "cer",
+            "bits_per_character",
+            "mse",
+            "mae",
+            "rmse",
+            "frechet",
+            "cost",
+            "cost_at_half",
+            "calibration_error",
+        ),
         _ERROR,
     ),
     "ece": Scale(0, 1, less_is_better=True),
@@ -55,6 +67,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("cost", "cost_at_half"), ("decide.cost_false_positive", "decide.cost_false_negative")),
     **dict.fromkeys(("frechet", "kernel_distance"), ("features",)),
     "average_precision": ("data.positive",),
+    "calibration_error": ("data.positive",),
+    "gauc": ("data.columns.user",),
 }
 
 

@@ -72,6 +72,16 @@ def scatter(truth: np.ndarray, said: np.ndarray, path: Path) -> None:
     save(canvas, path)
 
 
+def calibration(points: np.ndarray, path: Path) -> None:
+    """[bins, 3]: mean probability, share that came true, examples; the larger a point, the more of these."""
+    canvas, axes = plt.subplots(figsize=(5, 4.5), layout="constrained")
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.7)
+    axes.plot(points[:, 0], points[:, 1], color="tab:blue", linewidth=1)
+    axes.scatter(points[:, 0], points[:, 1], s=10 + 150 * points[:, 2] / points[:, 2].max())
+    axes.set(xlabel="mean probability", ylabel="share that was taken", xlim=(0, 1), ylim=(0, 1))
+    save(canvas, path)
+
+
 def lorenz(counts: Mapping[str, np.ndarray], path: Path) -> None:
     """The share of all that the rarest things have, of counts [things] by what they are of; the diagonal is all alike (Lorenz 1905)."""
     canvas, axes = plt.subplots(figsize=(5, 4), layout="constrained")

@@ -23,7 +23,7 @@ _IDEAL = np.append(0.0, np.cumsum(_GAIN))
 # What each user adds, in the order of `_of_user`; means over users. The last three only help others.
 _MEANS = ("ndcg@10", "ndcg@20", "recall@10", "recall@20", "precision@10", "f1@10", "hr@10", "map", "mrr", "auc", "diversity@10",
           "novelty@10", "serendipity@10")  # fmt: skip
-_WIDTH = len(_MEANS) + 3
+_WIDTH, _BY_USERS, _BY_ITEMS = len(_MEANS) + 3, 3 * len(ACTIVITY), 2 * len(POPULARITY)
 
 
 class Ranked(NamedTuple):
@@ -124,9 +124,8 @@ class RankingMeter:
     def __init__(self, items: Items, columns: int = 1):
         self.items, self.columns, self.users = items, columns, 0
         self._group = items.group
-        self._sums = Totals(_WIDTH, columns)
-        # users, ndcg@10, recall@10 of each group of users; right items and hits of each group of items
-        self._activity, self._popularity = Totals(3 * len(ACTIVITY), columns), Totals(2 * len(POPULARITY), columns)
+        # What each user adds; users, ndcg@10, recall@10 of each group of users; right items and hits of each group of items.
+        self._sums = Totals(_WIDTH + _BY_USERS + _BY_ITEMS, columns)
         self._resampled = columns * len(items.taken) <= COUNTED
         self._shown = np.zeros((len(items.taken), columns if self._resampled else 1), np.float32)
 
@@ -134,9 +133,8 @@ class RankingMeter:
         rows = np.zeros((len(truth), _WIDTH))
         rows[:, :10] = [_accuracy(ranks, count) for ranks, count in zip(said.ranks, said.candidates)]
         rows[:, 10:] = self._beside(said, truth)
-        self._sums.add(rows, weight)
-        self._activity.add(_by_activity(rows, said.known), weight)
-        self._popularity.add(self._by_popularity(said, truth), weight)
+        parts = [rows, _by_activity(rows, said.known), self._by_popularity(said, truth)]
+        self._sums.add(np.concatenate(parts, axis=1), weight)
         self._show(said.top[:, :PLACES], weight if self._resampled else weight[:, :1])
         self.users += len(truth)
 
@@ -185,18 +183,16 @@ class RankingMeter:
         return rows
 
     def state(self) -> list[np.ndarray]:
-        totals = (self._sums.total, self._activity.total, self._popularity.total)
-        return [*totals, self._shown, np.array([self.users])]
+        return [self._sums.total, self._shown, np.array([self.users])]
 
     def join(self, states: Iterable[list[np.ndarray]]) -> None:
         held = list(states)
-        for place, totals in enumerate((self._sums, self._activity, self._popularity)):
-            totals.join([[state[place]] for state in held])
-        self._shown = sum((state[3] for state in held), np.zeros_like(self._shown))
-        self.users = sum(int(state[4][0]) for state in held)
+        self._sums.join([state[:1] for state in held])
+        self._shown = sum((state[1] for state in held), np.zeros_like(self._shown))
+        self.users = sum(int(state[2][0]) for state in held)
 
     def figures(self) -> dict[str, np.ndarray]:
-        sums = self._sums.total
+        sums = self._sums.total[:, :_WIDTH]
         means = {name: ratio(sums[:, place], sums[:, -1]) for place, name in enumerate(_MEANS)}
         bias = ratio(sums[:, -3], sums[:, -2]) - 1
         found = means | {
@@ -219,8 +215,9 @@ class RankingMeter:
         )  # fmt: skip
 
     def _slices(self) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-        users, ndcg, recall = self._activity.total.reshape(self.columns, 3, len(ACTIVITY)).transpose(1, 2, 0)
-        right, hits = self._popularity.total.reshape(self.columns, 2, len(POPULARITY)).transpose(1, 2, 0)
+        _, by_users, by_items = np.split(self._sums.total, [_WIDTH, _WIDTH + _BY_USERS], axis=1)
+        users, ndcg, recall = by_users.reshape(self.columns, 3, len(ACTIVITY)).transpose(1, 2, 0)
+        right, hits = by_items.reshape(self.columns, 2, len(POPULARITY)).transpose(1, 2, 0)
         activity = {
             name: {"examples": users[place], "ndcg@10": ratio(ndcg[place], users[place]), "recall@10": ratio(recall[place], users[place])}
             for place, (name, _) in enumerate(ACTIVITY) if users[place, 0]

@@ -70,6 +70,26 @@ class Several(Labels):
 
 
 @dataclass(frozen=True)
+class Click(Labels):
+    """How likely something is to be taken; `because` is what the probability loses without each of the columns that matter most."""
+
+    positive: str = ""
+    because: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def probability(self) -> float:
+        return dict(self.classes)[self.positive]
+
+    def record(self) -> dict[str, Any]:
+        why = [{"column": column, "adds": round(added, 6)} for column, added in self.because]
+        return {"probability": round(self.probability, 6), "because": why} | super().record()
+
+    def line(self) -> str:
+        why = [f"{column} {added:+.4f}" for column, added in self.because]
+        return "\t".join([f"{self.positive} {self.probability:.4f}", *why, *self.notes])
+
+
+@dataclass(frozen=True)
 class Text:
     """Ways to write something, likeliest first. `unread` are words that were copied though they look as if they were meant otherwise;
     `details` is what else is known of the best way."""

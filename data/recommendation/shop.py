@@ -18,8 +18,8 @@ ITEMS = {
     "photography": "camera body|memory card|camera strap|prime lens|lens cloth|tripod|polarising filter|camera bag|flash|light stand|"
     "softbox|photo printer",
     "fishing": "fishing rod|reel|line|hooks|float set|tackle box|landing net|waders|lure set|fish scale|folding stool|smoker box",
-    "painting": "sketch pad|graphite pencils|eraser|watercolour set|round brush|flat brush|palette|stretched canvas|oil colours|linseed oil|"
-    "easel|varnish",
+    "painting": "sketch pad|graphite pencils|eraser|watercolour set|round brush|flat brush|palette|stretched canvas|oil colours|"
+    "linseed oil|easel|varnish",
     "cycling": "bicycle|helmet|bicycle lock|lights|mudguards|pump|inner tube|tyre levers|chain oil|panniers|bicycle computer|rain cape",
 }  # fmt: skip
 USERS, ORDERS = 300, (6, 18)

@@ -5,7 +5,7 @@ so whoever breaks a tie by number breaks it by a hash.
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -108,7 +108,7 @@ class Names:
         """int64 [N], UNKNOWN for an id that is none of these."""
         if len(self) <= FEW:
             known = self._number
-            return np.fromiter((known.get(one, UNKNOWN) for one in ids), np.int64, len(ids))
+            return np.fromiter(map(known.get, ids, repeat(UNKNOWN)), np.int64, len(ids))
         found = self.ranks(hashes(ids))
         right = [rank != UNKNOWN and self.texts.at(rank) == one for rank, one in zip(found.tolist(), ids)]
         return np.where(right, found, UNKNOWN)

@@ -26,6 +26,7 @@ class Options(options.Options):
 class Popularity(Section):
     """How often items were taken: the same for everybody, and the floor of every comparison."""
 
+    # the same for everybody
     kind: Literal["popularity"]
 
 
@@ -39,11 +40,13 @@ class Steps(Section):
 class Transitions(Steps):
     """What follows what: counts of pairs in the order of users' histories (a Markov chain of the first order, where window is 1)."""
 
+    # what follows what
     kind: Literal["transitions"]
     # an item follows those up to so many places before it, and the further, the less: 1 / distance
     window: int = Field(1, ge=1, le=100)
     # only so many of the last items of a history are asked what follows them
     last: int = Field(1, ge=1, le=1000)
+    # of an item, as a share of that of the one after it
     decay: float = Field(0.5, gt=0, le=1)
     # added to the count of each item that is divided by, so that rare items claim less
     shrink: float = Field(0.0, ge=0, le=1e6)
@@ -52,6 +55,7 @@ class Transitions(Steps):
 class ItemKnn(Steps):
     """Items that the same users took (Sarwar et al. 2001), the nearest of each; computed in blocks, so that any number of items will do."""
 
+    # items that the same users took
     kind: Literal["item-knn"]
     # cosine; pearson: the same of what differs from an item's mean; euclid: 1 / (1 + distance)
     similarity: Literal["cosine", "pearson", "euclid"] = "cosine"
@@ -64,6 +68,7 @@ class ItemKnn(Steps):
 class UserKnn(Section):
     """What the users who took the same items took besides (Resnick et al. 1994)."""
 
+    # users who took the same items
     kind: Literal["user-knn"]
     # as of item-knn
     similarity: Literal["cosine", "pearson", "euclid"] = "cosine"
@@ -74,6 +79,7 @@ class UserKnn(Section):
 class Content(Steps):
     """Items about which the same is written: TF-IDF of `data.items.text`; nobody has to have taken them."""
 
+    # what is written about items
     kind: Literal["content"]
     # of each item
     neighbours: int = Field(200, ge=1, le=10_000)
@@ -82,6 +88,7 @@ class Content(Steps):
 class Ease(Steps):
     """Linear weights of all pairs of items in closed form (EASE, Steck 2019): items x items numbers."""
 
+    # weights of all pairs
     kind: Literal["ease"]
     # pulls weights to 0
     l2: float = Field(500.0, gt=0, le=1e9)
@@ -90,6 +97,7 @@ class Ease(Steps):
 class Edlae(Steps):
     """EASE as if items were left out at random (EDLAE, Steck 2020), which is better at few and at popular items alike."""
 
+    # weights of all pairs, against leaving out
     kind: Literal["edlae"]
     # share that is left out
     dropout: float = Field(0.3, gt=0, lt=1)
@@ -100,6 +108,7 @@ class Edlae(Steps):
 class Slim(Steps):
     """Sparse weights of pairs of items, none below 0 (SLIM, Ning and Karypis 2011), by coordinate descent."""
 
+    # sparse weights of pairs
     kind: Literal["slim"]
     # pulls weights to 0
     l2: float = Field(100.0, ge=0, le=1e9)
@@ -114,7 +123,9 @@ class Slim(Steps):
 class Als(Section):
     """Factors of users and items in turn, of counts as how sure one is (Hu et al. 2008); of a history the factors are solved for anew."""
 
+    # factors, in turn
     kind: Literal["als"]
+    # of each user and each item
     factors: int = Field(64, ge=1, le=1024)
     # times that users and items are solved for
     iterations: int = Field(15, ge=1, le=1000)
@@ -127,13 +138,16 @@ class Als(Section):
 class PureSvd(Steps):
     """The largest singular vectors of who took what (Cremonesi et al. 2010)."""
 
+    # singular vectors
     kind: Literal["puresvd"]
+    # vectors that are kept
     factors: int = Field(64, ge=1, le=1024)
 
 
 class GfCf(Steps):
     """Filters of the graph of users and items (GF-CF, Shen et al. 2021): a linear one, and an ideal low pass beside it."""
 
+    # filters of a graph
     kind: Literal["gf-cf"]
     # of the low pass
     factors: int = Field(256, ge=1, le=1024)
@@ -151,6 +165,7 @@ Part = Annotated[
 class Blend(Section):
     """Several linear models added up, each divided by what its scores are like; how much each counts is chosen on the validation split."""
 
+    # several models as one
     kind: Literal["blend"]
     # sections of other kinds
     parts: Annotated[list[Part], Field(min_length=2, max_length=10)]

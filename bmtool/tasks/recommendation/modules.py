@@ -39,6 +39,8 @@ class Listed(nn.Module):
             torch._check(wanted >= 1)
             torch._check(wanted <= self.count)
             best, items = torch.topk(left, wanted)  # of ONNX, for which equal ones stand in order
+        elif wanted == 1:
+            best, items = left.max(dim=1, keepdim=True)
         else:
             best, items = (found[:, :wanted] for found in torch.sort(left, dim=1, descending=True, stable=True))
         return items, best, scores

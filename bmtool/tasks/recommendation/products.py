@@ -107,11 +107,11 @@ def whole_gram(matrix: Matrix) -> Tensor:
 def largest(first: int, block: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Places and values [b, count] of the largest of each row of a block, the largest first; an item is no neighbour of its own.
 
-    Equal ones are in the order of their numbers. What is not above 0 counts nothing.
+    What is not above 0 counts nothing.
     """
     block[np.arange(len(block)), first + np.arange(len(block))] = 0
-    values, places = torch.sort(torch.from_numpy(block), dim=1, descending=True, stable=True)
-    return places[:, :count].numpy().astype(np.int32), values[:, :count].clamp(min=0).numpy()
+    values, places = torch.topk(torch.from_numpy(block), min(count, block.shape[1]), dim=1)
+    return places.numpy().astype(np.int32), values.clamp(min=0).numpy()
 
 
 def singular(matrix: Matrix, factors: int, seed: int) -> Tensor:
