@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from bmtool.config.load import load
 
 ROOT = Path(__file__).parent.parent
 EXCEPTIONS = {"loss-falls", "accumulate", "processes"}
-_TASK = re.compile(r"^task: (\S+)", re.MULTILINE)
+# What cases may have in common; the networks of two kits differ although their names do not.
+TASK, KIT, KIND = ("task",), ("entry.kit",), ("entry.kit", "config.model.kind")
+_NAMED = re.compile(r"^task: (\S+)", re.MULTILINE)
 _LINE = re.compile(r"# (deterministic|ask|except|validation)(?: ([\w@-]+))?: (.+)")
 
 
@@ -73,7 +76,7 @@ def _case(path: Path) -> Case:
     for line in text.splitlines():
         if found := _LINE.fullmatch(line):
             held[found[1]].append((found[2] or "", found[3]))
-    return Case(_TASK.search(text)[1], path, held)
+    return Case(_NAMED.search(text)[1], path, held)
 
 
 def _paths() -> list[Path]:
@@ -86,8 +89,6 @@ def _paths() -> list[Path]:
 CASES = [_case(path) for path in _paths()]
 TRAINED = [case for case in CASES if not case.fitted]
 FITTED = [case for case in CASES if case.fitted]
-_FIRST_OF_A_KIT = list({case.entry.kit: case for case in reversed(CASES)}.values())[::-1]
-_FIRST_OF_A_TASK = list({case.task: case for case in reversed(CASES)}.values())[::-1]
 
 
 def find(name: str | Case) -> Case:
@@ -100,29 +101,24 @@ def find(name: str | Case) -> Case:
     return case
 
 
-def _parameters(cases: list[Case], fast: list[Case], contract: str = "") -> Any:
-    """Cases that are not `fast` are slow; those whose config says that they cannot keep the contract are skipped, with its reason."""
-    out = []
-    for case in cases:
-        reason = case.excepted(contract)
-        marks = [*([] if case in fast else [pytest.mark.slow]), *([pytest.mark.skip(reason=reason)] if reason else [])]
-        out.append(pytest.param(case, id=case.name, marks=marks))
-    return pytest.mark.parametrize("case", out)
+def firsts(of: tuple[str, ...], cases: list[Case]) -> list[Case]:
+    """The first case of each TASK, KIT or KIND."""
+    return list({attrgetter(*of)(case): case for case in reversed(cases)}.values())[::-1]
 
 
-every_case = _parameters(CASES, CASES)
-one_a_task = _parameters(_FIRST_OF_A_TASK, _FIRST_OF_A_TASK)
-one_a_kit = _parameters(_FIRST_OF_A_KIT, _FIRST_OF_A_KIT)
-every_fitted = _parameters(FITTED, FITTED)
+def keeping(contract: str) -> list[Case]:
+    """Those that are trained, without those whose config says that they cannot keep the contract."""
+    return [case for case in TRAINED if not case.excepted(contract)]
 
 
-def every_trained(contract: str) -> Any:
-    return _parameters(TRAINED, TRAINED, contract)
+def each_of(cases: list[Case], slow: list[Case] | None = None) -> Any:
+    """A test of each of the cases, some of them marked as slow."""
+    marks = {case.name: [pytest.mark.slow] for case in slow or []}
+    return pytest.mark.parametrize(
+        "case", [pytest.param(case, id=case.name, marks=marks.get(case.name, [])) for case in cases]
+    )
 
 
-def every_trained_one_a_kit_fast(contract: str) -> Any:
-    return _parameters(TRAINED, _FIRST_OF_A_KIT, contract)
-
-
-def one_a_task_first_fast() -> Any:
-    return _parameters([case for case in _FIRST_OF_A_TASK if not case.fitted], CASES[:1])
+every_case = each_of(CASES)
+one_a_task = each_of(firsts(TASK, CASES))
+one_a_kit = each_of(firsts(KIT, CASES))

@@ -45,11 +45,26 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
 
 
-def curves_as_text(patch: pytest.MonkeyPatch) -> None:
-    """Curves are written as what they show, without the seconds that drawing takes."""
-    patch.setattr(
-        plots, "_curve", lambda figure, run, path: write_text(path, repr((run.curves[figure], run.best))) or path
-    )
+DRAWN_CURVE = plots._curve
+
+
+def curve_as_text(figure: str, run: plots.Drawn, path: Path) -> Path:
+    write_text(path, repr((run.curves[figure], run.best)))
+    return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _curves_as_text():
+    """The curves of a run are written as what they show: drawing them takes longer than the few steps of a tiny one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "_curve", curve_as_text)
+        yield
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Curves are pictures, as they are for users."""
+    monkeypatch.setattr(plots, "_curve", DRAWN_CURVE)
 
 
 @pytest.fixture(autouse=True)
@@ -208,6 +223,12 @@ def bmtool(*arguments: object, **options) -> subprocess.CompletedProcess:
     """The command line in a process of its own."""
     command = [sys.executable, "-m", "bmtool", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, **options)
+
+
+def torchrun(processes: int, *arguments: object) -> subprocess.CompletedProcess:
+    """A script, or `-m` and a module, in so many processes of one machine."""
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return subprocess.run([*start, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=ROOT)
 
 
 def sets(values: list[str]) -> list[str]:

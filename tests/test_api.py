@@ -15,23 +15,14 @@ from conftest import DIGITS, ROOT, events, inside
 import bmtool
 from bmtool.api import Model, Run
 from bmtool.base.console import Terminal
-from bmtool.base.files import write_text
 from bmtool.commands.selfcheck import differences
 from bmtool.commands.train import pretrain
 from bmtool.config import given, shipped
 from bmtool.config.load import load
-from bmtool.engine import plots
 from bmtool.engine.session import Session
 from bmtool.errors import BmtoolError, ConfigError, DataError, GateMissed
 
 PAGE = ROOT / "docs" / "python.md"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _undrawn():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "_curve", lambda figure, run, path: write_text(path, repr(run.curves[figure])) or path)
-        yield
 
 
 @pytest.fixture(scope="module")

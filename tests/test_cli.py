@@ -668,7 +668,6 @@ def test_run_directory_is_self_contained(trained, data, invoke, tmp_path):
     assert {"run.json", "config.yaml", "assets", "metrics.jsonl", "log.txt", "checkpoints", "plots"} <= {
         p.name for p in run.iterdir()
     }
-    assert Path(run / "plots" / "loss.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_what_the_system_refuses_is_named_as_it_was_asked_for(invoke):

@@ -15,16 +15,19 @@ import torch
 from cases import (
     CASES,
     EXCEPTIONS,
+    FITTED,
+    KIND,
+    KIT,
+    TASK,
     TRAINED,
+    each_of,
     every_case,
-    every_fitted,
-    every_trained,
-    every_trained_one_a_kit_fast,
+    firsts,
+    keeping,
     one_a_kit,
     one_a_task,
-    one_a_task_first_fast,
 )
-from conftest import ROOT, bmtool, config_path, inside, sets
+from conftest import ROOT, bmtool, config_path, inside, sets, torchrun
 from safetensors.torch import load_file
 from torch.utils._pytree import tree_leaves
 
@@ -45,6 +48,9 @@ from bmtool.measure.labels import TOP
 
 TIMES = ("elapsed_s", "_per_s")  # of metrics.jsonl
 BATCH = 80  # updates on one batch
+KILLED = firsts(KIT, TRAINED)
+SHARED = firsts(TASK, keeping("processes"))  # between two processes
+ROUNDED = list(dict.fromkeys([*firsts(TASK, TRAINED), *firsts(KIND, TRAINED)]))  # to int8
 
 
 def make_trainer(config) -> Trainer:
@@ -125,7 +131,7 @@ def test_preparing_twice_gives_the_same_bytes_and_does_nothing(case, prepared, s
 # --- training ---
 
 
-@every_trained("loss-falls")
+@each_of(keeping("loss-falls"))
 def test_loss_on_one_batch_falls_by_half(case, prepared, settings):
     prepared(case)
     trainer = make_trainer(load(case.path, settings(case, "x", *case.deterministic)))
@@ -135,7 +141,7 @@ def test_loss_on_one_batch_falls_by_half(case, prepared, settings):
         assert losses[-1] < losses[0] / 2, phase
 
 
-@every_trained("accumulate")
+@each_of(keeping("accumulate"))
 def test_accumulated_gradient_is_that_of_all_targets_together(case, prepared, settings):
     """Batches of different numbers of targets: the mean is over the targets of all, not of means."""
     prepared(case)
@@ -180,7 +186,7 @@ def test_a_resumed_run_is_the_same_run(case, stop, prepared, settings, tmp_path)
     assert steps == sorted(steps)
 
 
-@every_fitted
+@each_of(FITTED)
 def test_fitting_twice_gives_the_same_bytes(case, trained, settings, tmp_path):
     again, names = pretrain(config_path(case), settings(case, tmp_path / "again")), []
     for run in (trained(case), again):
@@ -207,7 +213,7 @@ def events(run: Path) -> list[dict]:
     return [{key: value for key, value in line.items() if not key.endswith(TIMES)} for line in lines]
 
 
-@one_a_task_first_fast()
+@each_of(KILLED, slow=KILLED[1:])
 def test_kill_9_and_start_again_is_the_same_run(case, prepared, settings):
     prepared(case)
     done = bmtool("selfcheck", "resume", config_path(case), *sets(settings(case, "killed", "train.precision=auto")))
@@ -215,18 +221,26 @@ def test_kill_9_and_start_again_is_the_same_run(case, prepared, settings):
     assert "resume is exact" in done.stderr
 
 
-@every_trained_one_a_kit_fast("processes")
-def test_two_processes_are_one(case, prepared, settings, tmp_path):
-    """Weights, and figures of validation of which each process has seen a part."""
-    prepared(case)
-    one = pretrain(config_path(case), settings(case, tmp_path / "one", "train.accumulate=2", *case.deterministic))
-    values = sets(settings(case, tmp_path / "two", *case.deterministic))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*torchrun, "-m", "bmtool", "pretrain", config_path(case), *values]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+@pytest.fixture(scope="module")
+def of_two_processes(prepared, settings, tmp_path_factory) -> Path:
+    """A run of each task in SHARED, by its name: the processes and torch start once for all of them."""
+    folder = tmp_path_factory.mktemp("two")
+    for case in SHARED:
+        prepared(case)
+    runs = [(config_path(case), settings(case, folder / case.name, *case.deterministic)) for case in SHARED]
+    done = torchrun(2, Path(__file__).with_name("together.py"), json.dumps(runs))
     assert done.returncode == 0, done.stderr
-    assert_close(weights(one, 8), weights(tmp_path / "two", 8), atol=1e-4, rtol=1e-3)
-    figures = [[e for e in events(run) if "valid/" in " ".join(e)] for run in (one, tmp_path / "two")]
+    return folder
+
+
+@pytest.mark.timeout(600)
+@each_of(SHARED)
+def test_two_processes_are_one(case, of_two_processes, settings, tmp_path):
+    """Weights, and figures of validation of which each process has seen a part."""
+    one = pretrain(config_path(case), settings(case, tmp_path / "one", "train.accumulate=2", *case.deterministic))
+    two = of_two_processes / case.name
+    assert_close(weights(one, 8), weights(two, 8), atol=1e-4, rtol=1e-3)
+    figures = [[e for e in events(run) if "valid/" in " ".join(e)] for run in (one, two)]
     assert len(figures[0]) == 2
     for ours, theirs in zip(*figures):
         assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-4)
@@ -351,20 +365,23 @@ def test_an_export_in_another_directory_answers_alone(case, exported, tmp_path):
 
 
 @pytest.mark.slow
-@every_case
+@each_of(ROUNDED)
 def test_int8_is_kept_if_it_costs_little(case, prepared, settings, tmp_path):
-    """Of a model that has learned something, so that there is something to lose."""
+    """Of a model that has learned something to lose. Each task judges it, and networks differ in what is rounded."""
     prepared(case)
-    more = [] if case.fitted else ["train.steps=60", "train.validate_every=60"]
+    more = ["train.steps=60", "train.validate_every=60"]
     run = pretrain(config_path(case), settings(case, tmp_path / "run", *more))
-    if case.fitted:
-        with pytest.raises(ConfigError, match="no weights to round"):
-            export_onnx(run, int8=True)
-        return
     path = export_onnx(run, int8=True)
     report = json.loads((run / "export" / "parity-int8.json").read_text("utf-8"))
     assert report.get("loss", report.get("mean_difference")) <= report["allowed"]
     assert len(Model(path).predict(case.asked)) == len(case.asked)
+
+
+@each_of(FITTED)
+def test_what_is_fitted_has_no_weights_to_round(case, trained, prepared):
+    prepared(case)
+    with pytest.raises(ConfigError, match="no weights to round"):
+        export_onnx(trained(case), int8=True)
 
 
 # --- figures ---
@@ -389,7 +406,7 @@ def test_a_moved_run_evaluates_and_its_figures_are_those_of_the_validation(case,
         assert (difference["value"] == 0 or np.isnan(found[name])) and not difference["significant"], name
 
 
-@every_trained("")
+@each_of(TRAINED)
 def test_the_figure_that_decides_is_one_of_the_meter(case, trained):
     config = load(trained(case) / "config.yaml")
     task = case.entry.load("task").of(config).open(config, trained(case) / "assets")

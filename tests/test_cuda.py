@@ -1,14 +1,11 @@
 """What a GPU must not change, and what only a GPU has. Skipped without one; two minutes with one."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from cases import TRAINED, find
-from conftest import ROOT, config_path, sets
+from cases import TRAINED, each_of, find
+from conftest import config_path, sets, torchrun
 from test_contract import assert_close, assert_same_bytes, assert_same_state, make_trainer, weights
 
 from bmtool.api import Model
@@ -18,12 +15,12 @@ from bmtool.config.load import load
 from bmtool.engine import distributed, shards
 from bmtool.engine.device import choose
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+if not torch.cuda.is_available():
+    pytest.skip("needs a CUDA device", allow_module_level=True)
 
 TAGGER = find("pinyin2hanzi")
 CUDA = "train.device=cuda"
 PLAIN = ["optim.name=sgd", "optim.lr=1.0"]  # a step is the gradient
-every_case = pytest.mark.parametrize("case", TRAINED, ids=lambda case: case.name)
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +29,7 @@ def _in_float32(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
-@pytest.mark.parametrize("case", [case for case in TRAINED if case.task != "gan"], ids=lambda case: case.name)
+@each_of([case for case in TRAINED if case.task != "gan"])
 def test_a_step_is_that_of_the_cpu(case, prepared, settings):
     """Accumulated over batches of different sizes. (What a gan makes images of is drawn where they are made.)"""
     prepared(case)
@@ -48,7 +45,7 @@ def test_a_step_is_that_of_the_cpu(case, prepared, settings):
     assert_close(*(tensors for _, tensors in found), atol=2e-4, rtol=1e-3)
 
 
-@every_case
+@each_of(TRAINED)
 def test_bf16_learns_one_batch(case, prepared, settings):
     prepared(case)
     trainer = make_trainer(load(case.path, settings(case, "x", CUDA, "train.precision=bf16", *case.deterministic)))
@@ -67,7 +64,7 @@ def test_auto_is_bf16_where_the_gpu_computes_in_it(settings):
         assert (torch.ones(2, 2, device="cuda") @ torch.ones(2, 2, device="cuda")).dtype == device.dtype
 
 
-@every_case
+@each_of(TRAINED)
 def test_a_resumed_run_is_the_same_run(case, prepared, settings, tmp_path):
     prepared(case)
     more = [CUDA, "train.deterministic=true", "train.precision=auto", "train.ema=0.9", "train.accumulate=2"]
@@ -79,7 +76,7 @@ def test_a_resumed_run_is_the_same_run(case, prepared, settings, tmp_path):
     assert_same_state(whole, tmp_path / "parts")
 
 
-@every_case
+@each_of(TRAINED)
 def test_a_run_of_the_gpu_exports_and_answers_alike(case, prepared, settings, tmp_path):
     prepared(case)
     run = pretrain(config_path(case), settings(case, tmp_path / "run", CUDA, "train.precision=auto"))
@@ -92,9 +89,8 @@ def test_torchrun_with_one_process_is_a_plain_run(prepared, settings, tmp_path):
     prepared(TAGGER)
     more = [CUDA, "train.deterministic=true"]
     alone = pretrain(config_path(TAGGER), settings(TAGGER, tmp_path / "alone", *more))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1", "-m", "bmtool"]
-    command = [*torchrun, "pretrain", config_path(TAGGER), *sets(settings(TAGGER, tmp_path / "run", *more))]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    command = ["pretrain", config_path(TAGGER), *sets(settings(TAGGER, tmp_path / "run", *more))]
+    done = torchrun(1, "-m", "bmtool", *command)
     assert done.returncode == 0, done.stderr
     assert_same_bytes(weights(alone, 8), weights(tmp_path / "run", 8))
 

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest import config_path, curves_as_text, events, sets
+from conftest import config_path, events, sets
 from test_contract import assert_same_bytes, weights
 from torch.nn import functional
 
@@ -19,11 +19,6 @@ from bmtool.nn.distillation import soft_nats
 
 CNN, MLP, TABLE = "image-classification", "image-classification-mlp", "tabular-classification"
 CAUSAL, MASKED = "language-model", "language-model-masked"
-
-
-@pytest.fixture(autouse=True)
-def _quick_curves(monkeypatch):
-    curves_as_text(monkeypatch)
 
 
 # --- the loss ---

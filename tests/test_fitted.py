@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from class_means.task import Task
-from conftest import CONFIGS, curves_as_text
+from conftest import CONFIGS
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -106,7 +106,6 @@ PLACES = [
 @pytest.mark.parametrize("owner, name, call", PLACES, ids=str)
 def test_a_fit_that_was_killed_comes_to_its_end(owner, name, call, config, tmp_path, monkeypatch):
     """What is fitted is not fitted again; then the run is, file by file, the one that nothing killed."""
-    curves_as_text(monkeypatch)
     whole, run, left = pretrain(config, [f"run={tmp_path / 'whole'}"]), tmp_path / "run", [call]
     real = getattr(owner, name)
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import DIGITS, GAN, curves_as_text, events
+from conftest import DIGITS, GAN, events
 
 from bmtool.commands import train
 from bmtool.commands.selfcheck import differences
@@ -25,11 +25,10 @@ from bmtool.errors import ConfigError, DataError, Interrupted, ResourceError
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _undrawn_and_averaged():
-    """Curves as text: what they show, without the seconds that drawing takes. The average is always better."""
+def _averaged():
+    """The average is always better."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Ranking, "is_better_than_all", lambda self, value: True)
-        curves_as_text(patch)
         yield
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from cases import CASES
-from conftest import DIGITS, curves_as_text, events
+from conftest import DIGITS, events
 from pydantic import BaseModel
 from test_interrupted import killed_at
 
@@ -26,13 +26,6 @@ from bmtool.errors import ConfigError
 from bmtool.runs.summary import summed_up
 
 NAMES = ["constant", "linear", "cosine", "exponential", "step", "inverse_sqrt", "plateau", "wsd"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _undrawn():
-    with pytest.MonkeyPatch.context() as patch:
-        curves_as_text(patch)
-        yield
 
 
 @pytest.fixture(scope="module")

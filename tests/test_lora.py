@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from cases import find
-from conftest import config_path, curves_as_text, sets
+from conftest import config_path, sets
 from safetensors.torch import load_file
 from test_contract import assert_same_bytes, weights
 from torch import nn
@@ -35,11 +35,6 @@ def slow(case: str):
 
 
 ADAPTED = [CNN, MLP, CAUSAL, *map(slow, ("tagger", MASKED, "transformer", "tabular-classification", "autoencoder"))]
-
-
-@pytest.fixture(autouse=True)
-def _quick_curves(monkeypatch):
-    curves_as_text(monkeypatch)
 
 
 @pytest.fixture(scope="module")

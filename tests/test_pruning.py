@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import config_path, curves_as_text, sets
+from conftest import config_path, sets
 from safetensors.torch import load_file
 from test_contract import assert_same_bytes, weights
 from torch import nn
@@ -15,11 +15,6 @@ from bmtool.errors import ConfigError
 
 CNN, MLP, CAUSAL = "image-classification", "image-classification-mlp", "language-model"
 HALF = "finetune.prune=0.5"
-
-
-@pytest.fixture(autouse=True)
-def _quick_curves(monkeypatch):
-    curves_as_text(monkeypatch)
 
 
 def test_the_smallest_weights_of_each_layer_become_zero():

@@ -559,30 +559,31 @@ def test_curves_of_several_runs_in_one_picture(classifiers, invoke, tmp_path):
     fails(invoke("runs", "plot", *classifiers, "--figure", "los"), 2, "--figure", "loss")
 
 
-def test_a_picture_bears_the_name_of_its_run_and_its_best_step(tmp_path, monkeypatch):
+def test_a_picture_bears_the_name_of_its_run_and_its_best_step(tmp_path, monkeypatch, drawn):
     from bmtool.engine import plots
 
-    drawn: list[plots.plt.Figure] = []
+    canvases: list[plots.plt.Figure] = []
     monkeypatch.setattr(
-        plots, "save", lambda canvas, path, dpi: drawn.append(canvas) or plots.plt.close(canvas) or path
+        plots, "save", lambda canvas, path, dpi: canvases.append(canvas) or plots.plt.close(canvas) or path
     )
     points = {"train": [(1, 2.0), (2, 1.0)], "valid": [(2, 1.5), (4, 1.2)]}
     plots.curves(plots.Drawn("我的 $run", {"loss": points, "rate": {"train": points["train"]}}, 4), tmp_path)
-    loss, rate = (canvas.axes[0] for canvas in drawn)
+    loss, rate = (canvas.axes[0] for canvas in canvases)
     assert loss.get_title() == rate.get_title() == "我的 $run"
     assert "best: step 4" in [line.get_label() for line in loss.get_lines()] and len(rate.get_lines()) == 1
     plots.overlaid(
         [plots.Drawn("a", {"loss": points}, 4), plots.Drawn("b", {"loss": points}, None)], ["loss"], tmp_path / "x"
     )
-    assert {"a", "b"} <= {text.get_text() for text in drawn[-1].legends[0].get_texts()}
-    assert [line.get_xdata() for line in drawn[-1].axes[0].get_lines() if line.get_marker() == "*"] == [[4]]
+    assert {"a", "b"} <= {text.get_text() for text in canvases[-1].legends[0].get_texts()}
+    assert [line.get_xdata() for line in canvases[-1].axes[0].get_lines() if line.get_marker() == "*"] == [[4]]
 
 
-def test_a_run_with_a_name_that_the_font_lacks_is_drawn(tmp_path):
+def test_a_run_with_a_name_that_the_font_lacks_is_drawn(tmp_path, drawn):
     from bmtool.engine import plots
 
     run = plots.Drawn("拼音", {"loss": {"valid": [(1, 1.0), (2, 0.5)]}}, 2)
-    assert plots.overlaid([run], ["loss"], tmp_path / "x.png").is_file() and plots.curves(run, tmp_path)
+    for picture in (plots.overlaid([run], ["loss"], tmp_path / "x.png"), *plots.curves(run, tmp_path)):
+        assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
 # --- watch ---

@@ -1,15 +1,13 @@
 """`train.sharding: full`: two processes (gloo) that share a model out are one process that has it, in memory and on disk."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
-from cases import every_trained_one_a_kit_fast, find
-from conftest import ROOT, config_path, events
+from cases import TRAINED, each_of, find
+from conftest import config_path, events, torchrun
 from test_contract import assert_close, assert_same_bytes, assert_same_state, make_trainer, weights
 from torch.utils._pytree import tree_leaves
 
@@ -32,19 +30,6 @@ ALIKE = ["model.dropout=0", "train.ema=0.9", "optim.clip_norm=0.1", "model.check
 SHARDS = [f"shards/shard-0000{rank}-model-00001-of-00001.safetensors" for rank in (1, 2)]
 
 
-def torchrun(*arguments: object) -> subprocess.CompletedProcess:
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        *map(str, arguments),
-    ]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-
-
 @pytest.fixture(scope="module")
 def runs(prepared, settings, tmp_path_factory) -> Path:
     """Of one process (`one`), and of two that share weights out: in one go, in two sittings, in bf16 (see `sharded.py`)."""
@@ -54,7 +39,7 @@ def runs(prepared, settings, tmp_path_factory) -> Path:
     pretrain(config_path(CASE), [*two_batches, f"run={folder / 'one'}"])
     half = [f"run={folder / 'one-half'}", "train.precision=bf16", "train.ema=0", "train.stop_after=4"]
     pretrain(config_path(CASE), [*two_batches, *half])
-    done = torchrun(Path(__file__).with_name("sharded.py"), config_path(CASE), folder, *data)
+    done = torchrun(2, Path(__file__).with_name("sharded.py"), config_path(CASE), folder, *data)
     assert done.returncode == 0, done.stderr
     (folder / "said.txt").write_text(done.stderr)
     return folder
@@ -179,7 +164,7 @@ def stepped(case, settings, *more: str) -> tuple:
     return done, trainer.validate(), shards.whole(trainer.weights()), trainer
 
 
-@every_trained_one_a_kit_fast("sharding")
+@each_of(TRAINED)
 def test_a_task_learns_the_same_from_shards(case, prepared, settings, alone):
     """Tables with sparse rows, several phases, statistics of batch-norms; figures with the averaged weights."""
     prepared(case)

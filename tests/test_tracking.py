@@ -12,9 +12,7 @@ import pytest
 from conftest import DIGITS, ROOT, events
 from test_interrupted import killed_at
 
-from bmtool.base.files import write_text
 from bmtool.commands.train import pretrain
-from bmtool.engine import plots
 from bmtool.engine.session import Session
 from bmtool.errors import ConfigError, ResourceError
 from bmtool.tracking.tracker import Trackers
@@ -29,7 +27,6 @@ def settings(classifier):
 def mlflow(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-    monkeypatch.setattr(plots, "_curve", lambda figure, run, path: write_text(path, figure) or path)
     from bmtool.tracking import mlflow
 
     return mlflow
@@ -165,7 +162,7 @@ def test_mlflow_asks_nobody(mlflow, settings, tmp_path):
 # --- TensorBoard ---
 
 
-def test_tensorboard_is_told_the_same(settings, tmp_path):
+def test_tensorboard_is_told_the_same(settings, tmp_path, drawn):
     run = trained(tmp_path / "run", settings, "tracking=[tensorboard]", "train.stop_after=3")
     trained(run, settings, "tracking=[tensorboard]")
     read = told_tensorboard(run)

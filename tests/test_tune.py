@@ -22,7 +22,6 @@ from bmtool.commands.train import pretrain
 from bmtool.commands.tune import Plan, tune
 from bmtool.config import editing, resuming
 from bmtool.config.load import load, written
-from bmtool.engine import plots
 from bmtool.engine.run_dir import RunDir
 from bmtool.errors import ConfigError, DataError, Interrupted, Untrainable
 from bmtool.runs import finding
@@ -32,12 +31,6 @@ from bmtool.tuning.effect import require_effect
 from bmtool.tuning.study import Study
 
 TABLE, TREES = "tabular-classification", "tabular-classification-lightgbm"
-
-
-@pytest.fixture(autouse=True)
-def _no_curves(monkeypatch):
-    """Curves of a run take longer than its few steps."""
-    monkeypatch.setattr(plots, "curves", lambda events, folder: [])
 
 
 @pytest.fixture
