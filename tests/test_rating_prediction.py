@@ -7,13 +7,14 @@ import pytest
 import torch
 from conftest import ROOT
 
+from bmtool.base import memory
 from bmtool.commands.evaluate import evaluate
 from bmtool.commands.export_onnx import export_onnx
 from bmtool.commands.loading import load_model
 from bmtool.commands.prepare_data import prepare_data
 from bmtool.commands.train import pretrain
 from bmtool.config.load import load
-from bmtool.errors import BadInput, ConfigError, DataError
+from bmtool.errors import BadInput, ConfigError, DataError, ResourceError
 from bmtool.tasks.rating_prediction import bayes, factors, neighbours, solve
 from bmtool.tasks.rating_prediction.config import Bpmf, ItemKnn, Svd, SvdPp, UserKnn
 from bmtool.tasks.rating_prediction.modules import Neighbours
@@ -377,3 +378,10 @@ def test_items_are_neighbours_as_users_are_when_the_table_is_turned():
     again = Ratings(turned.rows[order], turned.columns[order], turned.values[order], (20, 20))
     of_users = neighbours.nearest(again, left[order], UserKnn(kind="user-knn", shrink=2))
     assert of_items["alike"] == pytest.approx(of_users["alike"], abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["item-knn", "user-knn", "bpmf", "svdpp"])
+def test_what_does_not_fit_is_refused_with_what_would(kind, shop, monkeypatch):
+    monkeypatch.setattr(memory, "free", lambda: 10_000)
+    with pytest.raises(ResourceError, match=r"of memory, and .* are free: lower model\.(kept|samples|factors)"):
+        fitted(shop, {"kind": kind})

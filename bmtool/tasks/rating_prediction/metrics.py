@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from bmtool.predict.examples import Example
 
 
 class Evaluation(number.Evaluation):
+    names: ClassVar = ("rmse", "mae", "r2")
+
     def __init__(self, predictor: number.Regressor, columns: int):
         super().__init__(predictor, columns)
         self._sources = Counter[str]()
@@ -21,6 +24,7 @@ class Evaluation(number.Evaluation):
 
     def measured(self) -> Measured:
         found = super().measured()
+        found.resamples = {name: found.resamples[name] for name in self.names}
         if rule := getattr(self.predictor, "rule", ""):
             found.remarks.append(f"split: {rule}")
         told = {

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from bmtool.base.memory import require_room
 from bmtool.tasks.rating_prediction.bayes import bpmf
 from bmtool.tasks.rating_prediction.config import Knn
 from bmtool.tasks.rating_prediction.factors import svd, svdpp
@@ -22,6 +23,8 @@ def parts_of(settings: Any) -> list[Any]:
 
 def fit(settings: Any, ratings: Ratings, *, seed: int, say: Callable[[str], None]) -> Iterator[Arrays]:
     """Of one part; ratings are in the order of users."""
+    if settings.kind != "biases":
+        say(_room(settings, ratings))
     match settings.kind:
         case "biases":
             yield _whole(biases(ratings, settings.l2_users, settings.l2_items), ratings)
@@ -33,6 +36,22 @@ def fit(settings: Any, ratings: Ratings, *, seed: int, say: Callable[[str], None
             yield from (_whole(found, ratings) for found in svdpp(settings, ratings, seed))
         case _:
             yield from (_whole(found, ratings) for found in bpmf(settings, ratings, seed))
+
+
+def _room(settings: Any, ratings: Ratings) -> str:
+    """What to say of the memory that a model takes. ResourceError where it is not there."""
+    users, items = ratings.shape
+    if settings.kind in ("item-knn", "user-knn"):
+        count = items if settings.kind == "item-knn" else users
+        kept = min(settings.kept, count)
+        return require_room(3.0 * kept * count, f"{kept:,} neighbours of each of {count:,}", "lower model.kept")
+    if settings.kind == "bpmf":
+        factors, what = settings.samples * (settings.factors + 1), f"factors of {settings.samples:,} samples"
+        return require_room(3.0 * factors * (users + items), what, "lower model.samples, or choose model.kind: svd")
+    factors = settings.factors
+    implicit = users * factors if settings.kind == "svdpp" else 0
+    instead = "lower model.factors, or choose model.kind: svd" if implicit else "lower model.factors"
+    return require_room(factors * (users + items + implicit), f"{factors:,} factors of each user and item", instead)
 
 
 def _knn(settings: Knn, ratings: Ratings) -> Arrays:
