@@ -30,7 +30,7 @@ SETS = ("ml-100k", "ml-1m")
 SVDPP = {"kind": "svdpp"}
 ITEMS = {"kind": "item-knn"}
 USERS = {"kind": "user-knn"}
-BPMF = {"kind": "bpmf", "factors": 24, "samples": 60}
+BPMF = {"kind": "bpmf", "factors": 24, "draws": 60}
 MODELS: dict[str, dict[str, Any]] = {
     "biases": {"kind": "biases"},
     "svd": {"kind": "svd"},

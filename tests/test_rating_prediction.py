@@ -26,7 +26,7 @@ KINDS = {
     "biases": {},
     "svd": {"factors": 8, "l2": 0.3},
     "svdpp": {"factors": 8, "l2": 0.3},
-    "bpmf": {"factors": 8, "samples": 50},
+    "bpmf": {"factors": 8, "draws": 50},
     "item-knn": {"shrink": 10},
     "user-knn": {"shrink": 10},
 }
@@ -90,7 +90,7 @@ def test_every_kind_finds_what_was_planted_in_the_shop(shop):
 @pytest.mark.parametrize("kind", ["svd", "svdpp", "bpmf"])
 def test_factors_that_were_planted_are_found(kind):
     train, test = parted(planted())
-    more = {"factors": 2, "samples": 60} if kind == "bpmf" else {"factors": 2, "l2": 0.01, "rounds": 40}
+    more = {"factors": 2, "draws": 60} if kind == "bpmf" else {"factors": 2, "l2": 0.01, "rounds": 40}
     section = {"svd": Svd, "svdpp": SvdPp, "bpmf": Bpmf}[kind](kind=kind, **more)
     fit = {"svd": factors.svd, "svdpp": factors.svdpp, "bpmf": bayes.bpmf}[kind]
     *_, found = fit(section, train, 1)
@@ -383,5 +383,5 @@ def test_items_are_neighbours_as_users_are_when_the_table_is_turned():
 @pytest.mark.parametrize("kind", ["item-knn", "user-knn", "bpmf", "svdpp"])
 def test_what_does_not_fit_is_refused_with_what_would(kind, shop, monkeypatch):
     monkeypatch.setattr(memory, "free", lambda: 10_000)
-    with pytest.raises(ResourceError, match=r"of memory, and .* are free: lower model\.(kept|samples|factors)"):
+    with pytest.raises(ResourceError, match=r"of memory, and .* are free: lower model\.(kept|draws|factors)"):
         fitted(shop, {"kind": kind})

@@ -1,7 +1,7 @@
 """Factors drawn from all that ratings allow (Salakhutdinov and Mnih 2008), by Gibbs sampling. Shapes: K users or
-items, D = F + 1, S samples.
+items, D = F + 1, S draws.
 
-The mean of what the samples say is a product of factors, too: those of all samples beside each other.
+The mean of what the draws say is a product of factors, too: those of all draws beside each other.
 """
 
 from collections.abc import Iterator
@@ -20,11 +20,11 @@ FIRST = 4  # rounds after which it is
 
 
 def bpmf(settings: Bpmf, ratings: Ratings, seed: int) -> Iterator[Arrays]:
-    """After each sample: what the samples so far say in the mean."""
+    """After each draw: what the draws so far say in the mean."""
     mean, users, items = sides(ratings, settings.factors, seed)
     generator, precision = torch.Generator().manual_seed(seed + 1), NOISE
     kept = list[tuple[Tensor, Tensor]]()
-    for round_ in range(settings.burn_in + settings.samples):
+    for round_ in range(settings.burn_in + settings.draws):
         _draw(users, items.vectors, precision, generator)
         _draw(items, users.vectors, precision, generator)
         if round_ >= FIRST:
@@ -35,7 +35,7 @@ def bpmf(settings: Bpmf, ratings: Ratings, seed: int) -> Iterator[Arrays]:
 
 
 def _mean(mean: float, kept: list[tuple[Tensor, Tensor]]) -> Arrays:
-    """Factors of all samples beside each other, and the means of the biases."""
+    """Factors of all draws beside each other, and the means of the biases."""
     scale = len(kept) ** -0.5
     users, items = (
         torch.cat(

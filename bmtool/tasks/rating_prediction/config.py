@@ -58,7 +58,7 @@ class Bpmf(Section):
     # rounds before the first one that counts
     burn_in: int = Field(10, ge=1, le=10_000)
     # rounds that count
-    samples: int = Field(100, ge=1, le=10_000)
+    draws: int = Field(100, ge=1, le=10_000)
 
 
 class Knn(Baselines):

@@ -46,8 +46,8 @@ def _room(settings: Any, ratings: Ratings) -> str:
         kept = min(settings.kept, count)
         return require_room(3.0 * kept * count, f"{kept:,} neighbours of each of {count:,}", "lower model.kept")
     if settings.kind == "bpmf":
-        factors, what = settings.samples * (settings.factors + 1), f"factors of {settings.samples:,} samples"
-        return require_room(3.0 * factors * (users + items), what, "lower model.samples, or choose model.kind: svd")
+        factors, what = settings.draws * (settings.factors + 1), f"factors of {settings.draws:,} draws"
+        return require_room(3.0 * factors * (users + items), what, "lower model.draws, or choose model.kind: svd")
     factors = settings.factors
     implicit = users * factors if settings.kind == "svdpp" else 0
     instead = "lower model.factors, or choose model.kind: svd" if implicit else "lower model.factors"
