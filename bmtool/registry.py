@@ -217,6 +217,17 @@ TASKS = {
             )
         ),
     ),
+    "rating-prediction": Entry(
+        "bmtool.tasks.rating_prediction",
+        "who and what to a rating",
+        kit="tables.interactions",
+        takes="record",
+        gives="number",
+        first="stars",
+        baselines=tuple(
+            f"rating-prediction/{name}" for name in ("biases", "svd", "svdpp", "bpmf", "item-knn", "user-knn")
+        ),
+    ),
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import ROOT
 
+from bmtool.base import memory
 from bmtool.commands.compare import compare
 from bmtool.commands.loading import load_model
 from bmtool.commands.prepare_data import prepare_data
@@ -329,7 +330,7 @@ def test_popularity_and_others_are_compared_in_one_table(shop, tmp_path):
 
 @pytest.mark.parametrize("kind, instead", [("ease", "item-knn"), ("slim", "item-knn"), ("user-knn", "item-knn")])
 def test_a_product_that_does_not_fit_is_refused_with_what_would(kind, instead, shop, monkeypatch):
-    monkeypatch.setattr(products, "free", lambda: 10_000)
+    monkeypatch.setattr(memory, "free", lambda: 10_000)
     with pytest.raises(ResourceError, match=rf"of memory, and .* are free: choose model.kind: {instead}"):
         list(task_of(shop, kind).fit(print))
 

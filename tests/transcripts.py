@@ -36,6 +36,7 @@ TASKS = tuple(
         "token-classification",
         "question-answering",
         "recommendation",
+        "rating-prediction",
     )
 )
 PAGES = (*READMES, *TASKS, "docs/tune.md")

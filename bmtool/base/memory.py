@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bmtool.base import cgroups
+from bmtool.base.units import gigabytes
+from bmtool.errors import ResourceError
 
 
 def available(root: Path = Path("/")) -> int:
@@ -27,6 +29,14 @@ def free(root: Path = Path("/")) -> int:
         if line.startswith("MemAvailable:"):
             return min(available(root), 1024 * int(line.split()[1]))
     return available(root)
+
+
+def require_room(numbers: float, what: str, instead: str) -> str:
+    """What to say before so many float32 are taken. ResourceError that names the alternative when they do not fit."""
+    needed, there = 4 * numbers, free()
+    if needed > there:
+        raise ResourceError(f"{what} takes {gigabytes(needed)} of memory, and {gigabytes(there)} are free: {instead}")
+    return f"{what}: {gigabytes(needed)} of memory"
 
 
 def _machine(root: Path) -> int:

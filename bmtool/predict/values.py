@@ -288,6 +288,43 @@ class Spans:
         return float(np.abs(np.subtract(self.probabilities, other.probabilities)).max(initial=0.0))
 
 
+class Term(NamedTuple):
+    """What one thing adds to a rating. `what` says what it is: the mean, the user, the item, their factors, another rating of the user
+    (rated) or of the item (rater), all others of these, or the scale that ends there; `name` is its id, where it has one."""
+
+    what: str
+    name: str
+    title: str
+    adds: float
+
+    def record(self) -> dict[str, Any]:
+        named = {"name": self.name, "title": self.title} if self.name else {}
+        return {"what": self.what} | named | {"adds": round(self.adds, 6)}
+
+    def line(self) -> str:
+        named = f"{self.what} {self.title}" if self.name else self.what
+        return f"{named} {self.adds:.4f}" if self.what == "mean" else f"{named} {self.adds:+.4f}"
+
+
+@dataclass(frozen=True)
+class Rating(Number):
+    """A number that is the sum of terms; `source` says which of user and item were known, "mean" where neither was."""
+
+    source: str = ""
+    terms: tuple[Term, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        return super().record() | {"from": self.source, "because": [term.record() for term in self.terms]}
+
+    def line(self) -> str:
+        because = ", ".join(term.line() for term in self.terms)
+        return "\t".join([f"{self.value:.4g}", f"from {self.source}: {because}", *self.notes])
+
+    def distance(self, other: "Rating") -> float:  # type: ignore[override]  # of one task
+        """1 for what follows from something else."""
+        return super().distance(other) if self.source == other.source else 1.0
+
+
 class Reason(NamedTuple):
     """An item that a user took, and how much of the score of another it adds."""
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from torch import nn
 
+from bmtool.base.memory import require_room
 from bmtool.engine.task import Fitted
 from bmtool.measure.bootstrap import BLOCK
 from bmtool.predict.ranking import Evaluation
@@ -14,7 +15,7 @@ from bmtool.tasks.recommendation import solve
 from bmtool.tasks.recommendation.base import Recommends
 from bmtool.tasks.recommendation.blending import weigh
 from bmtool.tasks.recommendation.modules import Blend, Factors, Linear, Neighbours
-from bmtool.tasks.recommendation.products import Matrix, require_room
+from bmtool.tasks.recommendation.products import Matrix
 
 # Rounds of conjugate gradients for a history, so many that more change nothing.
 ROUNDS = 24

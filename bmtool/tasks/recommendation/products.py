@@ -7,10 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bmtool.base.memory import free
-from bmtool.base.units import gigabytes
-from bmtool.errors import ResourceError
-
 BLOCK = 1 << 23  # numbers of a block of a product
 PAIRS = 1 << 23  # pairs of interactions that are looked at together
 OVER = 32  # vectors beside those that are asked for, so that these are right
@@ -51,14 +47,6 @@ class Matrix:
         found = np.zeros((self.users, self.items), np.uint8)
         found[self.rows, self.columns] = 1
         return found
-
-
-def require_room(numbers: float, what: str, instead: str) -> str:
-    """What to say before so many float32 are taken. ResourceError that names the alternative when they do not fit."""
-    needed, there = 4 * numbers, free()
-    if needed > there:
-        raise ResourceError(f"{what} takes {gigabytes(needed)} of memory, and {gigabytes(there)} are free: {instead}")
-    return f"{what}: {gigabytes(needed)} of memory"
 
 
 def gram(matrix: Matrix) -> Iterator[tuple[int, np.ndarray]]:

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from bmtool.base.memory import require_room
 from bmtool.tables.interactions.known import Known
 from bmtool.tasks.recommendation import config as kinds
 from bmtool.tasks.recommendation.modules import alike, solved
-from bmtool.tasks.recommendation.products import Matrix, gram, largest, require_room, singular, whole_gram
+from bmtool.tasks.recommendation.products import Matrix, gram, largest, singular, whole_gram
 
 Say = Callable[[str], None]
 Arrays = dict[str, np.ndarray]

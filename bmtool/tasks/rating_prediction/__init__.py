@@ -1,0 +1,1 @@
+"""What somebody will think of something, as a number: rating-prediction."""
