@@ -13,7 +13,7 @@ from transcripts import READMES
 from bmtool.registry import TASKS
 
 DOCS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
-LINES = 173
+LINES = 174
 
 
 def page(name: str) -> str:
