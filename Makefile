@@ -1,6 +1,7 @@
 # make demo    set-up, then the whole pipeline on the embedded sample (under 5 minutes on 2 cores after the installs)
 # make demo-images  the same for images: pretrain without labels, finetune, evaluate, export, predict
 # make demo-tabular  the same for rows of tables: a network, boosted trees, whether one is better, export, predict
+# make demo-recommend  what comes next for whom: all kinds compared, one exported, asked with reasons (under 2 minutes)
 # make demo-text  language models: one that writes and one that fills masks, exported, asked, served
 # make serve   set-up, then the model that comes with bmtool at http://127.0.0.1:8000/
 # make transcripts  runs every command that the READMEs and docs show, and writes back what comes
@@ -18,7 +19,7 @@ LAST := zhejianshi zuotian shei ye mei xiangdao, jiuxiang tianshang diao xialai 
 QUESTION := nin hao, qing wen wo de ding dan shen me shi hou fa huo?
 
 # make pretrained TEXT=...   the model that comes with bmtool, from your text (hours)
-.PHONY: setup demo demo-images demo-tabular demo-text serve install-server pretrained test test-all stress lint release benchmark transcripts clean-demo
+.PHONY: setup demo demo-images demo-tabular demo-recommend demo-text serve install-server pretrained test test-all stress lint release benchmark transcripts clean-demo
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -101,6 +102,24 @@ demo-tabular: setup
 	$(BIN)/bmtool export-onnx $(TABULAR)/trees
 	@echo; echo "== done"
 	@echo "what each column matters  $(TABULAR)/network/eval/test.importance.png"
+
+SHOP := runs/demo-recommend
+SHOP_CONFIG := configs/recommendation/shop.yaml
+demo-recommend: setup
+	@rm -rf $(SHOP) $(SHOP)-baselines
+	@echo; echo "== 1. prepare-data: the orders of a made-up shop, each user's last one kept for the test"
+	$(BIN)/bmtool prepare-data $(SHOP_CONFIG)
+	@echo; echo "== 2. compare: what follows what and what goes with what as one model, beside every other kind"
+	$(BIN)/bmtool compare $(SHOP_CONFIG) --set run=$(SHOP)
+	@echo; echo "== 3. evaluate: is it better than what is popular?"
+	$(BIN)/bmtool evaluate $(SHOP) --baseline $(SHOP)-baselines/popularity --require "ndcg@10>=0.6"
+	@echo; echo "== 4. export-onnx: one file, asked without PyTorch, with reasons"
+	$(BIN)/bmtool export-onnx $(SHOP)
+	$(BIN)/bmtool predict $(SHOP)/export/model.onnx --history BA01,BA02 --top 3
+	$(BIN)/bmtool predict $(SHOP)/export/model.onnx --user "user 7" --top 3 --json
+	$(BIN)/bmtool predict $(SHOP)/export/model.onnx --users all --output $(SHOP)/everybody.csv
+	@echo; echo "== done"
+	@echo "the page         $(BIN)/bmtool serve $(SHOP)/export/model.onnx"
 
 TEXT_RUNS := runs/demo-text
 LANGUAGE := configs/language-model/tiny

@@ -23,8 +23,8 @@ from bmtool.config.load import load
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 SHAPE = ("width", "layers", "heads", "feedforward", "context")
-# Passes over the examples, steps at least and at most, and tokens of a step.
-PASSES, FEWEST, MOST, FEW_TOKENS = 8, 120, 4000, 1024
+# Passes over the examples, steps at least and at most, and tokens of a step: of many examples and of few.
+PASSES, FEWEST, MOST, TOKENS, FEW_TOKENS = 5, 120, 6000, 2048, 512
 VALID = 0.1
 EVERY = 12  # validations of a training
 
@@ -37,12 +37,14 @@ class Kind:
     simple: str | None
     figures: tuple[str, ...]
     columns: dict[str, str]
+    more: tuple[str, ...] = ()
 
 
 KINDS = {
     "classification": Kind("text-classification", "svm", ("accuracy", "macro_f1"), {}),
     "ner": Kind("token-classification", "bilstm-crf", ("f1",), {"spans": "entities"}),
-    "qa": Kind("question-answering", None, ("exact_match", "f1"), {}),
+    # Every question of these sets has an answer: no texts without one.
+    "qa": Kind("question-answering", None, ("exact_match", "f1"), {}, ("negatives=0",)),
 }
 
 
@@ -71,7 +73,7 @@ def texts(row: dict[str, Any]) -> list[str]:
 
 def settings(kind: Kind, place: Path, rows: Sequence[str], *, tokenizer: str, shape: dict[str, Any]) -> list[str]:
     """Overrides of a configuration for a network."""
-    batch_tokens = 4096 if len(rows) > 1000 else FEW_TOKENS
+    batch_tokens = TOKENS if len(rows) > 1000 else FEW_TOKENS
     steps = steps_of(rows, batch_tokens)
     every = max(1, steps // EVERY)
     given = {
@@ -83,8 +85,8 @@ def settings(kind: Kind, place: Path, rows: Sequence[str], *, tokenizer: str, sh
     return [f"{key}={value}" for key, value in given.items()]
 
 
-def trained(kind: Kind, how: str, place: Path, rows: Sequence[str], *, encoder: Path, seed: int) -> Path:  # noqa: PLR0913
-    """The run, whose data lie beside it."""
+def trained(kind: Kind, how: str, place: Path, rows: Sequence[str], *, encoder: Path, more: Sequence[str]) -> Path:  # noqa: PLR0913
+    """The run, whose data lie beside it; `more` are overrides of any model."""
     place.mkdir(parents=True, exist_ok=True)
     (place / "train.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
     config = CONFIGS / kind.task / f"{kind.simple if how == 'simple' else 'encoder'}.yaml"
@@ -92,9 +94,9 @@ def trained(kind: Kind, how: str, place: Path, rows: Sequence[str], *, encoder: 
         data = ("source", "prepared", "columns", "valid_share", "test_share")
         given = settings(kind, place, rows, tokenizer="char", shape={})
         kept = [one for one in given if one.startswith(("run=", *(f"data.{key}=" for key in data)))]
-        return pretrain(config, [*kept, f"seed={seed}"])
+        return pretrain(config, [*kept, *more])
     shape = {key: getattr(load(encoder / "config.yaml").model, key) for key in SHAPE}
-    given = [*settings(kind, place, rows, tokenizer=str(encoder), shape=shape), f"seed={seed}"]
+    given = [*settings(kind, place, rows, tokenizer=str(encoder), shape=shape), *kind.more, *more]
     return finetune(config, encoder, given) if how == "finetuned" else pretrain(config, given)
 
 
@@ -108,7 +110,8 @@ def measured(args: argparse.Namespace, name: str, count: int | None, seed: int) 
         if how == "simple" and kind.simple is None:
             continue
         place, began = args.out / name / f"{count or 'all'}-{seed}-{how}", time.perf_counter()
-        run = trained(kind, how, place, rows, encoder=args.encoder, seed=seed)
+        more = [f"seed={seed}", *(args.set if how != "simple" else [])]
+        run = trained(kind, how, place, rows, encoder=args.encoder, more=more)
         seconds = time.perf_counter() - began
         figures = evaluate([run], data=str(dev)).figures
         shown = {
@@ -133,6 +136,7 @@ def main() -> None:
     parser.add_argument(
         "--models", nargs="+", choices=("finetuned", "scratch", "simple"), default=["finetuned", "scratch", "simple"]
     )
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="overrides of the networks")
     args = parser.parse_args()
     for name in args.sets:
         for count in args.examples:

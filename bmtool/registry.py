@@ -13,7 +13,7 @@ from bmtool.base.suggest import suggest
 from bmtool.errors import ConfigError
 
 Takes = Literal["text", "image", "record", "number", "question and context"]
-Gives = Literal["text", "labels", "spans", "answer", "vector", "image", "number"]
+Gives = Literal["text", "labels", "spans", "answer", "vector", "image", "number", "ranking"]
 
 
 @dataclass(frozen=True)
@@ -181,6 +181,38 @@ TASKS = {
         gives="number",
         first="parcels-price",
         own={"options": "config:NumberOptions", "evaluation": "metrics:Numbers"},
+    ),
+    "click-prediction": Entry(
+        "bmtool.tasks.click_prediction",
+        "rows of what was shown to the probability that it is taken",
+        kit="tables",
+        takes="record",
+        gives="labels",
+        first="deepfm",
+        baselines=tuple(f"click-prediction/{name}" for name in ("logistic-regression", "fm", "deepfm", "lightgbm")),
+    ),
+    "recommendation": Entry(
+        "bmtool.tasks.recommendation",
+        "what was taken to what comes next",
+        kit="tables.interactions",
+        takes="record",
+        gives="ranking",
+        first="shop",
+        baselines=tuple(
+            f"recommendation/{name}"
+            for name in (
+                "popularity",
+                "transitions",
+                "item-knn",
+                "user-knn",
+                "ease",
+                "edlae",
+                "slim",
+                "als",
+                "puresvd",
+                "gf-cf",
+            )
+        ),
     ),
 }
 

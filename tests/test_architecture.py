@@ -27,7 +27,7 @@ LAYERS = {
     "engine": {"base", "config", "nn", "measure", "data", "predict", "tracking", "engine.task"},
     "text": {"base", "sources", "config", "registry", "data", "nn", "chinese", "measure", "predict", "engine.task"},
     "images": {"base", "sources", "config", "data", "nn", "measure", "torchvision", "predict", "engine.task"},
-    "tables": {"base", "sources", "config", "registry", "data", "measure", "predict"},
+    "tables": {"base", "sources", "config", "registry", "data", "nn", "measure", "predict", "engine.task"},
     "tasks": {
         "base", "sources", "config", "data", "nn", "ngram", "chinese", "measure", "predict", "engine.task", "text", "images", "tables",
     },

@@ -149,6 +149,20 @@ def test_what_a_model_has_seen_of_files_is_counted_and_stays_in_the_report(abc, 
     assert "was trained on" not in invoke("evaluate", abc, "--output", tmp_path).stderr
 
 
+def test_files_are_measured_when_the_prepared_data_have_gone(abc, photos, invoke, tmp_path):
+    """Only whether the run has seen them cannot be told then."""
+    prepared, away = photos / "prepared" / "abc", tmp_path / "away"
+    before = invoke("evaluate", abc, "--data", photos / "abc", "--output", tmp_path / "one", "--json")
+    prepared.rename(away)
+    try:
+        result = invoke("evaluate", abc, "--data", photos / "abc", "--output", tmp_path / "two", "--json")
+    finally:
+        away.rename(prepared)
+    assert result.exit_code == 0, result.stderr
+    assert f"whether {abc} was trained on some of these examples cannot be told: the prepared data" in result.stderr
+    assert json.loads(result.stdout)["metrics"] == json.loads(before.stdout)["metrics"]
+
+
 def test_when_the_images_have_gone_models_of_other_sizes_are_refused(learned, photos, invoke, tmp_path):
     big, small = learned("abc", "abc"), learned("abc", "small", "data.size=4")
     source = photos / "abc"

@@ -320,10 +320,10 @@ def sent(case, argument: str):
 class Here:
     """Stands for the process that a server keeps its model in: tests/test_serve.py holds that one."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, documents: str | None = None):
         from bmtool.serve.model import Served
 
-        self._served = Served.load(str(path), print)
+        self._served = Served.load(str(path), print, documents)
         self.task, self.about = self._served.loaded.task, self._served.about()
 
     def run(self, options, inputs):

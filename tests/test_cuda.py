@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from cases import TRAINED, each_of
+from cases import TRAINED, each_of, find
 from conftest import config_path, sets, torchrun
 from test_contract import assert_close, assert_same_bytes, assert_same_state, make_trainer, weights
 
 from bmtool.api import Model
 from bmtool.commands.export_onnx import export_onnx
-from bmtool.commands.train import pretrain
+from bmtool.commands.train import finetune, pretrain
 from bmtool.config.load import load
 from bmtool.engine import distributed, shards
 from bmtool.engine.device import choose
@@ -18,7 +18,7 @@ from bmtool.engine.device import choose
 if not torch.cuda.is_available():
     pytest.skip("needs a CUDA device", allow_module_level=True)
 
-TAGGER = next(case for case in TRAINED if case.task == "pinyin2hanzi")
+TAGGER = find("pinyin2hanzi")
 CUDA = "train.device=cuda"
 PLAIN = ["optim.name=sgd", "optim.lr=1.0"]  # a step is the gradient
 
@@ -80,7 +80,7 @@ def test_a_resumed_run_is_the_same_run(case, prepared, settings, tmp_path):
 def test_a_run_of_the_gpu_exports_and_answers_alike(case, prepared, settings, tmp_path):
     prepared(case)
     run = pretrain(config_path(case), settings(case, tmp_path / "run", CUDA, "train.precision=auto"))
-    ours, theirs = (Model(path)(case.asked) for path in (run, export_onnx(run)))
+    ours, theirs = (Model(path).predict(case.asked) for path in (run, export_onnx(run)))
     for a, b in zip(ours, theirs, strict=True):
         assert a.distance(b) < 1e-3
 
@@ -119,7 +119,7 @@ def test_nccl_carries_what_the_trainer_sends(monkeypatch):
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_a_sharded_step_is_that_of_the_whole_model(precision, prepared, settings, monkeypatch):
     """In a group of one: blocks are gathered in the precision of their products, and what they make is the same."""
-    case = next(case for case in TRAINED if case.name == "language-model")
+    case = find("language-model")
     prepared(case)
     monkeypatch.setattr(shards, "is_on", lambda train: train.sharding == "full")
     dist.init_process_group("nccl", store=dist.HashStore(), rank=0, world_size=1)
@@ -141,6 +141,28 @@ def test_a_sharded_step_is_that_of_the_whole_model(precision, prepared, settings
     finally:
         dist.destroy_process_group()
     assert found[0] == pytest.approx(found[1], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["language-model", "image-classification"])
+def test_adapters_learned_on_a_gpu_answer_alike(name, prepared, settings, tmp_path):
+    """LoRA, merged at export."""
+    case = find(name)
+    prepared(case)
+    base = pretrain(config_path(case), settings(case, tmp_path / "base", CUDA))
+    run = finetune(config_path(case), base, settings(case, tmp_path / "run", CUDA, "finetune.lora={rank: 2, alpha: 8}"))
+    ours, theirs = (Model(path).predict(case.asked) for path in (run, export_onnx(run)))
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.distance(b) < 1e-3
+
+
+def test_float16_is_scaled_and_learns_one_batch(prepared, settings):
+    case = find("language-model")
+    prepared(case)
+    trainer = make_trainer(load(case.path, settings(case, "x", CUDA, "train.precision=fp16", *case.deterministic)))
+    batch = trainer.task.batches("train", 1)[0].to(trainer.device.device)
+    losses = [trainer._update("model", [batch], 1.0)[0] for _ in range(80)]
+    assert trainer.is_scaled
+    assert losses[-1] < losses[0] / 2
 
 
 def test_a_gpu_that_is_too_small_ends_with_6(prepared, settings, invoke, tmp_path):

@@ -149,8 +149,12 @@ def test_a_temperature_undoes_what_scores_were_multiplied_by():
     drawn = np.random.default_rng(0)
     scores = drawn.normal(size=(4000, 3)) * 2
     truth = np.array([drawn.choice(3, p=p) for p in goals.probabilities("one", scores)])
-    assert goals.best_temperature("one", scores, truth) == pytest.approx(1.0, abs=0.1)
-    assert goals.best_temperature("one", scores * 4, truth) == pytest.approx(4.0, abs=0.4)
+
+    def best(given: np.ndarray) -> float:
+        return goals.best_temperature("one", lambda temperature: goals.probabilities("one", given, temperature), truth)
+
+    assert best(scores) == pytest.approx(1.0, abs=0.1)
+    assert best(scores * 4) == pytest.approx(4.0, abs=0.4)
 
 
 def test_thresholds_have_the_best_f1_of_all():
@@ -260,7 +264,7 @@ def test_a_file_with_other_labels_is_measured_without_them_and_they_are_counted(
 
 def test_a_file_with_another_column_says_how_to_name_it(learned, tmp_path):
     other = rows(tmp_path / "other.csv", "text,stars\n我很高兴,good\n")
-    with pytest.raises(DataError, match=r"no column 'label'.*--set 'data.columns=\{label: COLUMN\}'"):
+    with pytest.raises(DataError, match=r"no column 'label'.*call the column that holds the label so"):
         evaluate([learned], data=str(other), output=str(tmp_path / "out"))
 
 
@@ -273,6 +277,22 @@ def test_two_texts_are_one_example(tmp_path):
     assert by_tab[0].distance(by_name[0]) == 0
     with pytest.raises(BadInput, match="1 texts where 2 belong"):
         load_model(run, print).predictor.read("问题")
+    as_json = json.dumps({"text": "问题", "text_pair": "是"})
+    assert model.predict([as_json])[0].distance(by_name[0]) == 0
+
+
+def test_predict_reads_files_of_rows_as_rows(learned, invoke, tmp_path):
+    """By the column of text, each as the line alone is answered; a file without one is refused."""
+    lines = ["我很高兴", "真不好"]
+    wanted = invoke("predict", learned, *lines).stdout
+    table = rows(tmp_path / "a.csv", "\ufefflabel,text\n" + "".join(f"x,{line}\n" for line in lines))
+    held = rows(tmp_path / "a.jsonl", "".join(json.dumps({"text": line}) + "\n" for line in lines))
+    for file in (table, held):
+        assert invoke("predict", learned, file).stdout == wanted
+    other = invoke("predict", learned, rows(tmp_path / "b.csv", "a,b\nx,y\n"))
+    assert other.exit_code == 4 and f"{tmp_path}/b.csv:2 has no column 'text' (columns are a, b)" in other.stderr
+    empty = invoke("predict", learned, rows(tmp_path / "c.txt", "我很高兴\n\n"))
+    assert empty.exit_code == 4 and f"an empty text ({tmp_path}/c.txt:2)" in empty.stderr
 
 
 def test_weights_of_other_tokens_are_refused_with_the_way_out(tmp_path, capsys):
@@ -290,5 +310,7 @@ def test_weights_of_other_tokens_are_refused_with_the_way_out(tmp_path, capsys):
 def test_settings_of_another_goal_are_refused():
     with pytest.raises(ConfigError, match=r"loss\.huber is of no effect on one"):
         load(TINY, ["loss.huber=1"])
+    with pytest.raises(ConfigError, match=r"data\.separator is of no effect on one"):
+        load(TINY, ["data.separator=;"])
     with pytest.raises(ConfigError, match="balance is of no effect on several"):
         load(TINY, ["data.classes=several", "balance=over"])

@@ -501,10 +501,33 @@ def test_a_language_model_answers_from_passages_with_their_sources(prepared, set
     assert mixed.exit_code == 2 and "leave --documents out" in mixed.stderr
 
 
+def test_an_answer_is_explained_by_the_words_around_it(trained, invoke, tmp_path):
+    """Words of question and context; the answer itself is never taken away, and deletion checks what is said."""
+    predictor = Model(trained(TINY))._loaded.predictor
+    read = predictor.read({"question": "保修几年？", "context": "整机保修两年，加热盘保修五年。"})
+    (said,) = predictor.predict([read])
+    found = predictor.explained("explain", read)
+    assert {unit.text for unit in found.units} == {0, 1}
+    if said.text:
+        best = said.n_best[0]
+        assert found.answer == said.text
+        assert all(unit.text == 0 or unit.stop <= best.start or unit.start >= best.end for unit in found.units)
+    whole = said.no_answer if not said.text else said.n_best[0].probability
+    assert found.deletion.whole == pytest.approx(whole, abs=1e-6)
+    page = tmp_path / "why.html"
+    question = "除垢时加多少水？"
+    result = invoke("predict", trained(TINY), "--documents", MANUAL, question, "--explain", page)
+    assert result.exit_code == 0, result.stderr
+    assert question[0] in page.read_text("utf-8") and "<mark" in page.read_text("utf-8")
+    refused = invoke("predict", trained(TINY), "--context", MANUAL, question, "--saliency", page)
+    assert refused.exit_code == 2 and "--saliency: models of question-answering have no such picture" in refused.stderr
+
+
 # --- HTTP and the page ---
 
 
-def test_one_text_stands_for_all_questions_of_a_request(exported):
+def posted(path: Path, bodies: list[dict], documents: str | None = None) -> list:
+    """The answers of a server to these requests; the last is to one for its card."""
     import httpx
     from test_contract import Here
 
@@ -513,30 +536,105 @@ def test_one_text_stands_for_all_questions_of_a_request(exported):
     from bmtool.serve.settings import Settings
 
     async def asked() -> list[httpx.Response]:
-        path = exported(TINY)
-        guard = create(Service(str(path), Here(path), Settings(), print))
+        guard = create(Service(str(path), Here(path, documents), Settings(), print))
         transport = httpx.ASGITransport(guard)
-        bodies = [
-            {"question": ["保修几年？", "多高？"], "context": "整机保修两年。", "n_best": 2},
-            {"question": "保修几年？", "context": "整机保修两年。"},
-            {"question": ["保修几年？", "多高？"], "context": ["整机保修两年。"]},
-            {"question": "保修几年？"},
-            {"question": "保修几年？", "context": " "},
-            {"question": "保修几年？", "context": "长" * 100_000},
-        ]
         async with (
             guard.app.router.lifespan_context(guard.app),
             httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
         ):
-            return [await client.post("/v1/predict", json=body) for body in bodies]
+            answers = [await client.post("/v1/predict", json=body) for body in bodies]
+            return [*answers, await client.get("/v1/model")]
 
-    many, one, unlike, without, empty, dear = asyncio.run(asked())
+    return asyncio.run(asked())
+
+
+def test_one_text_stands_for_all_questions_of_a_request(exported):
+    bodies = [
+        {"question": ["保修几年？", "多高？"], "context": "整机保修两年。", "n_best": 2},
+        {"question": "保修几年？", "context": "整机保修两年。"},
+        {"question": ["保修几年？", "多高？"], "context": ["整机保修两年。"]},
+        {"question": "保修几年？"},
+        {"question": "保修几年？", "context": " "},
+        {"question": "保修几年？", "context": "长" * 100_000},
+    ]
+    many, one, unlike, without, empty, dear, card = posted(exported(TINY), bodies)
+    assert "documents" not in card.json()
     assert [found["question"] for found in many.json()["answers"]] == ["保修几年？", "多高？"]
     assert one.json()["n_best"] == many.json()["answers"][0]["n_best"][:1]
     assert unlike.status_code == 422 and "context: one for all 2, or one for each" in unlike.text
     assert without.status_code == 422 and "send `context`" in without.text
     assert empty.status_code == 422 and "an empty context" in empty.text
     assert dear.status_code == 413
+
+
+def test_a_server_looks_questions_up_in_documents(exported, invoke, tmp_path):
+    """As `predict --documents` does, but for where the folder lies; a context of the request's own is still read."""
+    place = tmp_path / "kettle"
+    place.mkdir()
+    (place / "manual.md").write_bytes(MANUAL.read_bytes())
+    question, context = "除垢时加多少水？", "整机保修两年。"
+    bodies = [
+        {"question": question, "n_best": 3},
+        {"question": [question, "保修几年？"]},
+        {"question": "保修几年？", "context": context},
+        {"question": ["a", question], "context": [context, context]},
+        {"question": " "},
+        {"question": [question] * 60},
+    ]
+    one, many, own, several, none, dear, card = posted(exported(TINY), bodies, str(place))
+    said = json.loads(
+        invoke("predict", exported(TINY), "--documents", place, question, "--n-best", "3", "--json").stdout
+    )
+    assert one.json()["n_best"] == [
+        piece | {"source": piece["source"].removeprefix(f"{tmp_path}/")} for piece in said["n_best"]
+    ]
+    assert one.json()["n_best"][0]["source"].startswith("kettle/manual.md:")
+    assert many.json()["answers"][0]["answer"] == said["answer"] and len(many.json()["answers"]) == 2
+    assert "source" not in own.json() and own.json()["n_best"][0]["answer"] in context
+    assert [found["question"] for found in several.json()["answers"]] == ["a", question]
+    assert none.status_code == 422 and "no question" in none.text
+    assert dear.status_code == 413
+    assert card.json()["documents"] == {"name": "kettle", "passages": 14}
+    assert card.json()["embeds"]
+
+
+def test_documents_that_no_model_is_asked_of_are_refused(exported, tmp_path):
+    from bmtool.serve.model import Served
+
+    with pytest.raises(ConfigError, match="--documents: models of autoencoder are asked no questions"):
+        Served.load(str(exported("autoencoder")), print, str(MANUAL))
+    with pytest.raises(DataError, match="no text in"):
+        Served.load(str(exported(TINY)), print, str(tmp_path))
+
+
+@pytest.mark.slow
+def test_documents_are_asked_in_a_browser(exported, browser):  # noqa: F811
+    import httpx
+    from playwright.sync_api import expect
+    from test_serve import _keep, open_page, serving
+
+    with serving(exported(TINY), "--documents", MANUAL.parent) as (base, process):
+        said = httpx.post(f"{base}/v1/predict", json={"question": "除垢时加多少水？", "n_best": 4}).json()
+        page = open_page(browser, base, viewport={"width": 700, "height": 900})
+        expect(page.locator("#documents")).to_have_text("Answers are looked up in question-answering (14 passages)")
+        assert not page.is_visible("#context")
+        page.fill("#question", "除垢时加多少水？")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#answer .bar")
+        best = said["n_best"][0]
+        if said["answer"] is not None:
+            expect(page.locator("#answer mark")).to_have_text(said["answer"])
+            expect(page.locator("#answer .passage")).to_have_text(best["passage"])
+            expect(page.locator("#answer .hint")).to_have_text(best["source"])
+        # White space of an answer is shown as a page shows it.
+        shown = page.locator("#answer .bar span:first-child").all_text_contents()
+        sources = [f"{one['answer']} ({one['source']})" for one in said["n_best"]]
+        assert shown == [*sources, "The text does not say"]
+        assert best["source"].startswith("question-answering/manual.md:")
+        _keep(page, "page-documents")
+        assert page.errors == []
+        page.close()
+    assert any("manual.md" in line or "14 passages" in line for line in process.lines)
 
 
 @pytest.mark.slow

@@ -521,6 +521,30 @@ def test_a_picture_in_a_browser(browser, exported, picture, tmp_path):  # noqa: 
         page.close()
 
 
+@pytest.mark.slow
+def test_a_basket_in_a_browser(browser, exported):
+    from playwright.sync_api import expect
+
+    with serving(exported("recommendation")) as (base, _):
+        page = open_page(browser, base, viewport={"width": 820, "height": 760})
+        page.wait_for_selector("#basket-part:not([hidden])")
+        page.fill("#search", "mixing bowl")
+        page.fill("#search", "flour")
+        expect(page.locator("#basket li")).to_have_text(["mixing bowl", "flour"])
+        page.click("#basket-part button:not([type=button])")
+        expect(page.locator("#answer li").first).to_contain_text("yeast")
+        expect(page.locator("#answer li").first).to_contain_text("because of flour")
+        answer = httpx.post(f"{base}/v1/predict", json={"record": {"history": ["BA01", "BA02"]}}).json()
+        assert page.locator("#answer li .bar span:first-child").all_inner_texts() == [
+            one["title"] for one in answer["items"]
+        ]
+        _keep(page, "basket")
+        page.click("#basket button >> nth=1")
+        expect(page.locator("#basket li")).to_have_text(["mixing bowl"])
+        assert page.errors == []
+        page.close()
+
+
 def _keep(page, name: str) -> None:
     """Screenshots go where BMTOOL_SCREENSHOTS says, to be looked at."""
     if folder := os.environ.get("BMTOOL_SCREENSHOTS"):

@@ -444,13 +444,16 @@ def test_places_in_other_units_are_seen_by_the_texts_beside_them(unit, places):
 
 
 def test_tokens_and_their_tags_are_a_text_and_its_spans():
-    from bmtool.tasks.token_classification.targets import of_tokens
+    from bmtool.tasks.token_classification.targets import how, of_tokens
 
-    assert of_tokens(["今天", "很", "好"], ["S-t", "O", "S-a"]) == ("今天很好", [Span(0, 2, "t"), Span(3, 4, "a")])
-    assert of_tokens(["John", "Smith", "来", "了"], ["B-人", "I-人", "O", "O"])[0] == "John Smith来了"
+    def read(tokens, labels):
+        return of_tokens(tokens, labels, how([(tokens, labels)]))
+
+    assert read(["今天", "很", "好"], ["S-t", "O", "S-a"]) == ("今天很好", [Span(0, 2, "t"), Span(3, 4, "a")])
+    assert read(["John", "Smith", "来", "了"], ["B-人", "I-人", "O", "O"])[0] == "John Smith来了"
     for labels in (["O"], "OOO", [1, 2, 3], ["O", "B-", "O"], ["O", "E-x", "O"]):
         with pytest.raises(BadInput):
-            of_tokens(["今天", "很", "好"], labels)
+            read(["今天", "很", "好"], labels)
 
 
 def test_a_lexicon_marks_where_its_words_stand_and_comes_back_from_its_lines():

@@ -20,7 +20,8 @@ from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.tables import report
 from bmtool.tables.batches import TableBatches
-from bmtool.tables.columns import OTHER, Schema, describe
+from bmtool.tables.columns import OTHER, Schema
+from bmtool.tables.describing import describe
 from bmtool.tables.examples import file
 from bmtool.tables.importance import permuted
 from bmtool.tables.prepare import changed, prepare, require_same
@@ -457,7 +458,7 @@ def test_batches_by_position(made):
 
 
 def test_examples_of_a_file_need_the_target(write):
-    reader = SimpleNamespace(target="y", labels=["no", "yes"], schema=SimpleNamespace(missing=("", "NA")))
+    reader = SimpleNamespace(target="y", labels=["no", "yes"], schema=SimpleNamespace(missing=("", "NA"), lists=[]))
     tally = Tally()
     found = list(file(Path(write("a,y\n1,no\n2\n3,\n4,NA\n")), None, tally, [reader]))
     assert [(one.raw["a"], one.truth) for one in found] == [("1", "no")]
@@ -472,16 +473,22 @@ def test_examples_of_a_file_need_the_target(write):
 def test_shapley_values_add_up_and_are_exact_for_a_sum():
     weight = np.array([2.0, -1.0, 0.0, 3.0])
     row, typical = np.array([1, 2, 3, 4], np.float32), np.array([0, 1, 0, 1], np.float32)
-    np.testing.assert_allclose(contributions(lambda x: x @ weight, row, typical), weight * (row - typical))
-    mixed = contributions(lambda x: x[:, 0] * x[:, 1] + x[:, 3], row, typical)
+    np.testing.assert_allclose(
+        contributions(lambda x: x @ weight, row, typical, np.arange(4)), weight * (row - typical)
+    )
+    mixed = contributions(lambda x: x[:, 0] * x[:, 1] + x[:, 3], row, typical, np.arange(4))
     assert mixed.sum() == pytest.approx((1 * 2 + 4) - (0 * 1 + 1))
     assert mixed[2] == 0
 
 
 def test_shuffling_shows_which_column_is_used():
     values = np.random.default_rng(1).normal(size=(200, 3)).astype(np.float32)
-    found = permuted("r2", "abc", values, lambda x: 1 - float(np.mean((x[:, 1] - values[:, 1]) ** 2)))
+    found = permuted(
+        "r2", "abc", values, owner=np.arange(3), score=lambda x: 1 - float(np.mean((x[:, 1] - values[:, 1]) ** 2))
+    )
     assert found.drop[1] > 1.5 and found.drop[0] == found.drop[2] == 0
     assert next(iter(found.slices())) == "b"
-    again = permuted("r2", "abc", values, lambda x: 1 - float(np.mean((x[:, 1] - values[:, 1]) ** 2)))
+    again = permuted(
+        "r2", "abc", values, owner=np.arange(3), score=lambda x: 1 - float(np.mean((x[:, 1] - values[:, 1]) ** 2))
+    )
     assert np.array_equal(found.drop, again.drop)

@@ -25,8 +25,8 @@ from bmtool.measure.meter import is_lower_better
 from bmtool.predict.examples import Example
 from bmtool.predict.labels import likeliest
 from bmtool.predict.values import Number
+from bmtool.tables import gbdt
 from bmtool.tables.table import Table
-from bmtool.tasks.tabular import gbdt
 from bmtool.tasks.tabular.metrics import Classes
 from bmtool.tasks.tabular.task import Boosted, Network
 

@@ -332,6 +332,16 @@ def test_one_command_trains_measures_and_shows_all_and_does_nothing_twice(config
         assert row["bytes"] > 1000 and row["per_second"] > 0 and row["train_s"] >= 0
 
 
+def test_a_config_that_is_the_same_as_a_baseline_is_trained_once(tmp_path, capsys):
+    others, config = ("nb", "logreg", "bag", "textcnn", "rnn"), shipped.called("text-classification/svm").path
+    with pytest.raises(ConfigError, match="nothing to compare with"):
+        compare([config], [f"run={tmp_path / 'mine'}"], Asked(others))
+    assert "svm: mine is the same, which is trained once" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="no figure 'x'"):
+        compare([config], [f"run={tmp_path / 'mine'}", "model.c=7"], Asked(others, figure="x"))
+    assert "trained once" not in capsys.readouterr().err
+
+
 def test_what_cannot_be_compared_is_refused(config, tmp_path):
     path = config("{kind: svm}")
     every = ("nb", "logreg", "svm", "bag", "textcnn", "rnn")

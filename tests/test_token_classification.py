@@ -27,6 +27,7 @@ from bmtool.tasks.token_classification.kind import kind_of
 from bmtool.tasks.token_classification.places import covered, places, written
 from bmtool.tasks.token_classification.predict import joined
 from bmtool.tasks.token_classification.tagging import NOTHING, Tagging
+from bmtool.tasks.token_classification.targets import INCLUSIVE
 from bmtool.text.labelled.prepare import prepare
 from bmtool.text.labelled.store import Texts
 from bmtool.text.labelled.windows import Cutting, centred
@@ -76,6 +77,7 @@ FILES = {
     "doccano-labels.jsonl": [{"text": TOLD, "labels": SPANS}],
     "studio.json": [label_studio(marks(SPANS), marks([], was_cancelled=True))],
     "studio-min.json": [{"text": TOLD, "label": [item["value"] for item in marks(SPANS)["result"]]}],
+    "cluener.json": [{"text": TOLD, "label": {"人": {"小明": [[0, 1]]}, "地": {"北京": [[3, 4]]}}}],
     "tokens.jsonl": [{"tokens": list(TOLD), "tags": ["B-人", "I-人", "O", "B-地", "I-地", "O", "O"]}],
     "words.jsonl": [{"words": ["小明", "在", "北京", "上班"], "ner_tags": ["S-人", "O", "S-地", "O"]}],
     "table.csv": 'text,spans\n小明在北京上班,"[[0, 2, ""人""], [3, 5, ""地""]]"\n',
@@ -124,6 +126,25 @@ def test_what_cannot_be_used_is_counted_with_its_reason(tmp_path):
     for told in ("overlap or nest", "ends past its text", "they fit as bytes", "they fit as utf-16", "no span: write",
                  "an empty text", "no text", "is not what stands", "as many tags", "without an annotation", "that differ"):  # fmt: skip
         assert told in reasons, told
+
+
+def test_inclusive_ends_are_recognised_by_the_texts_beside_them_and_said(tmp_path):
+    rows = [
+        {"text": "叶老桂在京，京城人", "label": {"name": {"叶老桂": [[0, 2]]}, "address": {"京": [[4, 4], [6, 6]]}}},
+        {"text": TOLD, "label": {}},
+        {"text": TOLD, "label": [{"start": 0, "end": 1, "label": "name", "text": "小明"}]},
+        {"text": TOLD, "label": {"name": {"小明": [[0, 2]]}}},
+        {"text": TOLD, "label": {"name": {"小明": [[2, 3]]}}},
+        {"text": TOLD, "label": {"name": ["小明"]}},
+        {"text": TOLD, "label": {"name": {"小明": [0, 1]}}},
+        {"text": TOLD, "label": {"name": {"明": [[9, 9]]}}},
+    ]
+    drafts, manifest = prepared_from(tmp_path, file(tmp_path, "a.jsonl", rows))
+    assert [draft.target for draft in drafts] == [
+        [[0, 3, "name"], [4, 5, "address"], [6, 7, "address"]], [], [[0, 2, "name"]], [[0, 2, "name"]],
+    ]  # fmt: skip
+    assert manifest["noted"][INCLUSIVE] == 2
+    assert sum(manifest["dropped"].values()) == 4
 
 
 @pytest.mark.parametrize(("unit", "places_"), [("utf-16", [[2, 4, "人"]]), ("bytes", [[4, 10, "人"]])])

@@ -31,9 +31,11 @@ TASKS = tuple(
         "autoencoder",
         "gan",
         "tabular",
+        "click-prediction",
         "text-classification",
         "token-classification",
         "question-answering",
+        "recommendation",
     )
 )
 PAGES = (*READMES, *TASKS, "docs/tune.md")
@@ -120,6 +122,7 @@ def furnish(folder: Path) -> None:
         "data/text-classification",
         "data/token-classification",
         "data/question-answering",
+        "data/recommendation",
     ):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("parcels.csv"))
     (folder / "my/text").mkdir(parents=True)

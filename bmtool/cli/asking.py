@@ -205,9 +205,38 @@ def predict(  # noqa: PLR0913
             "rows: JSON, .csv, .tsv, .jsonl, .json; "
             ".parquet, .arrow and folders of them for each; for a GAN, numbers. "
             "- is standard input: lines, rows as JSON, or numbers.",
-            metavar="INPUT...",
+            metavar="[INPUT]...",
         ),
-    ],
+    ] = [],  # noqa: B006
+    history: Annotated[
+        str | None,
+        typer.Option(
+            help="Recommend to somebody who took these items, the earliest first.",
+            metavar="ID,ID,...",
+            show_default=False,
+        ),
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(help="Recommend to a user whom the model knows.", metavar="ID", show_default=False)
+    ] = None,
+    like: Annotated[
+        str | None, typer.Option(help="Items that are like this one.", metavar="ID", show_default=False)
+    ] = None,
+    users: Annotated[
+        str | None,
+        typer.Option(
+            help="Recommend to all users whom the model knows: with --output.", metavar="all", show_default=False
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            help="With --users: where to, a line each of user, place and item.",
+            metavar="FILE.parquet|.csv|.jsonl",
+            show_default=False,
+            parser=flags.path,
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     uncertain: Annotated[
         int | None,
@@ -235,10 +264,17 @@ def predict(  # noqa: PLR0913
     """
     from bmtool.commands import predict
     from bmtool.commands.documents import Of
+    from bmtool.commands.recommending import Who
 
     options, pictures = called.meta[flags.OPTIONS], called.meta[flags.PICTURES]
-    of = Of(context, documents, search, passages)
-    predict.predict(model, inputs, as_json=json, pictures=pictures, options=options, uncertain=uncertain, of=of)
+    of, who = Of(context, documents, search, passages), Who(history, user, like, users, output)
+    if not inputs and who == Who():
+        raise ConfigError(
+            "nothing to predict on: name INPUT, or for a recommender --history, --user, --like or --users all"
+        )
+    predict.predict(
+        model, inputs, as_json=json, pictures=pictures, options=options, uncertain=uncertain, of=of, who=who
+    )
 
 
 def annotate(

@@ -6,7 +6,7 @@ import typer
 
 from bmtool import flags
 from bmtool.cli import completion
-from bmtool.cli.arguments import NoVerify, Run
+from bmtool.cli.arguments import Documents, NoVerify, Run
 
 
 def serve(  # noqa: PLR0913
@@ -19,6 +19,7 @@ def serve(  # noqa: PLR0913
             autocompletion=completion.models,
         ),
     ] = "default",
+    documents: Documents = None,
     host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs a key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     api_key: Annotated[
@@ -54,7 +55,7 @@ def serve(  # noqa: PLR0913
 
     serve.serve(
         model, host=host, port=port, api_key=api_key, is_open=open_, memory=memory, host_names=host_name, cors=cors, batch=batch,
-        wait_ms=wait_ms, queue=queue,
+        wait_ms=wait_ms, queue=queue, documents=documents,
     )  # fmt: skip
 
 

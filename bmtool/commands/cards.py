@@ -4,8 +4,10 @@ A card is a function of the run: of its configuration, its facts and the report 
 an export carries it, the server shows it. One section of the file belongs to its maker and is kept.
 """
 
+import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from math import isfinite
 from pathlib import Path
@@ -38,7 +40,7 @@ TASKS = {
     ("text", "labels"): "text-classification", ("text", "number"): "text-classification",
     ("image", "labels"): "image-classification", ("image", "vector"): "image-feature-extraction",
     ("number", "image"): "unconditional-image-generation", ("record", "labels"): "tabular-classification",
-    ("record", "number"): "tabular-regression", ("question and context", "answer"): "question-answering",
+    ("record", "number"): "tabular-regression", ("record", "ranking"): "other", ("question and context", "answer"): "question-answering",
 }  # fmt: skip
 # SPDX identifiers that are also the hub's, in its spelling; of another licence it takes the name.
 LICENCES = {
@@ -47,6 +49,8 @@ LICENCES = {
     "ecl-2.0", "epl-2.0", "eupl-1.2", "gpl-2.0", "gpl-3.0", "isc", "lgpl-2.1", "lgpl-3.0", "mit", "mpl-2.0", "odbl", "openrail",
     "unlicense", "zlib",
 }  # fmt: skip
+# The fact that is an input, where a model has one that says more than those of ASKED.
+EXAMPLE = "example"
 # takes -> an argument of `bmtool predict`, and an input from Python.
 ASKED = {
     "text": ('"a line of text"', '"a line of text"'), "image": ("picture.png", '"picture.png"'), "record": ("rows.csv", ""),
@@ -178,6 +182,8 @@ def _introduced(entry: registry.Entry, task: str) -> str:
 
 def _use(entry: registry.Entry, facts: dict[str, Any]) -> str:
     said, given = ASKED[entry.takes]
+    if EXAMPLE in facts:
+        said, given = shlex.quote(json.dumps(facts[EXAMPLE], ensure_ascii=False)), repr(facts[EXAMPLE])
     given = given or _row(facts)
     ask = (
         f"bmtool translate --model model.onnx {said}" if entry.gives == "text" else f"bmtool predict model.onnx {said}"
@@ -199,7 +205,7 @@ def _row(facts: dict[str, Any]) -> str:
 
 def _facts(facts: dict[str, Any]) -> Iterator[str]:
     """What the model knows: its classes, columns, sizes."""
-    if lines := [f"- {name}: {_named(value)}" for name, value in facts.items()]:
+    if lines := [f"- {name}: {_named(value)}" for name, value in facts.items() if name != EXAMPLE]:
         yield "\n".join(lines)
 
 

@@ -106,9 +106,22 @@ def _members(configs: Sequence[str | Path], overrides: list[str], asked: Asked) 
                 f"{configs[0]} is of {first.task}, {path} of {other.task}: their figures cannot be compared"
             )
     given = [Member(_name(one), one, parent is not None or one.starts_from_others, parent) for one in loaded]
-    members = [*_baselines(first, asked.without), *given]
+    members = [*_others(_baselines(first, asked.without), given), *given]
     _require_sense(members, first.task, asked)
     return members
+
+
+def _others(baselines: Iterator[Member], given: Sequence[Member]) -> Iterator[Member]:
+    """Without those that would be trained twice, which is said: a configuration that was begun from a baseline and left as it was."""
+    for one in baselines:
+        if (same := next((other for other in given if _is_same(one, other)), None)) is None:
+            yield one
+        else:
+            Console().say(f"{one.name}: {same.name} is the same, which is trained once")
+
+
+def _is_same(one: Member, other: Member) -> bool:
+    return not other.finetunes and one.config.model_dump(exclude={"run"}) == other.config.model_dump(exclude={"run"})
 
 
 def _name(config: BaseConfig) -> str:
@@ -255,12 +268,20 @@ def _found(members: list[Member], asked: Asked) -> dict[str, Any]:
     """As JSON: the figure that decides, and the models with all their figures, the best first."""
     figure = asked.figure or summed_up(members[-1].run.path).key
     rows = [_row(one, asked.split) for one in members]
-    sign = 1 if is_lower_better(figure) else -1
-    rows.sort(key=lambda row: sign * row["figures"][figure]["value"])
+    if without := next((row for row in rows if figure not in row["figures"]), None):
+        raise ConfigError(
+            f"--figure: {without['name']} has no figure {figure!r} (it has {', '.join(without['figures'])})"
+        )
+    rows.sort(key=lambda row: _placed(row["figures"][figure]["value"], figure))
     task = members[0].config.task
     return plain(
         {"task": task, "split": asked.split, "figure": figure, "unit": registry.find(task).takes, "models": rows}
     )
+
+
+def _placed(value: float | None, figure: str) -> tuple[bool, float]:
+    """The best first, and what has no figure, as nothing of it is in the split, last."""
+    return value is None, (value or 0.0) * (1 if is_lower_better(figure) else -1)
 
 
 def _row(one: Member, split: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What questions are asked of: a text beside them, or documents in which passages are looked for."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,21 +12,26 @@ from bmtool.data.tally import Tally, passed_over
 from bmtool.errors import ConfigError, DataError, TooLong
 from bmtool.predict.inputs import Named, named, of_context
 from bmtool.text.retrieval.index import Embed, How, Index
-from bmtool.text.retrieval.passages import read
+from bmtool.text.retrieval.passages import SIZE, Passage, read
 from bmtool.text.retrieval.reading import PASSAGES, FromDocuments
 
 SEARCHES = ("hybrid", "words", "vectors")
 EMBEDDED = 5_000  # passages whose vectors are computed; more are found by words
 LONGEST = 1 << 20  # characters of a text
+READ = PASSAGES * SIZE  # characters that a question to documents is asked of
 
 
 class Of(NamedTuple):
-    """`context` is a file of text, `documents` a file or folder of them; of documents so many `passages` are read, found by `search`."""
+    """`context` is a file of text, `documents` a file or folder of them; of documents so many `passages` are read, found by `search`.
+
+    Where answers are `is_public`, their sources are named from the folder on, without where it lies.
+    """
 
     context: str | None = None
     documents: str | None = None
     search: str | None = None
     passages: int | None = None
+    is_public: bool = False
 
 
 NOTHING = Of()
@@ -52,14 +57,32 @@ def parted(loaded: Loaded, options: dict[str, Any], of: Of) -> tuple[dict[str, A
 def inputs(loaded: Loaded, given: Sequence[str], of: Of, ignore: Callable[[str, str], None]) -> Iterator[Named]:
     """What is asked. With documents the predictor becomes one of questions alone. ConfigError for a model that is asked none."""
     if of == NOTHING:
-        return named(loaded.entry.takes, given, ignore)
+        return named(loaded.entry.takes, given, ignore, _columns_of(loaded))
+    if of.documents is None:
+        require_asked(loaded)
+        return of_context(given, _text(str(of.context)))
+    loaded.predictor = from_documents(loaded, of)
+    return named("text", given, ignore)
+
+
+def require_asked(loaded: Loaded) -> None:
+    """ConfigError for a model that is asked no questions."""
     if loaded.entry.gives != "answer":
         raise ConfigError(f"--documents: models of {loaded.task} are asked no questions of a text")
-    if of.documents is None:
-        return of_context(given, _text(str(of.context)))
-    reader, index = loaded.predictor, opened(loaded.predictor, of)
-    loaded.predictor = FromDocuments(reader, index, how=how(of), passages=of.passages or PASSAGES)
-    return named("text", given, ignore)
+
+
+def from_documents(loaded: Loaded, of: Of) -> FromDocuments:
+    """A predictor of questions that are asked of the documents. ConfigError for a model that is asked none."""
+    require_asked(loaded)
+    index = opened(loaded.predictor, of)
+    return FromDocuments(loaded.predictor, index, how=how(of), passages=of.passages or PASSAGES)
+
+
+def _columns_of(loaded: Loaded) -> Mapping[str, str] | None:
+    """Which columns of a table hold the texts of a model on labelled text; None of any other."""
+    if (loaded.entry.takes, loaded.entry.kit) != ("text", "text.labelled"):
+        return None
+    return {name: loaded.predictor.named.get(name, name) for name in loaded.predictor.columns}
 
 
 def how(of: Of) -> How:
@@ -84,7 +107,7 @@ def _text(path: str) -> str:
 def opened(predictor: Any, of: Of) -> Index:
     """The index of documents. What of them is passed over is counted and said, and whether vectors are compared."""
     console, tally = Console(), Tally()
-    passages = read(str(of.documents), tally)
+    passages = _named(read(str(of.documents), tally), of)
     if told := passed_over(tally.ignored, tally.examples):
         console.say(told)
     embed = embedder(predictor) if of.search != "words" and hasattr(predictor, "embed") else None
@@ -101,6 +124,14 @@ def opened(predictor: Any, of: Of) -> Index:
         raise ConfigError(f"--search {of.search}: the model makes no vectors of texts: use --search words")
     console.say(f"{of.documents}: {len(passages):,} passages, found by {'words and vectors' if embed else 'words'}")
     return Index(passages, embed)
+
+
+def _named(passages: list[Passage], of: Of) -> list[Passage]:
+    """With the names of their files as answers are to show them."""
+    if not of.is_public:
+        return passages
+    above = Path(str(of.documents)).absolute().parent
+    return [one._replace(file=str(Path(one.file).absolute().relative_to(above))) for one in passages]
 
 
 def embedder(predictor: Any) -> Embed:

@@ -1,6 +1,7 @@
 """A configuration that comes with bmtool, for data of the user's own: what it says of its sample goes, what can be told is told."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from bmtool import registry
@@ -21,11 +22,12 @@ YOURS: dict[Path_, str] = {
     ("data", "target"): "names the column to be learned",
     ("data", "positive"): "names the class that matters, null: the rarer of two",
     ("decide",): "says what a wrong answer costs",
+    ("data", "items"): "names a table of what items are, null: there is none",
 }
 OTHERWISE: dict[Path_, Any] = {
     ("data", "positive"): None, ("decide", "cost_false_positive"): 1, ("decide", "cost_false_negative"): 1,
 }  # fmt: skip
-LABELLED = "text.labelled"
+LABELLED, TABLES = "text.labelled", "tables"
 SHOWN = 40  # names of columns
 # Comments that are of the sample: behind a key, and in the first line.
 _COMMENT = re.compile(
@@ -43,8 +45,8 @@ def adapted(text: str, chosen: Shipped, data: str, target: str | None) -> str:
     if registry.find(chosen.task).kit == LABELLED:
         settings[("data", "columns")] = _named(chosen, data, target)
         target = None
-    else:
-        settings |= {("data", "columns", kind): [] for kind in held["data"].get("columns", {})}
+    elif registry.find(chosen.task).kit == TABLES:
+        settings |= _unnamed(chosen, held["data"])
     if "target" in held["data"]:
         settings[("data", "target")] = _target(data, target, held["data"]["target"])
     elif target is not None:
@@ -88,6 +90,18 @@ def _target(data: str, asked: str | None, usual: str) -> str:
             f"{data}{wrong or ' is a table'} (columns are {few(there, SHOWN)}): name the one to be learned with --target"
         )
     return asked or usual
+
+
+def _unnamed(chosen: Shipped, data: Mapping[str, Any]) -> dict[Path_, Any]:
+    """What names columns of the sample names none, so that no time splits either."""
+    columns = data.get("columns", {})
+    settings: dict[Path_, Any] = {("data", "split"): "hash"} if "split" in data else {}
+    if not columns:
+        return settings
+    fields = type(load(chosen.path).data.columns).model_fields
+    return settings | {
+        ("data", "columns", key): fields[key].default for key, value in columns.items() if not isinstance(value, int)
+    }
 
 
 def _named(chosen: Shipped, data: str, target: str | None) -> dict[str, str]:

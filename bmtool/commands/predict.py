@@ -9,7 +9,7 @@ from typing import Any
 
 from bmtool.base.console import Console, answer, marked, warn
 from bmtool.base.units import few
-from bmtool.commands import documents, least_sure, refusals
+from bmtool.commands import documents, least_sure, recommending, refusals
 from bmtool.commands.loading import Loaded, load_model, options_of
 from bmtool.config.options import Options
 from bmtool.data.tally import Tally, passed_over
@@ -24,9 +24,10 @@ REASONS, NAMES = 5, 5  # that the end of a command names
 def predict(  # noqa: PLR0913
     model: str | Path, inputs: Sequence[str], *, as_json: bool = False, pictures: dict[str, str] | None = None,
     options: dict[str, Any] | None = None, uncertain: int | None = None, of: documents.Of = documents.NOTHING,
+    who: recommending.Who = recommending.NOBODY,
 ) -> None:  # fmt: skip
     """Print a line (or JSON) for each input; `pictures` are what the model can draw, by the name of the flag, with where to; `of` is what
-    questions are asked of.
+    questions are asked of, `who` is whom items are recommended to.
 
     With `uncertain`, only so many inputs are printed and drawn: those that a classifier is least sure of, the least sure first.
     DataError at the end when some inputs could not be read, or when there was none.
@@ -37,6 +38,9 @@ def predict(  # noqa: PLR0913
         if path != STDIN:
             refusals.require_file(path, f"--{flag}")
     loaded = load_model(model, console.warn)
+    if recommending.is_of_all(loaded, who):
+        return recommending.all_users(loaded, who, options or {})
+    inputs = recommending.inputs(who, list(inputs))
     _require_pictures(loaded, pictures or {})
     require_json(options or {}, as_json)
     if uncertain is not None:
@@ -66,6 +70,11 @@ def predict(  # noqa: PLR0913
         console.say(told)
     for flag, path in (pictures or {}).items():
         _draw(loaded, flag, path, read)
+    _require_some(loaded, inputs, failed)
+
+
+def _require_some(loaded: Loaded, inputs: Sequence[str], failed: Tally) -> None:
+    """DataError when some inputs could not be read, or when there was none."""
     if failed.dropped:
         raise DataError(f"{failed.dropped.total():,} of the inputs could not be read: {_reasons(failed)}")
     if not failed.kept:

@@ -30,11 +30,14 @@ def warnings(first: Loaded, others: list[Loaded], split: str) -> Iterator[str]:
 
 def in_files(loaded: Loaded, keys: set[Hashable]) -> Iterator[str]:
     """What to say where examples of files, by their `keys`, are among those that a run was trained on."""
-    if loaded.run is None or loaded.run.changed_data():
+    if loaded.run is None:
         return
     try:
+        if loaded.run.changed_data():
+            return
         prepared = checked(loaded.run.prepared(), loaded.entry, lambda message: None)
-    except DataError:
+    except DataError as error:
+        yield f"whether {loaded.name} was trained on some of these examples cannot be told: {error}"
         return
     if described(prepared)["splits"]["train"]["examples"] > LIMIT:
         return

@@ -32,11 +32,13 @@ PACKAGES = "fastapi uvicorn prometheus-client python-multipart jinja2"
 def serve(  # noqa: PLR0913
     model: str | Path = "default", *, host: str = "127.0.0.1", port: int = 8000, api_key: str | None = None, is_open: bool = False,
     memory: str | None = None, host_names: Sequence[str] = (), cors: Sequence[str] = (), batch: int = 64, wait_ms: float = 3.0,
-    queue: int = 512,
+    queue: int = 512, documents: str | None = None,
 ) -> None:  # fmt: skip
     """Answer until a signal comes; then finish what runs, and return. Interrupted when a second one comes before that.
 
-    `memory` is what the server and its model may take together, such as "2GB"; three quarters of what there is unless it is given.
+    `documents` is a file or folder that a model of question-answering looks questions up in. `memory` is what the server and its model
+    may take together, such as "2GB"; three quarters of what there is unless it is given.
+
     ConfigError when others than this machine could reach a server without a key; ResourceError when the port is taken, or the memory
     too little for the model.
     """
@@ -60,7 +62,9 @@ def serve(  # noqa: PLR0913
     log_to_stderr(logging.INFO)
     with (
         closing(bound(host, port)) as taken,
-        closing(ModelProcess(str(model), memory=limit, run_seconds=settings.run_seconds).load()) as process,
+        closing(
+            ModelProcess(str(model), memory=limit, run_seconds=settings.run_seconds, documents=documents).load()
+        ) as process,
     ):
         room = budget.room(limit, resident() + process.bytes)
         settings = replace(settings, room=room // 2, run_bytes=room // 2)

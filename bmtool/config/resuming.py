@@ -19,7 +19,7 @@ LENGTH = frozenset({"train.steps"})
 # What a step computes, and on what: with another value it is another run.
 COMPUTING = frozenset({
     "task", "seed", "data", "model", "head", "lexicon", "code", "noise", "features", "augment", "balance", "views", "loss", "decide",
-    "decode", "calibrate", "label_smoothing", "objective", "mask_share", "overlap", "negatives", "answer_tokens",
+    "decode", "calibrate", "refit", "label_smoothing", "objective", "mask_share", "overlap", "negatives", "answer_tokens",
     "optim", "schedule", "finetune",
     "train.batch_size", "train.batch_tokens", "train.accumulate", "train.precision", "train.device", "train.threads",
     "train.deterministic", "train.compile", "train.ema", "train.best", "train.teacher", "train.teacher_temperature",

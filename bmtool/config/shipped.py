@@ -13,7 +13,8 @@ from bmtool.errors import ConfigError
 SCHEMA = "schema.json"
 MODELINE = re.compile(r"^# yaml-language-server: \$schema=(\S+)$", re.MULTILINE)
 _TASK = re.compile(r"^task: (\S+)", re.MULTILINE)
-_SENTENCE = re.compile(r".+?[.](?=\s|$)")
+# An abbreviation ends none.
+_SENTENCE = re.compile(r".+?(?<!et al)[.](?=\s|$)")
 
 
 @dataclass(frozen=True)

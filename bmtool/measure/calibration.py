@@ -23,3 +23,10 @@ def error(total: np.ndarray) -> np.ndarray:
     """Expected calibration error [columns] of added-up `rows` [columns, WIDTH]."""
     count, probability, right = np.moveaxis(total.reshape(-1, BINS, 3), 2, 0)
     return ratio(np.abs(probability - right).sum(axis=1), count.sum(axis=1))
+
+
+def points(total: np.ndarray) -> np.ndarray:
+    """[bins that hold any, 3] of added-up `rows` [WIDTH]: the mean probability, the share that is right, and how many."""
+    count, probability, right = total.reshape(BINS, 3).T
+    some = count > 0
+    return np.stack([probability[some] / count[some], right[some] / count[some], count[some]], axis=1)

@@ -95,15 +95,20 @@ class LabelMeter:
     def figures(self) -> dict[str, np.ndarray]:
         return self._with(self._areas())
 
-    def _with(self, areas: ranking.Areas) -> dict[str, np.ndarray]:
+    def found(self, areas: ranking.Areas) -> dict[str, np.ndarray]:
+        """All that can be said of what was added, by name; a meter that says more extends it."""
         precision = areas.average_precision
         chosen = [precision[self.positive]] if self.positive in precision else list(precision.values())
-        found = self._ratios() | {
+        return self._ratios() | {
             "auc": ranking.mean(list(areas.auc.values()), self.columns),
             "average_precision": ranking.mean(chosen, self.columns),
         }
-        nothing = np.full(self.columns, np.nan)
-        return {name: nothing if self._is_broken() else found[name] for name in self.names}
+
+    def _with(self, areas: ranking.Areas) -> dict[str, np.ndarray]:
+        if self._is_broken():
+            return {name: np.full(self.columns, np.nan) for name in self.names}
+        found = self.found(areas)
+        return {name: found[name] for name in self.names}
 
     def _is_broken(self) -> bool:
         """Whether the model said what is no number: no figure tells anything then."""

@@ -1,5 +1,6 @@
 """Pictures of an evaluation (PNG)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -68,4 +69,27 @@ def scatter(truth: np.ndarray, said: np.ndarray, path: Path) -> None:
     area.plot(ends, ends, color="grey", linewidth=0.5, linestyle="--")
     area.set(xlabel="true", ylabel="predicted")
     area.grid(alpha=0.3)
+    save(canvas, path)
+
+
+def calibration(points: np.ndarray, path: Path) -> None:
+    """[bins, 3]: mean probability, share that came true, examples; the larger a point, the more of these."""
+    canvas, axes = plt.subplots(figsize=(5, 4.5), layout="constrained")
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.7)
+    axes.plot(points[:, 0], points[:, 1], color="tab:blue", linewidth=1)
+    axes.scatter(points[:, 0], points[:, 1], s=10 + 150 * points[:, 2] / points[:, 2].max())
+    axes.set(xlabel="mean probability", ylabel="share that was taken", xlim=(0, 1), ylim=(0, 1))
+    save(canvas, path)
+
+
+def lorenz(counts: Mapping[str, np.ndarray], path: Path) -> None:
+    """The share of all that the rarest things have, of counts [things] by what they are of; the diagonal is all alike (Lorenz 1905)."""
+    canvas, axes = plt.subplots(figsize=(5, 4), layout="constrained")
+    for name, found in counts.items():
+        ordered = np.sort(found).astype(np.float64)
+        share = np.cumsum(ordered) / max(1.0, ordered.sum())
+        axes.plot(np.linspace(0, 1, len(share) + 1), np.append(0.0, share), label=name)
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.5)
+    axes.set(xlabel="share of the items, the rarest first", ylabel="share of all")
+    axes.legend(fontsize=7)
     save(canvas, path)

@@ -38,7 +38,7 @@ def areas(
     """
     count, classes = scores.shape
     resampled = columns > 1 and count * classes <= RESAMPLED
-    weight = _weights(count) if resampled else np.ones((count, 1), np.float32)
+    weight = resampled_weights(count) if resampled else np.ones((count, 1), np.float32)
     chosen = np.ones((1, count), bool) if parts is None else parts.T
     found = Areas({}, {}, {})
     for number in range(classes):
@@ -48,8 +48,8 @@ def areas(
             ranked = positive[order], scores[order, number], weight[order]
             each = [_areas(*(one[part] for one in ranked)) for part in (_rows(part[order]) for part in chosen)]
             width = columns // len(chosen)
-            found.auc[number] = np.concatenate([_padded(area, width) for area, _, _ in each])
-            found.average_precision[number] = np.concatenate([_padded(precision, width) for _, precision, _ in each])
+            found.auc[number] = np.concatenate([padded(area, width) for area, _, _ in each])
+            found.average_precision[number] = np.concatenate([padded(precision, width) for _, precision, _ in each])
             found.curves[number] = each[0][2]
     return found
 
@@ -74,11 +74,12 @@ def mean(values: list[np.ndarray], columns: int) -> np.ndarray:
     return out
 
 
-def _padded(values: np.ndarray, columns: int) -> np.ndarray:
+def padded(values: np.ndarray, columns: int) -> np.ndarray:
+    """[columns], NaN behind."""
     return np.append(values, np.full(columns - len(values), np.nan))
 
 
-def _weights(count: int) -> np.ndarray:
+def resampled_weights(count: int) -> np.ndarray:
     """[N, 1 + RESAMPLES] of all examples."""
     stream = weights()
     return np.concatenate([next(stream)[: min(BLOCK, count - start)] for start in range(0, count, BLOCK)])

@@ -3,16 +3,19 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from bmtool.base.suggest import suggest
+from bmtool.base.units import few
 from bmtool.errors import BadInput, DataError
 from bmtool.sources import columnar, parts, tars
-from bmtool.sources.rows import READERS, rows
+from bmtool.sources.rows import READERS, Row, rows
 
+SHOWN = 20  # names of columns in an error
 STDIN = "-"  # how a command line names standard input
 # What an answer calls its input.
 KEY = {"image": "file", "text": "input", "number": "seed", "record": "record", "question and context": "question"}
@@ -24,11 +27,16 @@ class Named(NamedTuple):
     raw: Any
 
 
-def named(takes: str, given: Sequence[str], ignore: Callable[[str, str], None]) -> Iterator[Named]:
+def named(
+    takes: str, given: Sequence[str], ignore: Callable[[str, str], None], texts: Mapping[str, str] | None = None
+) -> Iterator[Named]:  # fmt: skip
     """Everything that the arguments of a command name: files in folders, rows in tables, lines; "-" is standard input for lines and rows.
 
-    `ignore` hears of the files in folders that are passed over: (kind, path). DataError for a file that cannot be read.
+    `ignore` hears of the files in folders that are passed over: (kind, path). With `texts`, the columns that hold each of the texts that a
+    model reads, rows of all tables are read by them. DataError for a file that cannot be read.
     """
+    if texts is not None:
+        return _rows_of_texts(given, texts)
     if takes == "image":
         return _images(given, ignore)
     ways = {"text": _texts, "number": _numbers, "record": _records, "question and context": _questions}
@@ -44,6 +52,43 @@ def _texts(given: Iterable[str]) -> Iterator[Named]:
             continue
         listed = lines(argument) if argument == STDIN or os.path.isfile(argument) else [(argument, argument)]
         yield from (Named(line, line) for _, line in listed)
+
+
+def _rows_of_texts(given: Iterable[str], columns: Mapping[str, str]) -> Iterator[Named]:
+    """As `_texts`, but that a table whatever it is written in is read by its columns, and none is taken for lines of text."""
+    for argument in given:
+        path = Path(argument)
+        if not os.path.exists(argument) or not (path.suffix.lower() in READERS or _is_table(path)):
+            yield from _lines_of_text(argument)
+            continue
+        for table in _tables(path):
+            held = {column.name for column in columnar.columns(table)} if _is_table(table) else set(columns.values())
+            yield from (
+                (_of_columns(row, columns) for row in rows(table))
+                if held >= set(columns.values())
+                else _texts([str(table)])
+            )
+
+
+def _lines_of_text(argument: str) -> Iterator[Named]:
+    """As `_texts`; an empty line of a file has a place, but no text to be called by."""
+    listed = lines(argument) if os.path.isfile(argument) else ()
+    yield from (Named(line if line.strip() else place, line) for place, line in listed)
+    yield from () if listed else _texts([argument])
+
+
+def _of_columns(row: Row, columns: Mapping[str, str]) -> Named:
+    """What a row holds, by the names that the model has for it; named by its texts. DataError where one of the columns is not there."""
+    if row.values is None:
+        return Named(row.place, BadInput(row.problem))
+    if lacking := [column for column in columns.values() if column not in row.values]:
+        raise DataError(
+            f"{row.place} has no column {lacking[0]!r}{suggest(lacking[0], row.values)} (columns are {few(row.values, SHOWN)}): "
+            "name it so, or give lines of text at standard input (-)"
+        )
+    raw = {name: row.values[column] for name, column in columns.items()}
+    name = "\t".join(map(str, raw.values()))
+    return Named(name, raw if len(raw) > 1 else next(iter(raw.values())))
 
 
 def _numbers(given: Iterable[str]) -> Iterator[Named]:

@@ -70,6 +70,26 @@ class Several(Labels):
 
 
 @dataclass(frozen=True)
+class Click(Labels):
+    """How likely something is to be taken; `because` is what the probability loses without each of the columns that matter most."""
+
+    positive: str = ""
+    because: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def probability(self) -> float:
+        return dict(self.classes)[self.positive]
+
+    def record(self) -> dict[str, Any]:
+        why = [{"column": column, "adds": round(added, 6)} for column, added in self.because]
+        return {"probability": round(self.probability, 6), "because": why} | super().record()
+
+    def line(self) -> str:
+        why = [f"{column} {added:+.4f}" for column, added in self.because]
+        return "\t".join([f"{self.positive} {self.probability:.4f}", *why, *self.notes])
+
+
+@dataclass(frozen=True)
 class Text:
     """Ways to write something, likeliest first. `unread` are words that were copied though they look as if they were meant otherwise;
     `details` is what else is known of the best way."""
@@ -266,3 +286,57 @@ class Spans:
         if self.spans != other.spans:
             return 1.0
         return float(np.abs(np.subtract(self.probabilities, other.probabilities)).max(initial=0.0))
+
+
+class Reason(NamedTuple):
+    """An item that a user took, and how much of the score of another it adds."""
+
+    item: str
+    title: str
+    adds: float
+
+
+class Place(NamedTuple):
+    """An item of a list; `because` are the reasons that add most, where the model can say."""
+
+    item: str
+    title: str
+    score: float
+    because: tuple[Reason, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        reasons = [{"item": one.item, "title": one.title, "adds": round(one.adds, 6)} for one in self.because]
+        return {"item": self.item, "title": self.title, "score": round(self.score, 6), "because": reasons}
+
+    def line(self) -> str:
+        named = self.item if self.title == self.item else f"{self.item} {self.title}"
+        reasons = ", ".join(one.title for one in self.because)
+        return f"{named} {self.score:.4f}" + (f" (because of {reasons})" if reasons else "")
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Items, the best first. `source` is what they follow from: history, content or popularity;"""
+
+    places: tuple[Place, ...]
+    source: str
+    notes: tuple[str, ...] = ()  # what was amiss with the input
+
+    def record(self) -> dict[str, Any]:
+        return {"items": [place.record() for place in self.places], "from": self.source} | noted(self.notes)
+
+    def line(self) -> str:
+        """A cell for each item, what they follow from before them."""
+        return "\t".join([f"from {self.source}:", *(place.line() for place in self.places), *self.notes])
+
+    def distance(self, other: "Ranking") -> float:
+        """1 for what follows from something else; items that are as good may change places, and the last ones may fall out."""
+        if self.source != other.source or len(self.places) != len(other.places):
+            return 1.0
+        theirs = {place.item: place.score for place in other.places}
+        scores = [place.score for place in self.places]
+        least, unit = min(scores, default=0.0), max(1.0, max(map(abs, scores), default=1.0))
+        return (
+            max((abs(one.score - theirs.get(one.item, min(one.score, least))) for one in self.places), default=0.0)
+            / unit
+        )

@@ -33,12 +33,14 @@ _HELP = {
     "number": "A number that chooses the noise, or several.", "question": "A question, or several.",
     "context": "The text that holds the answer; one for all questions, or one for each.",
 }  # fmt: skip
+_OR_DOCUMENTS = _HELP["context"] + " Without it the answer is looked for in the documents of the server."
 _EXAMPLES: JsonDict = {
     "text": "jintian tianqi henhao", "image": "iVBORw0KGgo...", "number": 1, "question": "保修多久？", "context": "整机保修两年。",
 }  # fmt: skip
 
 FIELDS = 64  # of a request or a form, and values of an option
 SHORT = 65_536  # bytes that are read at once, without a thread
+DOCUMENTS = "documents"  # of a card: what questions are asked of
 PARSED = 6  # bytes that a byte of JSON becomes at most: its text, what was parsed and what is made of it
 
 
@@ -55,18 +57,24 @@ def fields_of(entry: Entry) -> tuple[str, ...]:
 
 
 @cache
-def body(entry: Entry) -> type[BaseModel]:
-    """The schema of a request to this kind of model."""
-    inputs = {name: (_KINDS[name], Field(description=_HELP[name])) for name in fields_of(entry)}
+def body(entry: Entry, has_documents: bool = False) -> type[BaseModel]:
+    """The schema of a request to this kind of model; where it has documents, these stand for a context."""
+    inputs: Any = {name: (_KINDS[name], Field(description=_HELP[name])) for name in fields_of(entry)}
+    if has_documents:
+        inputs["context"] = (_KINDS["context"] | None, Field(None, description=_OR_DOCUMENTS))
     fields: Any = inputs | {name: (f.annotation, f) for name, f in shared(entry).items()}
     config = ConfigDict(extra="forbid", populate_by_name=True)
     return create_model("Request", __config__=config, **fields)
 
 
 def example(entry: Entry, about: dict[str, Any]) -> dict[str, Any]:
-    """A request to the model with this card: a row holds its columns, with the median or the commonest category of each."""
+    """A request to the model with this card: what it gives as its example, or a row with the median or the commonest category of each
+    column."""
     if entry.takes != "record":
-        return {name: _EXAMPLES[name] for name in fields_of(entry)}
+        fields = body(entry, DOCUMENTS in about).model_fields
+        return {name: _EXAMPLES[name] for name in fields_of(entry) if fields[name].is_required()}
+    if "example" in about:
+        return {"record": about["example"]}
     return {"record": {column["name"]: _typical(column) for column in about["columns"]}}
 
 
@@ -116,7 +124,7 @@ def _from_json(raw: bytes, entry: Entry, about: dict[str, Any], settings: Settin
     sent = parse(raw)
     _require_bounds(sent, entry, settings)
     try:
-        value = body(entry).model_validate(sent)
+        value = body(entry, DOCUMENTS in about).model_validate(sent)
     except ValidationError as error:
         raise _invalid(entry, about, error) from error
     given = getattr(value, fields_of(entry)[0])
@@ -232,7 +240,7 @@ async def _uploads(held: FormData, entry: Entry) -> tuple[list, bool, Options]:
 
 def schema(entry: Entry, about: dict[str, Any]) -> dict:
     """What OpenAPI says of the body of a request to the model with this card."""
-    held = body(entry).model_json_schema() | {"examples": [example(entry, about)]}
+    held = body(entry, DOCUMENTS in about).model_json_schema() | {"examples": [example(entry, about)]}
     content: dict[str, Any] = {"application/json": {"schema": held}}
     if entry.takes == "image":
         options = {name: {"type": "string"} for name in shared(entry)}

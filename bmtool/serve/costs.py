@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from bmtool.commands.documents import READ
 from bmtool.predict.contract import Options
 from bmtool.registry import Entry
 from bmtool.serve.problems import ProblemError
@@ -88,8 +89,9 @@ def _pixels(raw: bytes) -> int:
             return 0
 
 
-def _letters(raw: dict[str, str]) -> int:
-    return sum(map(len, raw.values()))
+def _letters(raw: dict[str, str | None]) -> int:
+    """Of a question and its text, or of the passages that are read where there are documents in place of one."""
+    return sum(READ if text is None else len(text) for text in raw.values())
 
 
 _COUNTS = {

@@ -3,8 +3,10 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from bmtool.commands import documents
 from bmtool.commands.lines import warn
 from bmtool.commands.loading import DEFAULT, PRETRAINED, Loaded, load_model
 from bmtool.errors import BadInput
@@ -25,14 +27,19 @@ class Served:
     """A model and what is said of it."""
 
     loaded: Loaded
+    # in which questions without a context are looked up: a file or a folder
+    documents: str | None = None
 
     def __post_init__(self) -> None:
         self._writings = Writings(self.loaded.predictor)
+        self._asked = self.loaded.predictor
+        if self.documents is not None:
+            self._asked = documents.from_documents(self.loaded, documents.Of(documents=self.documents, is_public=True))
 
     @classmethod
-    def load(cls, path: str, warn: Callable[[str], None]) -> "Served":
-        """A BmtoolError for a file that is no model."""
-        return cls(load_model(path, warn))
+    def load(cls, path: str, warn: Callable[[str], None], documents: str | None = None) -> "Served":
+        """A BmtoolError for a file that is no model, or documents that cannot be read or are not for it."""
+        return cls(load_model(path, warn), documents)
 
     def about(self) -> dict:
         """The model card: task, what it takes and gives, classes or vocabulary, what was measured."""
@@ -43,6 +50,11 @@ class Served:
         value |= loaded.predictor.facts()
         value |= {"writes": hasattr(loaded.predictor, "begin"), "embeds": hasattr(loaded.predictor, "embed")}
         value["chats"] = bool(getattr(loaded.predictor, "chats", False))
+        if self.documents is not None:
+            value["documents"] = {
+                "name": Path(self.documents).resolve().name,
+                "passages": len(self._asked.index.passages),
+            }
         value |= self._figures()
         if card := self._card():
             value["card"] = card
@@ -81,7 +93,7 @@ class Served:
         good = [number for number, item in enumerate(read) if not isinstance(item, BadInput)]
         out: list = list(read)
         if good:
-            values = self.loaded.predictor.predict([read[number] for number in good], options)
+            values = self._asked.predict([read[number] for number in good], options)
             for number, value in zip(good, values):
                 out[number] = encoded(self._named(inputs[number]) | value.record())
         return out
@@ -99,7 +111,7 @@ class Served:
 
     def _read(self, raw: Any, reads: Callable[[Any], Any] | None = None) -> Any:
         try:
-            return (reads or self.loaded.predictor.read)(raw)
+            return (reads or self._asked.read)(raw)
         except BadInput as error:
             return error
 

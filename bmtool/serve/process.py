@@ -27,15 +27,19 @@ class Gone(Exception):
 class ModelProcess:
     """A model that is loaded in a child process. One thread at a time may call it. `bytes` is what the process took once it was loaded."""
 
-    def __init__(self, path: str, *, memory: int, run_seconds: float | None = None):
+    def __init__(self, path: str, *, memory: int, run_seconds: float | None = None, documents: str | None = None):
         """Starts the process; `load` waits for it. It has its share of `memory` bytes, the server's; a run that takes longer than
-        `run_seconds` is taken for stuck."""
+        `run_seconds` is taken for stuck; questions without a context are looked up in `documents`."""
         context = get_context("spawn")
-        self._path, self._run_seconds = path, run_seconds
+        self._path, self._memory, self._run_seconds, self._documents = path, memory, run_seconds, documents
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(path, theirs, memory), name="model")
+        self._process = context.Process(target=_serve, args=(path, theirs, memory, documents), name="model")
         self._process.start()
         theirs.close()
+
+    def again(self) -> "ModelProcess":
+        """Another process with the same, as it lies there now."""
+        return ModelProcess(self._path, memory=self._memory, run_seconds=self._run_seconds, documents=self._documents)
 
     def load(self) -> "ModelProcess":
         """Returns when the model is loaded. A BmtoolError for a file that is no model, a model that cannot be served, or a process
@@ -88,14 +92,14 @@ def log_bug(logger: logging.Logger, error: Exception, **more: str) -> None:
     logger.error(json.dumps(more | {"error": type(error).__name__, "in": place}))
 
 
-def _serve(path: str, pipe: Connection, memory: int) -> None:
+def _serve(path: str, pipe: Connection, memory: int, documents: str | None) -> None:
     """The child: signals are the parent's, which finishes what runs and then closes the pipe."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     logging.basicConfig(stream=sys.stderr, format="%(message)s")
     with contextlib.suppress(EOFError, OSError):
         try:
-            served = Served.load(path, warn)
+            served = Served.load(path, warn, documents)
         # The second: an installation that only answers, asked to serve a run.
         except (BmtoolError, ModuleNotFoundError) as error:
             pipe.send(error)

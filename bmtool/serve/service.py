@@ -149,7 +149,7 @@ class Service:
         return self.model.about
 
     def _replace(self) -> None:
-        self._starting = ModelProcess(self.path, memory=self.settings.memory, run_seconds=self.settings.run_seconds)
+        self._starting = self.model.again()
         try:
             fresh = self._starting.load()
         finally:

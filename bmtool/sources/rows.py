@@ -36,7 +36,9 @@ def rows(path: Path, only: Collection[str] | None = None) -> Iterator[Row]:
     try:
         yield from READERS[path.suffix.lower()](path, only)
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 (byte {error.start}): convert it") from error
+        raise DataError(
+            f"{path} is not UTF-8 (byte {error.start}): convert it, a file of Excel's in Chinese with `iconv -f GB18030 -t UTF-8`"
+        ) from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 

@@ -14,10 +14,12 @@ from bmtool.tables.table import Table
 
 @dataclass
 class Batch:
-    """`values` float32 [B, columns] as `columns.Schema` encodes rows; `target` [B]: class numbers int64, or numbers float64."""
+    """`values` float32 [B, width] as `columns.Schema` encodes rows; `target` [B]: class numbers int64, or numbers float64; `group` int64
+    [B]: whose rows they are, where that is known."""
 
     values: Tensor
     target: Tensor
+    group: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -26,7 +28,7 @@ class Batch:
     tokens = size
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(self.values.to(device), self.target.to(device))
+        return Batch(self.values.to(device), self.target.to(device), self.group)
 
 
 class TableBatches:
@@ -36,6 +38,7 @@ class TableBatches:
         self._seed, self._batch, self.examples = seed, batch_size, len(table)
         self._values = torch.from_numpy(np.ascontiguousarray(table.values))
         self._target = torch.from_numpy(table.target)
+        self._group = None if table.group is None else torch.from_numpy(table.group)
         whole, rest = divmod(self.examples, batch_size)
         self.per_epoch = whole + (rest > 0) if seed is None else max(1, whole)
 
@@ -44,7 +47,8 @@ class TableBatches:
         chosen = np.arange(batch * self._batch, min((batch + 1) * self._batch, self.examples))
         if self._seed is not None:
             chosen = Permutation(self.examples, self._seed, epoch)(chosen)
-        return Batch(self._values[chosen], self._target[chosen])
+        group = None if self._group is None else self._group[chosen]
+        return Batch(self._values[chosen], self._target[chosen], group)
 
 
 def batches(config: BaseConfig, split: str, seed: int | None) -> TableBatches:

@@ -1,30 +1,44 @@
 """What a table should be looked at for before anything is learned from it."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from bmtool.base.delimited import number
 from bmtool.config.document import inline
+from bmtool.config.splits import TRAIN
+from bmtool.config.table import FieldData, TableData
 from bmtool.data.tally import Tally
 from bmtool.tables.columns import Schema
-
-if TYPE_CHECKING:
-    from bmtool.tables.prepare import Kept
+from bmtool.tables.splits import Kept
 
 IGNORE = "data.columns.ignore"
 LONG = 12  # letters on average of what is no name or number any more
+MANY_NAMES = 1_000_000  # categories
 FEW = 20  # rows below which values that are all different say nothing
 
 
-def warnings(schema: Schema, kept: Sequence["Kept"], learned: Sequence[str]) -> list[str]:
-    """Of rows by their columns and splits; `learned` are the splits that are the training rows themselves."""
+def warnings(data: TableData, schema: Schema, kept: Sequence[Kept]) -> list[str]:
+    """Of rows by their columns and splits."""
     training = [row.cells for row in kept if row.split == "train"]
     truths = [cells[schema.target] for cells in training]
+    learned = [split for split in ("valid", "test") if getattr(data, split) == TRAIN]
     found = [f"{split} is the training rows themselves: figures show what was learned by heart" for split in learned]
     for column in schema.columns:
         cells = [cells.get(column.name, "") for cells in training]
         found += _of_column(column.name, cells, truths, schema.target)
-    return found + list(_repeated(schema, kept))
+    if not isinstance(data, FieldData):
+        return found + list(_repeated(schema, kept))
+    # What comes again at another time is no copy.
+    return [*found, *_of_names(schema), *([] if data.split == "time" else _repeated(schema, kept))]
+
+
+def _of_names(schema: Schema) -> Iterator[str]:
+    """Of columns whose categories are so many that what they are called weighs on every run."""
+    for column in schema.columns:
+        if len(column.categories) > MANY_NAMES:
+            yield (
+                f"column {column.name!r}: {len(column.categories):,} names go into every run and export; data.columns.hashed keeps none, "
+                "and data.columns.min_count fewer"
+            )
 
 
 def leaving_out(schema: Schema, said: Sequence[str]) -> Iterator[str]:
@@ -72,7 +86,7 @@ def _same_partition(cells: list[str], truths: list[str]) -> bool:
     return pairs == len(set(cells)) == len(set(truths)) < len(cells)
 
 
-def _repeated(schema: Schema, kept: Sequence["Kept"]) -> Iterator[str]:
+def _repeated(schema: Schema, kept: Sequence[Kept]) -> Iterator[str]:
     """Rows with the same columns in several splits, which files of their own can have."""
     seen: dict[str, set[tuple[str, ...]]] = {}
     for row in kept:

@@ -1,9 +1,8 @@
 """What the columns of a table hold, and how a row becomes numbers: one code for preparing and for predicting."""
 
 import json
-import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,13 +11,11 @@ import numpy as np
 
 from bmtool.base.delimited import DECIMAL_COMMA, is_beyond, number
 from bmtool.base.files import read_json
-from bmtool.config.table import Columns
 from bmtool.errors import BadInput
-from bmtool.tables.sources import cell
+from bmtool.tables import lists
+from bmtool.tables.sources import cell, listed
 
-NEARLY = 0.9  # of the values that are numbers: then the others look like mistakes
-CODE = re.compile(r"0[0-9]+")  # of digits that are a name: 01000 is not the number 1000
-DATE = re.compile(r"[0-9]{4}([-/.])[0-9]{1,2}\1[0-9]{1,2}([T ].*)?|[0-9]{1,2}([-/.])[0-9]{1,2}\3[0-9]{4}( .*)?")
+SOME = ("buckets", "length", "of", "words")  # what only some columns have
 OTHER = 0  # the number of a category that is missing, or was not among the training rows
 
 
@@ -27,7 +24,7 @@ class Column:
     """A column as the training rows have it: figures of the values that are there; `missing` counts the others by how they are written."""
 
     name: str
-    kind: Literal["number", "category"]
+    kind: Literal["number", "category", "list"]
     missing: dict[str, int]
     median: float = 0.0
     mean: float = 0.0
@@ -36,21 +33,50 @@ class Column:
     high: float = 0.0
     categories: tuple[str, ...] = ()  # by falling frequency; the first is number 1
     counts: tuple[int, ...] = ()
+    buckets: int = 0  # names are hashed to so many numbers and not kept
+    length: int = 0  # of a list: so many of its numbers are read
+    of: str = ""  # of a list: the column of categories whose ids it holds; "": its own
+    words: bool = False  # a list of the words of a text
+
+    @property
+    def width(self) -> int:
+        """Numbers of a row that are the column's."""
+        return self.length or 1
+
+    @property
+    def known(self) -> int:
+        """Of a category: its highest number."""
+        return self.buckets or len(self.categories)
 
     def told(self, value: float) -> str:
         """The column with a value as `Schema.encode` gives it: "age = 70"."""
-        if self.kind == "category":
-            return f"{self.name} = {self.categories[int(value) - 1] if value != OTHER else 'missing'}"
-        return f"{self.name} = {'missing' if np.isnan(value) else f'{value:.6g}'}"
+        return f"{self.name} = {self.shown(value)}"
+
+    def shown(self, value: float) -> str:
+        """A value as `Schema.encode` gives it, for people; of hashed categories, whose names are not kept, the number."""
+        if self.kind == "number":
+            return "missing" if np.isnan(value) else f"{value:.6g}"
+        if value == OTHER:
+            return "missing"
+        return f"bucket {int(value)}" if self.buckets else self.categories[int(value) - 1]
 
     def typical(self) -> float:
-        """The median, or the number of the commonest category."""
-        return self.median if self.kind == "number" else 1.0 if self.categories else float(OTHER)
+        """The median, or the number of the commonest category; a list is empty."""
+        return self.median if self.kind == "number" else 1.0 if self.kind == "category" and self.known else float(OTHER)
+
+    def absent(self) -> float:
+        """What stands where the column says nothing."""
+        return float("nan") if self.kind == "number" else float(OTHER)
+
+    def number(self, name: str) -> int:
+        """Of a category whose names are hashed."""
+        return 1 + zlib.crc32(name.encode()) % self.buckets
 
 
 @dataclass(frozen=True)
 class Schema:
-    """All that turns a row into the numbers float32 [columns] of a model: numbers as they are, NaN where missing; categories by number."""
+    """All that turns a row into the numbers float32 [width] of a model: numbers as they are, NaN where missing; categories by number;
+    lists by the numbers of what is in them, with OTHER behind."""
 
     columns: tuple[Column, ...]
     target: str
@@ -61,30 +87,99 @@ class Schema:
     mean: float = 0.0  # of a target that is a number
     deviation: float = 1.0
     _numbers: dict[str, dict[str, int]] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _width: int = field(init=False, repr=False, compare=False, default=0)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_width", sum(column.width for column in self.columns))
         for column in self.columns:
             self._numbers[column.name] = {name: n for n, name in enumerate(column.categories, start=1)}
 
+    @property
+    def width(self) -> int:
+        """Numbers of a row."""
+        return self._width
+
+    @property
+    def lists(self) -> list[str]:
+        """The columns whose values may be lists."""
+        return [column.name for column in self.columns if column.kind == "list"]
+
+    def owner(self) -> np.ndarray:
+        """int64 [width], of which column each number of a row is."""
+        return np.repeat(np.arange(len(self.columns)), [column.width for column in self.columns])
+
+    def typical(self) -> np.ndarray:
+        """float32 [width], a row of typical values."""
+        return self._row(Column.typical)
+
+    def absent(self) -> np.ndarray:
+        """float32 [width], a row of which nothing is known."""
+        return self._row(Column.absent)
+
+    def _row(self, value: Callable[[Column], float]) -> np.ndarray:
+        return np.array([value(column) for column in self.columns], np.float32)[self.owner()]
+
+    def named(self, name: str) -> Column:
+        return next(column for column in self.columns if column.name == name)
+
+    def told(self, values: np.ndarray) -> list[str]:
+        """Each column with its values of a row float32 [width]."""
+        own, owner = [], self.owner()
+        for place, column in enumerate(self.columns):
+            held = values[owner == place]
+            own.append(column.told(held[0]) if column.kind != "list" else self._told(column, held[held != OTHER]))
+        return own
+
+    def _told(self, column: Column, numbers: np.ndarray) -> str:
+        names = [self.source(column).shown(number) for number in numbers]
+        return f"{column.name} = {(' ' if column.words else lists.BAR).join(names) or 'nothing'}"
+
+    def source(self, column: Column) -> Column:
+        """The column whose names those in a list are."""
+        return self.named(column.of) if column.of else column
+
     def encode(self, record: Mapping[Any, Any]) -> tuple[np.ndarray, list[str]]:
-        """(float32 [columns], names of the columns whose category is unknown). BadInput that names the column for what cannot be used."""
+        """(float32 [width], names of the columns with something unknown). BadInput that names the column for what cannot be used."""
         known = {self.target, *self.ignored}
         unknown = [name for name in record if name not in self._numbers and name not in known]
         if unknown:
             raise BadInput(f"no column {unknown[0]!r} was learned from")
-        values, unseen = np.empty(len(self.columns), np.float32), []
-        for place, column in enumerate(self.columns):
+        values, unseen, place = np.zeros(self._width, np.float32), [], 0
+        for column in self.columns:
             if column.name not in record:
                 raise BadInput(f"column {column.name!r} is missing")
-            text = cell(record[column.name])
-            values[place] = self._number(column, text)
-            if column.kind == "category" and values[place] == OTHER and text not in self.missing:
+            if column.kind == "list":
+                found, unknown_ones = self._list(column, record[column.name])
+                values[place : place + len(found)] = found
+            else:
+                text = cell(record[column.name])
+                values[place] = self._number(column, text)
+                unknown_ones = column.kind == "category" and values[place] == OTHER and text not in self.missing
+            if unknown_ones:
                 unseen.append(column.name)
+            place += column.width
         return values, unseen
+
+    def _list(self, column: Column, value: Any) -> tuple[list[int], bool]:
+        """The numbers that are read, and whether an id among them is unknown; of the words of a text many are."""
+        try:
+            text = listed(value)
+            held = [] if text in self.missing else lists.words(text) if column.words else lists.ids(text)
+        except BadInput as error:
+            raise BadInput(f"column {column.name!r} holds {error}") from error
+        numbers = [self._of_category(self.source(column), name) for name in held]
+        known = [number for number in numbers if number != OTHER]
+        read = known[: column.length] if column.words else known[-column.length :]
+        return read, not column.words and len(known) < len(numbers)
+
+    def _of_category(self, column: Column, text: str) -> int:
+        if column.buckets:
+            return OTHER if text in self.missing else column.number(text)
+        return self._numbers[column.name].get(text, OTHER)
 
     def _number(self, column: Column, text: str) -> float:
         if column.kind == "category":
-            return self._numbers[column.name].get(text, OTHER)
+            return self._of_category(column, text)
         if text in self.missing:
             return float("nan")
         value = number(text)
@@ -93,8 +188,9 @@ class Schema:
         return value
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {name: value for name, value in asdict(self).items() if name != "_numbers"}
+        """For JSON. What only some columns have is left out of the others, as it was before there were any."""
+        held = {name: value for name, value in asdict(self).items() if not name.startswith("_")}
+        return held | {"columns": [_plain(column) for column in held["columns"]]}
 
     @classmethod
     def of(cls, held: dict[str, Any]) -> "Schema":
@@ -111,7 +207,10 @@ class Schema:
 
     def vocabulary(self) -> str:
         """What weights depend on: names, kinds, categories and classes."""
-        columns = [(column.name, column.kind, column.categories) for column in self.columns]
+        columns = [
+            (c.name, c.kind, c.categories, *(value for name in SOME if (value := getattr(c, name))))
+            for c in self.columns
+        ]
         return json.dumps([columns, self.target, self.labels])
 
 
@@ -122,69 +221,10 @@ def _why_none(text: str) -> str:
     return ": a decimal comma is read in files separated by ; or tabs only" if DECIMAL_COMMA.fullmatch(text) else ""
 
 
+def _plain(column: dict[str, Any]) -> dict[str, Any]:
+    """Without what only some columns have."""
+    return {name: value for name, value in column.items() if value or name not in SOME}
+
+
 def _tupled(kind: Any, held: dict) -> Any:
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in held.items()})
-
-
-# --- from training rows ---
-
-
-def describe(name: str, cells: Sequence[str], missing: Sequence[str], asked: Columns) -> tuple[Column, str]:
-    """A column from its training cells, and what should be said of the guess ("" for nothing)."""
-    absent = Counter(text for text in cells if text in missing)
-    there = [text for text in cells if text not in absent]
-    values = [value for text in there if (value := number(text)) is not None]
-    kind, said = _kind(name, there, asked)
-    if kind == "category":
-        counted = sorted(Counter(there).items(), key=lambda item: (-item[1], item[0]))
-        names, counts = zip(*counted) if counted else ((), ())
-        return Column(name, "category", dict(absent), categories=names, counts=counts), said
-    held = np.array(values, np.float64) if values else np.zeros(1)
-    figures = (float(f(held)) for f in (np.median, np.mean, np.std, np.min, np.max))
-    median, mean, deviation, low, high = figures
-    return Column(name, "number", dict(absent), median, mean, deviation or 1.0, low, high), said
-
-
-def _kind(name: str, there: Sequence[str], asked: Columns) -> tuple[Literal["number", "category"], str]:
-    if name in asked.numeric:
-        return "number", ""
-    if name in asked.categorical:
-        return "category", ""
-    if said := _beyond(there):
-        return "number", f"column {name!r} {said}"
-    doubt = _doubt(there)
-    if doubt is None:
-        return "number", ""
-    return "category", f"column {name!r} is taken for categories, though {doubt}" if doubt else ""
-
-
-def _beyond(there: Sequence[str]) -> str:
-    """What should be said of values that are numbers but for some that are beyond all numbers; "" where others are among them, or none."""
-    odd = [text for text in there if number(text) is None]
-    if not odd or not all(map(is_beyond, odd)):
-        return ""
-    return (
-        f"is infinite or too large in {len(odd):,} of {len(there):,} rows ({odd[0]!r}), which are left out: "
-        "name in data.missing what stands for a missing value"
-    )
-
-
-def _doubt(there: Sequence[str]) -> str | None:
-    """What of values that are no numbers, or not all, should be said: "" for names, None where all are numbers."""
-    odd = [text for text in there if number(text) is None]
-    commas, dates = ([text for text in odd if form.fullmatch(text)] for form in (DECIMAL_COMMA, DATE))
-    most, numbers = NEARLY * len(there), len(there) - len(odd)
-    if numbers + len(commas) >= most and (code := next(filter(CODE.fullmatch, there), None)):
-        return f"it holds digits: {code!r} begins with 0, as names do; if these are numbers, name it in data.columns.numeric"
-    if not odd:
-        return None
-    if dates and len(dates) >= most:
-        return f"it holds dates ({dates[0]!r}): put it in data.columns.ignore, or make numbers of what matters (days since, month)"
-    if commas and numbers + len(commas) >= most:
-        return f"it holds numbers with a decimal comma ({commas[0]!r}), read in files separated by ; or tabs only: write points"
-    if numbers < most:
-        return ""
-    return (
-        f"{numbers:,} of {len(there):,} values are numbers (not {odd[0]!r}): "
-        "name it in data.columns.numeric, or in data.missing what stands for a missing value"
-    )

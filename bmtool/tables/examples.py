@@ -37,7 +37,7 @@ def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Predictor])
         raise ConfigError("--unit is for text")
     reader = reader_of(reads[0])
     files = to_measure(parts_of(str(path), tally.ignore), tally.ignore)
-    for row in chain.from_iterable(rows(str(file)) for file in files):
+    for row in chain.from_iterable(rows(str(file), lists=reader.schema.lists) for file in files):
         tally.read += 1
         if row.cells is None:
             tally.drop(row.problem, row.place)

@@ -37,14 +37,17 @@ class Importance(NamedTuple):
         plots.importance(self.drop, self.spread, self.names, label=label, path=path)
 
 
-def permuted(figure: str, names: Sequence[str], values: np.ndarray, score: Callable[[np.ndarray], float]) -> Importance:
-    """Of what `score` gives for rows float32 [N, columns], more being better; the same shuffles every time."""
-    whole, lost = score(values), np.empty((REPEATS, values.shape[1]))
+def permuted(
+    figure: str, names: Sequence[str], values: np.ndarray, *, owner: np.ndarray, score: Callable[[np.ndarray], float]
+) -> Importance:
+    """Of what `score` gives for rows float32 [N, width], more being better; the same shuffles every time. `owner` int [width] says of which
+    column each number is."""
+    whole, lost = score(values), np.empty((REPEATS, len(names)))
     for repeat in range(REPEATS):
         random = np.random.default_rng(repeat)
-        for place in range(values.shape[1]):
-            shuffled = values.copy()
-            shuffled[:, place] = random.permutation(values[:, place])
+        for place in range(len(names)):
+            shuffled, order = values.copy(), random.permutation(len(values))
+            shuffled[:, owner == place] = values[order][:, owner == place]
             lost[repeat, place] = whole - score(shuffled)
     return Importance(figure, lost.mean(axis=0), lost.std(axis=0), tuple(names))
 
@@ -60,7 +63,7 @@ class ByColumns:
         self._values, self._truth, self._unseen = list[np.ndarray](), list[Any](), Counter[str]()
 
     def score(self, values: np.ndarray, truth: Sequence[Any]) -> float:
-        """The figure for rows float32 [N, columns] with what is right; NaN where there is none."""
+        """The figure for rows float32 [N, width] with what is right; NaN where there is none."""
         raise NotImplementedError
 
     def add(self, examples: Sequence[Any], weight: np.ndarray) -> Iterator[dict]:
@@ -74,8 +77,11 @@ class ByColumns:
     def measured(self) -> Measured:
         found = super().measured()  # type: ignore[misc]
         if self._values and np.isfinite(self.score(values := np.stack(self._values), self._truth)):
-            names = [column.name for column in self.predictor.schema.columns]  # type: ignore[attr-defined]
-            shown = permuted(self.figure, names, values, lambda rows: self.score(rows, self._truth))
+            schema = self.predictor.schema  # type: ignore[attr-defined]
+            names, truth = [column.name for column in schema.columns], self._truth
+            shown = permuted(
+                self.figure, names, values, owner=schema.owner(), score=lambda rows: self.score(rows, truth)
+            )
             found.slices["column"] = shown.slices()
             found.notes |= {"shuffles of each column": REPEATS, "rows that were shuffled": len(values)}
             found.pictures["importance"] = shown.draw

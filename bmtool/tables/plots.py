@@ -58,16 +58,19 @@ def _bars(area: plt.Axes, values: np.ndarray, names: Sequence[str], spread: np.n
 
 
 def columns(values: np.ndarray, held: Sequence[Column], path: Path) -> None:
-    """A histogram of each of the first columns of the training rows [rows, columns]."""
+    """A histogram of each of the first columns of the training rows [rows, width]; of a list that of how long it is."""
     across = min(4, len(held))
     down = -(-len(held) // across)
     canvas, panels = plt.subplots(down, across, figsize=(3 * across, 2 * down), layout="constrained", squeeze=False)
     for area in panels.flat[len(held) :]:
         area.axis("off")
-    for place, (column, area) in enumerate(zip(held, panels.flat)):
+    places = np.cumsum([0, *(column.width for column in held)])
+    for place, column, area in zip(places, held, panels.flat):
         area.set_title(shortened(column.name, LETTERS), fontsize=8)
         area.tick_params(labelsize=6)
-        if column.kind == "category":
+        if column.kind == "list":
+            _histogram(area, np.count_nonzero(values[:, place : place + column.length], axis=1).astype(np.float64))
+        elif column.kind == "category":
             _counted(area, column)
         else:
             _histogram(area, values[np.isfinite(values[:, place]), place].astype(np.float64))

@@ -1,8 +1,9 @@
 """Tables and their target: from a file to arrays that training reads.
 
-A prepared directory holds `values.npy` (float32 [rows, columns], as `columns.Schema` encodes them), `target.npy` (float64 [rows]: the
+A prepared directory holds `values.npy` (float32 [rows, width], as `columns.Schema` encodes them), `target.npy` (float64 [rows]: the
 number, or that of the class), the numbers of the rows of each split (`train.npy`, `valid.npy`, `test.npy`), `rows.jsonl` (place and
-cells of each row as it came), `schema.json` and `manifest.json`.
+cells of each row as it came), `schema.json` and `manifest.json`; and `group.npy` (int64 [rows]: whose row it is, -1 where that is
+missing) where `columns.user` says who is meant.
 """
 
 import hashlib
@@ -11,7 +12,6 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -33,25 +33,19 @@ from bmtool.data.tally import Tally
 from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.sources.parts import brought
 from bmtool.tables import checks
-from bmtool.tables.columns import Schema, describe
+from bmtool.tables.columns import Schema
+from bmtool.tables.describing import describe
 from bmtool.tables.sources import EXAMPLES, decimal_commas, parts_of, rows
-from bmtool.tables.table import FORMAT, Manifest, is_readable
+from bmtool.tables.splits import Kept, settled
+from bmtool.tables.table import FORMAT, Manifest, groups, is_readable
 
 SHOWN = 20  # names of columns in an error
 SHOWN_REASONS = 5  # for which rows were dropped, in an error
 _NO_NUMBER = "a target that is no number ({})"
 MANY = 20  # numbers as classes; more of them, most with one row, are an amount
-FILES = frozenset({"values.npy", "target.npy", "rows.jsonl", "schema.json", SUMS, MANIFEST, "report",
+FILES = frozenset({"values.npy", "target.npy", "group.npy", "rows.jsonl", "schema.json", SUMS, MANIFEST, "report",
                    *(f"{split}.npy" for split in SPLITS)})  # fmt: skip
 STEPS = 1000  # of float32 in a standard deviation: with fewer, numbers that merge matter
-
-
-class Kept(NamedTuple):
-    """A row whose target is there: a number in text, or the name of a class."""
-
-    place: str
-    cells: dict[str, str]
-    split: str
 
 
 # --- prepare-data ---
@@ -74,14 +68,16 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
             return kept
         require_own(target, FILES)
         tally, known = Tally(), _known(data, numeric)
-        ignored = data.columns.ignore if known is None else known.ignored
-        kept = list(_kept(data, numeric, ignored, tally=tally, limit=limit))
+        ignored = data.columns.left_out if known is None else known.ignored
+        lists = data.columns.lists if known is None else known.lists
+        kept = list(_kept(data, numeric, ignored, lists=lists, tally=tally, limit=limit))
         _require_numbers(data, kept, tally)
+        kept, how = settled(data, kept, tally)
         schema, warnings = _schema(data, kept, numeric, tally=tally) if known is None else (known, [])
-        warnings += look_alike(schema.labels)
+        warnings = [*how, *warnings, *look_alike(schema.labels)]
         manifest = _write(new, schema, kept, data=data, tally=tally)
         warnings += _merged(schema, kept)
-        warnings += checks.warnings(schema, kept, [name for name in ("valid", "test") if getattr(data, name) == TRAIN])
+        warnings += checks.warnings(data, schema, kept)
         warnings += [*_commas(data), *checks.of_dropped(tally), *checks.leaving_out(schema, warnings)]
         write_sums(new, [path.name for path in new.iterdir()])
         write_json(new / MANIFEST, manifest | {
@@ -94,12 +90,14 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> d
     return read_json(target / MANIFEST, Manifest, AGAIN)
 
 
-def _kept(data: TableData, numeric: bool, ignored: Sequence[str], *, tally: Tally, limit: int | None) -> Iterator[Kept]:
+def _kept(  # noqa: PLR0913
+    data: TableData, numeric: bool, ignored: Sequence[str], *, lists: Sequence[str], tally: Tally, limit: int | None
+) -> Iterator[Kept]:
     """The rows of all sources that have a target, each with its split. DataError when a source has no such column."""
     found = _sources(data, tally)
     given = {split for _, split in found}
     for source, split in found:
-        for row in islice(rows(source, ignored), limit):
+        for row in islice(rows(source, ignored, lists), limit):
             tally.read += 1
             if row.cells is None:
                 tally.drop(row.problem, row.place)
@@ -173,7 +171,7 @@ def _schema(data: TableData, kept: list[Kept], numeric: bool, *, tally: Tally) -
     ]
     truths = [cells[data.target] for cells in training]
     schema = Schema(
-        tuple(column for column, _ in described), data.target, tuple(data.columns.ignore), tuple(data.missing),
+        tuple(column for column, _ in described), data.target, tuple(data.columns.left_out), tuple(data.missing),
         **(_amount(data, truths) if numeric else _classes(data, truths)),
     )  # fmt: skip
     return schema, [said for _, said in described if said]
@@ -204,11 +202,10 @@ def _known(data: TableData, numeric: bool) -> Schema | None:
 def _names(data: TableData, training: list[dict[str, str]]) -> list[str]:
     """The columns to learn from, in their order. ConfigError for a column that is named and not there."""
     there = list(dict.fromkeys(name for cells in training for name in cells))
-    asked = data.columns
-    for name in (*asked.numeric, *asked.categorical, *asked.ignore):
+    for name in data.columns.mentioned:
         if name not in there:
             raise ConfigError(f"data.columns: {data.source} has no column {name!r}{suggest(name, there)}")
-    names = [name for name in there if name != data.target and name not in asked.ignore]
+    names = [name for name in there if name != data.target and name not in data.columns.left_out]
     if not names:
         raise ConfigError(f"{data.source} has no column to learn from but {data.target!r}")
     return names
@@ -226,6 +223,11 @@ def _classes(data: TableData, truths: list[str]) -> dict:
     require_apart(counts, data.source)
     if len(counts) < 2:
         raise DataError(f"{data.source}: {data.target!r} is always {truths[0]!r}: there is nothing to tell apart")
+    if data.binary and len(counts) > 2:
+        raise DataError(
+            f"{data.source}: {data.target!r} has {len(counts):,} different values ({few(sorted(counts), SHOWN_REASONS)}), and a click is "
+            "or is not: name a column with two as data.target, or did you mean `task: tabular-classification`?"
+        )
     if len(counts) > max(MANY, len(truths) / 2) and all(number(name) is not None for name in counts):
         amount = (
             f"{data.source}: {data.target!r} has {len(counts):,} different values in {len(truths):,} rows, all numbers"
@@ -239,15 +241,15 @@ def _classes(data: TableData, truths: list[str]) -> dict:
             f"(classes are {', '.join(labels[:10])})"
         )
     rarer = min(reversed(labels), key=lambda name: counts[name]) if len(labels) == 2 else None
-    chosen = data.positive or rarer
+    chosen = data.positive or (labels[1] if data.binary else rarer)
     return {"labels": tuple(labels), "positive": None if chosen is None else labels.index(chosen)}
 
 
 def _guessed(schema: Schema, data: TableData) -> dict[str, list[str]]:
     """kind -> names of the columns whose kind was not said."""
-    said, found = {*data.columns.numeric, *data.columns.categorical}, dict[str, list[str]]()
+    found = dict[str, list[str]]()
     for column in schema.columns:
-        if column.name not in said and data.columns_of is None:
+        if data.columns.wanted(column.name).kind is None and data.columns_of is None:
             found.setdefault("numbers" if column.kind == "number" else "categories", []).append(column.name)
     return found
 
@@ -260,7 +262,7 @@ def _write(new: Path, schema: Schema, kept: list[Kept], *, data: TableData, tall
     target = np.array([number_of[truth] if number_of else float(truth) for truth in truths], np.float64)
     numbers = {split: np.flatnonzero([row.split == split for row in used]) for split in SPLITS}
     numbers |= {split: numbers["train"] for split in ("valid", "test") if getattr(data, split) == TRAIN}
-    arrays = {"values": encoded, "target": target, **numbers}
+    arrays = {"values": encoded, "target": target, **numbers, **groups(data, [row.cells for row in used])}
     for name, values in arrays.items():
         np.save(new / f"{name}.npy", values)
     lines = (json.dumps([row.place, row.cells], ensure_ascii=False) + "\n" for row in used)
@@ -271,7 +273,7 @@ def _write(new: Path, schema: Schema, kept: list[Kept], *, data: TableData, tall
 
 def content_hash(folder: Path) -> str:
     """The data hash of the table that lies there now."""
-    names = ("values", "target", *SPLITS)
+    names = ["values", "target", *SPLITS, *(["group"] if (folder / "group.npy").is_file() else [])]
     held = {name: array(folder / f"{name}.npy", mapped=True) for name in names}
     return _data_hash(Schema.read(folder / "schema.json", AGAIN), held)
 
@@ -300,7 +302,7 @@ def _encoded(schema: Schema, kept: list[Kept], tally: Tally) -> tuple[np.ndarray
         values.append(encoded)
         used.append(row)
     tally.kept = len(used)
-    return np.array(values, np.float32).reshape(len(used), len(schema.columns)), used
+    return np.array(values, np.float32).reshape(len(used), schema.width), used
 
 
 def _merged(schema: Schema, kept: list[Kept]) -> Iterator[str]:

@@ -77,4 +77,11 @@ def _cells(column: Column) -> tuple[str, str, str, str]:
         return column.name, "number", missing, f"{column.low:g} to {column.high:g}, median {column.median:g}"
     shown = ", ".join(f"{shortened(name)} {count:,}" for name, count in zip(column.categories[:SHOWN], column.counts))
     more = len(column.categories) - SHOWN
-    return column.name, "category", missing, shown + (f" and {more:,} more" if more > 0 else "")
+    return column.name, _kind(column), missing, shown + (f" and {more:,} more" if more > 0 else "")
+
+
+def _kind(column: Column) -> str:
+    if column.kind == "list":
+        what = "words" if column.words else f"ids of {column.of}" if column.of else "ids"
+        return f"list of {what}, {column.length} read"
+    return f"category, hashed to {column.buckets:,}" if column.buckets else "category"

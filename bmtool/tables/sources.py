@@ -1,6 +1,6 @@
 """Rows of tables as text, from where they lie: what `bmtool.sources` reads, and example sets of scikit-learn."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from bmtool.errors import BadInput, ConfigError, DataError
 from bmtool.sources import columnar, hub, parts
 from bmtool.sources import rows as tables
 from bmtool.sources.parts import Ignore, Part
+from bmtool.tables import lists as lists_of
 
 SHOWN = 40  # characters of a value that cannot be used
 _TEXTS = ("text", "class")  # kinds of columns by columns whose values always have a form
@@ -44,26 +45,27 @@ def parts_of(source: str, ignore: Ignore) -> list[Part]:
     )
 
 
-def rows(source: str, leaving: Collection[str] = ()) -> Iterator[Row]:
-    """Every row of a source; what stands in the columns of `leaving` need be no cell, and is "" where it is none.
+def rows(source: str, leaving: Collection[str] = (), lists: Collection[str] = ()) -> Iterator[Row]:
+    """Every row of a source; what stands in the columns of `leaving` need be no cell, and is "" where it is none. A list is a cell in
+    those of `lists` alone.
 
     DataError when it cannot be read, has no names or holds no row.
     """
-    found = chain.from_iterable(_rows(part.path, leaving) for part in parts_of(source, lambda kind, path: None))
+    found = chain.from_iterable(_rows(part.path, leaving, lists) for part in parts_of(source, lambda kind, path: None))
     first = next(found, None)
     if first is None:
         raise DataError(f"{source} holds no row")
     return chain([first], found)
 
 
-def _rows(path: Path, leaving: Collection[str]) -> Iterator[Row]:
+def _rows(path: Path, leaving: Collection[str], lists: Collection[str]) -> Iterator[Row]:
     if str(path) in EXAMPLES:
         return _examples(str(path))
     held = columnar.columns(path) if path.suffix.lower() in columnar.SUFFIXES else []
     # What a column holds that is left out need not even have a form in Python.
     only = [one.name for one in held if one.name not in leaving or one.kind in _TEXTS] if held else None
     left = dict.fromkeys((one.name for one in held if one.name in leaving), "")
-    return (_record(row, leaving, left) for row in tables.rows(path, only))
+    return (_record(row, _reader(leaving, lists), left) for row in tables.rows(path, only))
 
 
 def cell(value: Any) -> str:
@@ -93,14 +95,30 @@ def decimal_commas(source: str) -> dict[str, str]:
     return delimited.decimal_commas(path) if path.suffix.lower() in (".csv", ".tsv") else {}
 
 
-def _record(row: tables.Row, leaving: Collection[str], left: Mapping[str, str]) -> Row:
+def _reader(leaving: Collection[str], lists: Collection[str]) -> Callable[[str, Any], str]:
+    """How a value of a column becomes a cell."""
+
+    def read(name: str, value: Any) -> str:
+        if name in leaving:
+            return _left(value)
+        return listed(value) if name in lists else cell(value)
+
+    return read
+
+
+def listed(value: Any) -> str:
+    """A cell that may be a list."""
+    return lists_of.cell(value) if isinstance(value, (list, tuple)) else cell(value)
+
+
+def _record(row: tables.Row, read: Callable[[str, Any], str], left: Mapping[str, str]) -> Row:
     """`left` are the columns that were not read, as empty cells."""
     if row.values is None:
         return Row(*row)
     cells = dict(left)
     for name, value in row.values.items():
         try:
-            cells[name] = _left(value) if name in leaving else cell(value)
+            cells[name] = read(name, value)
         except BadInput:
             return Row(row.place, None, f"column {name!r} holds a list, an object or bytes")
     try:

@@ -1,6 +1,6 @@
 """A prepared table as training and evaluation read it: see `tables.prepare`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from typing_extensions import NotRequired
 
 from bmtool.base.files import parse_json, read_text
+from bmtool.config.table import FieldData, TableData
 from bmtool.data import prepared
 from bmtool.data.prepared import AGAIN, array
 from bmtool.tables.columns import Schema
@@ -43,6 +44,8 @@ class Table:
         self.values = array(self._path / "values.npy", mapped=True)[self.numbers]  # float32 [N, columns]
         target = array(self._path / "target.npy")[self.numbers]
         self.target = target.astype(np.int64) if self.schema.labels else target  # [N]
+        grouped = self._path / "group.npy"
+        self.group = array(grouped)[self.numbers] if grouped.is_file() else None  # int64 [N]
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -53,6 +56,17 @@ class Table:
         lines = read_text(path, AGAIN).split("\n")
         for place in self.numbers.tolist():
             yield parse_json(lines[place], Row, origin=f"{path}:{place + 1}", again=AGAIN)
+
+
+def groups(data: TableData, cells: Sequence[Mapping[str, str]]) -> dict[str, np.ndarray]:
+    """`group` int64 [rows], whose row it is, by order of appearance, -1 where that is missing; nothing where nobody is meant."""
+    if not isinstance(data, FieldData) or data.columns.user is None:
+        return {}
+    numbers = dict.fromkeys(data.missing, -1)
+    names = [held.get(data.columns.user, "") for held in cells]
+    there = dict.fromkeys(name for name in names if name not in numbers)
+    numbers |= {name: number for number, name in enumerate(there)}
+    return {"group": np.array([numbers[name] for name in names], np.int64)}
 
 
 def is_readable(manifest: dict) -> bool:

@@ -93,7 +93,7 @@ def _tries(case: Case, tried: set[tuple[str, str]], seed: int) -> Iterator[_Try]
 def _fields(section: Section, prefix: str) -> Iterator[tuple[str, Any, list, Any]]:
     """(key, annotation, constraints, default) of every value, of sections within too."""
     for name, field in type(section).model_fields.items():
-        held = getattr(section, name)
+        held = getattr(section, name, None)
         if held is None:
             held = next((kind.model_construct() for kind in get_args(field.annotation) if _is_section(kind)), None)
         if isinstance(held, Section):

@@ -1,14 +1,18 @@
 """The typed sections of question-answering."""
 
+from typing import ClassVar
+
 from pydantic import Field, model_validator
 
 from bmtool.config import options
-from bmtool.config.labelled import LabelledConfig, LabelledData, LabelledTrain
+from bmtool.config.labelled import PICTURES, LabelledConfig, LabelledData, LabelledTrain
 from bmtool.text.backbones.config import EncoderModel
 
 
 class Options(options.NBest):
-    pass
+    """Of pieces of a text."""
+
+    pictures: ClassVar = {"explain": PICTURES["explain"]}
 
 
 class Config(LabelledConfig):

@@ -13,7 +13,7 @@ from bmtool.sources.rows import Row, rows
 from bmtool.tasks.question_answering import reading
 from bmtool.text.labelled.kind import Draft, Kind, Schema
 
-RULES = 1
+RULES = 2
 ANSWERED, UNANSWERABLE = "answered in the text", "without an answer"
 
 
@@ -50,11 +50,18 @@ def _warnings(drafts: Sequence[Draft], schema: Schema) -> Iterator[str]:
     counts = Counter(note for draft in drafts for note in draft.target["notes"])
     first = {note: draft.place for draft in reversed(drafts) for note in draft.target["notes"]}
     yield from (f"{count:,} x {note}  e.g. {first[note]}" for note, count in counts.most_common())
+    trained = {draft.texts[1] for draft in drafts if draft.split == "train"}
+    measured = {draft.texts[1] for draft in drafts if draft.split != "train"}
+    if both := len(trained & measured):
+        yield (
+            f"{both:,} of {len(measured):,} texts that are measured on stand in training too, with other questions: "
+            "figures are of such texts; data.valid and data.test name files of others"
+        )
 
 
 KIND = Kind(
     "question-answering", RULES, ("question", "context"), ("answers",), _read, _describe, lambda draft, schema: "",
-    formats={".json": _json}, counted=_counted, warnings=_warnings,
+    formats={".json": _json}, counted=_counted, warnings=_warnings, beside=("is_impossible",),
 )  # fmt: skip
 
 

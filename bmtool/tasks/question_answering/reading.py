@@ -13,6 +13,7 @@ AGAIN = "copy it again from where it came"
 STARTS = ("start", "answer_start")  # what the place of an answer is called
 NOT_THERE = "answer that is not in its context"
 NO_PLACE = "an answer without a place: the first place where it stands is taken"
+NOT_MEANT = "answers of a question that has none, as is_impossible says: they are not read"
 NO_UNIT = "answer whose place is another text, whether it counts characters, bytes or UTF-16 units"
 _DATA = re.compile(r'"data"\s*:\s*\[')
 IN_BYTES, IN_UTF16 = "a place that counts bytes", "a place that counts UTF-16 units"
@@ -38,9 +39,10 @@ class Answers(NamedTuple):
 def answers(row: Mapping[str, Any], context: str) -> Answers:
     """The answers of a row. BadInput where it says no answers, or where all of them are dropped: such a question is none without answer."""
     given = _listed(row.get("answers"))
-    if row.get("is_impossible") is True:
-        given = []
     found, notes = dict[Span, None](), list[str]()
+    if _is_impossible(row.get("is_impossible"), bool(given)):
+        notes += [NOT_MEANT] if given else []
+        given = []
     for text, start in given:
         try:
             span, note = place(text, start, context)
@@ -52,6 +54,15 @@ def answers(row: Mapping[str, Any], context: str) -> Answers:
     if given and not found:
         raise BadInput(notes[0])
     return Answers(tuple(found), tuple(notes))
+
+
+def _is_impossible(value: Any, is_answered: bool) -> bool:
+    """What a row says of there being no answer; None says nothing. BadInput where it is no truth value, or is at odds with the answers."""
+    if value is not None and not isinstance(value, bool):
+        raise BadInput("is_impossible is neither true nor false")
+    if value is False and not is_answered:
+        raise BadInput("a question without an answer that is_impossible says has one")
+    return value is True
 
 
 def _listed(value: Any) -> list[tuple[str, int | None]]:

@@ -17,6 +17,7 @@ from bmtool.tasks.question_answering.negatives import WithNegatives
 from bmtool.tasks.question_answering.predict import Reader, predictor
 from bmtool.tasks.question_answering.spans import Scores
 from bmtool.text.labelled.batches import Batch, WindowSource
+from bmtool.text.labelled.kind import Draft
 from bmtool.text.labelled.store import Texts
 from bmtool.text.labelled.task import LabelledTask, Whole
 from bmtool.text.labelled.windows import Row
@@ -31,9 +32,35 @@ class Task(LabelledTask):
     # The split that is being measured: `answers` needs its texts.
     _measured: Texts
 
+    # Training questions whose answer the network cannot be shown, or could not give.
+    _out_of_reach = 0
+
     @property
     def overlap(self) -> int:
         return self.config.overlap
+
+    def prepared(self, texts: Texts) -> None:
+        windows, offsets, held = self.cutting.windows(texts.lengths), _offsets(texts), np.zeros(len(texts), bool)
+        for number, start, stop in zip(*(column.tolist() for column in windows)):
+            held[number] |= self._is_in_reach(texts.drafts[number], offsets, start, stop)
+        answered = np.array([bool(draft.target["spans"]) for draft in texts.drafts], bool)
+        self._out_of_reach = int((answered & ~held).sum())
+
+    def _is_in_reach(self, draft: Draft, offsets: Callable[[str], np.ndarray], start: int, stop: int) -> bool:
+        """Whether tokens `start` to `stop` of a text hold one of its answers whole, and one that is short enough."""
+        each = [spans.tokens(offsets(draft.texts[1]), *span) for span in draft.target["spans"]]
+        return any(
+            one is not None and start <= one[0] and one[1] < stop and one[1] - one[0] < self.config.answer_tokens
+            for one in each
+        )
+
+    def remark(self) -> str:
+        if not self._out_of_reach:
+            return ""
+        return (
+            f"{self._out_of_reach:,} of the training questions have an answer that is longer than answer_tokens "
+            f"({self.config.answer_tokens}), or that no window holds whole: it cannot be given; raise answer_tokens, overlap or context"
+        )
 
     def head(self, features: int) -> nn.Module:
         return model.Head(features, self.config.model.dropout)

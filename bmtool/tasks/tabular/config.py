@@ -1,15 +1,12 @@
 """The typed sections of tabular-classification and tabular-regression."""
 
-from collections.abc import Iterator
-from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from bmtool.base.needs import Package
 from bmtool.config import options
-from bmtool.config.schema import MANY, BaseConfig, Section
-from bmtool.config.table import TableData, TableTrain
+from bmtool.config.schema import BaseConfig, Section
+from bmtool.config.table import Boosting, Hidden, TableData, TableTrain
 
 PICTURES = {"explain": "A picture of why: what each column adds to the answer."}
 
@@ -22,48 +19,11 @@ class NumberOptions(options.Options):
     pictures: ClassVar = PICTURES
 
 
-class Mlp(Section):
+class Mlp(Hidden):
     """Linear layers on standardised numbers and embedded categories."""
 
     # a network
     kind: Literal["mlp"]
-    # of each hidden layer
-    widths: list[Annotated[int, Field(ge=1, le=65_536)]] = Field([64, 64], min_length=1, max_length=100)
-    # after each hidden layer
-    activation: Literal["relu", "sigmoid", "tanh"] = "relu"
-    # after each hidden layer
-    dropout: float = Field(0.0, ge=0, lt=1)
-    # after each hidden layer
-    batch_norm: bool = False
-
-    @property
-    def parameters(self) -> int:
-        """Between the hidden layers."""
-        return sum(before * width for before, width in pairwise(self.widths))
-
-
-class Boosting(Section):
-    """Trees that are added one by one, each to what those before it have left (LightGBM, Ke et al. 2017)."""
-
-    # boosted trees
-    kind: Literal["lightgbm"]
-    # at most so many trees (of each class, where there are more than two)
-    rounds: int = Field(500, ge=1, le=100_000)
-    # rounds without a better loss on the validation rows until it stops; what is kept ends at the best
-    patience: int = Field(50, ge=1, le=MANY)
-    # how much of each tree counts
-    rate: float = Field(0.05, gt=0, le=1)
-    # of a tree
-    leaves: int = Field(31, ge=2, le=131_072)
-    # training rows in each leaf
-    leaf_rows: int = Field(20, ge=1, le=MANY)
-    # pulls the values of leaves to 0
-    l2: float = Field(0.0, ge=0, le=1e9)
-    # share of the columns that each tree may use
-    columns: float = Field(1.0, gt=0, le=1)
-
-    def packages(self) -> Iterator[Package]:
-        yield Package("lightgbm", "lightgbm", "model.kind: lightgbm takes a package of that name")
 
 
 class Loss(Section):

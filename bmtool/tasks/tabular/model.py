@@ -1,18 +1,15 @@
-"""Networks on rows. B rows, F columns, S scores: 1 for a number or two classes, else as many as there are classes.
+"""Networks on rows. B rows, F columns.
 
-Normalisation, what stands for a missing number, and the unit of the answer are part of the module, so no caller can forget them.
+Normalisation and what stands for a missing number are part of the module, so no caller can forget them.
 """
-
-from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from bmtool.tables.columns import Schema
+from bmtool.tables.layers import blocks
 from bmtool.tasks.tabular.config import Mlp
 
-ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 WIDEST = 50
 
 
@@ -59,45 +56,10 @@ class Backbone(nn.Module):
     def __init__(self, schema: Schema, settings: Mlp):
         super().__init__()
         self.inputs, self.features = Inputs(schema), settings.widths[-1]
-        widths = [self.inputs.features, *settings.widths]
-        self.blocks = nn.ModuleList(_block(before, after, settings) for before, after in pairwise(widths))
+        self.blocks = blocks(self.inputs.features, settings)
 
     def forward(self, values: Tensor) -> Tensor:
         x = self.inputs(values)
         for block in self.blocks:
             x = block(x)
         return x
-
-
-def _block(before: int, after: int, settings: Mlp) -> nn.Sequential:
-    norm = [nn.BatchNorm1d(after)] if settings.batch_norm else []
-    dropout = [nn.Dropout(settings.dropout)] if settings.dropout else []
-    return nn.Sequential(nn.Linear(before, after), *norm, ACTIVATIONS[settings.activation](), *dropout)
-
-
-def log_probabilities(scores: Tensor) -> Tensor:
-    """[B, classes] of scores [B, S]; one score is for the second of two classes."""
-    if scores.shape[1] == 1:
-        scores = torch.cat([torch.zeros_like(scores), scores], dim=1)
-    return torch.log_softmax(scores, dim=1)
-
-
-class Whole(nn.Module):
-    """What is exported: values [B, F] through `parts` to log-probabilities [B, classes], or to numbers [B] in the unit of the target.
-
-    `unit` is (mean, deviation) of the target that scores are standardised by; None for classes. Numbers are float64: float32 would round
-    those of a target that is far from 0.
-    """
-
-    def __init__(self, parts: Sequence[nn.Module], unit: tuple[float, float] | None):
-        super().__init__()
-        self.parts, self.numeric = nn.Sequential(*parts), unit is not None
-        # tensors: the exporter rounds plain numbers to float32
-        for name, figure in zip(("mean", "deviation"), unit or ()):
-            self.register_buffer(name, torch.tensor(figure, dtype=torch.float64))
-
-    def forward(self, values: Tensor) -> Tensor:
-        scores = self.parts(values)
-        if not self.numeric:
-            return log_probabilities(scores)
-        return scores[:, 0].double() * self.deviation + self.mean

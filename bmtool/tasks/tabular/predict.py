@@ -13,7 +13,7 @@ from bmtool.predict.backends import Backend
 from bmtool.predict.labels import likeliest
 from bmtool.predict.values import Labels, Number
 from bmtool.tables.columns import Schema
-from bmtool.tables.predict import Row, RowReader
+from bmtool.tables.predict import Row, RowClassifier, RowReader
 from bmtool.tasks.tabular.config import ClassOptions, NumberOptions
 
 
@@ -22,30 +22,16 @@ class About(exported.About):
     decision: Decision | None
 
 
-class Classifier(RowReader):
-    """Rows to probabilities [N, classes]; with a `decision`, the class that costs least is named first."""
-
-    output = "log_p"
+class Classifier(RowClassifier):
+    """With a `decision`, the class that costs least is named first."""
 
     def __init__(self, about: dict, backend: Backend):
         super().__init__(about, backend)
-        self.labels, self.positive = list(self.schema.labels), self.schema.positive
         self.decision = Decision(**about["decision"]) if about["decision"] else None
-
-    def probabilities(self, rows: Sequence[Row]) -> np.ndarray:
-        return np.exp(self.run(np.stack([row.values for row in rows])))
 
     def predict(self, rows: Sequence[Row], options: ClassOptions = ClassOptions()) -> list[Labels]:
         found = likeliest(self.labels, self.probabilities(rows), options, self.decision)
         return [replace(value, notes=row.notes) for value, row in zip(found, rows)]
-
-    def draw(self, picture: str, inputs: Sequence[tuple[str, Row]], path: Path) -> Path:
-        """What each column adds to the probability of the class that matters: the positive one, else the first row's likeliest."""
-        shown = self.positive
-        if shown is None:
-            shown = int(self.probabilities([inputs[0][1]]).argmax())
-        unit = f"the probability of {self.labels[shown]}"
-        return self.explain_by(lambda values: np.exp(self.run(values))[:, shown], inputs, unit, path)
 
 
 class Regressor(RowReader):

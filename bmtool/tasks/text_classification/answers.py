@@ -79,17 +79,20 @@ class Answers:
     # --- what is chosen at the end ---
 
     def settle(self) -> dict[str, str | bytes]:
-        """Temperature, and thresholds of several classes, chosen on the validation texts."""
+        """Temperature, and thresholds of several classes, chosen by what is said of whole validation texts, as when it is used."""
         texts = self.texts("valid")
         if not self.config.calibrate or self.goal == "number" or not len(texts):
             return {}
         reader, truth = self.predictor(), self.truth(texts)
         reads = [reader.tokenised(draft.texts) for draft in texts.drafts]
-        scores = reader.mean(reads, lambda found: found.astype(np.float64))
-        self.chosen = {"temperature": goals.best_temperature(self.goal, scores, truth)}
+        scores = reader.scores(reads)
+
+        def said(temperature: float) -> np.ndarray:
+            return scores.mean(lambda found: goals.probabilities(self.goal, found, temperature), len(reads))
+
+        self.chosen = {"temperature": goals.best_temperature(self.goal, said, truth)}
         if self.goal == "several":
-            said = goals.probabilities(self.goal, scores, self.chosen["temperature"])
-            self.chosen["thresholds"] = goals.best_thresholds(said, truth)
+            self.chosen["thresholds"] = goals.best_thresholds(said(self.chosen["temperature"]), truth)
         return {CHOSEN: json.dumps(self.chosen)}
 
     def take_chosen(self, assets: Path) -> None:

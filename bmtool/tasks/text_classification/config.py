@@ -108,9 +108,14 @@ class Config(LabelledConfig):
             "data.classes": self.data.classes == "several" and goal == "number",
             "data.order": self.data.order and goal == "number",
             "data.labels": self.data.labels and goal == "number",
+            "data.separator": self.data.separator != "," and goal != "several",
         }  # fmt: skip
         if named := [key for key, value in idle.items() if value]:
             raise ValueError(f"{named[0]} is of no effect on {goal if goal != 'number' else self.task}: leave it out")
+        if loss.class_weights and self.balance == "over":
+            raise ValueError(
+                "loss.class_weights and balance: over both make up for rare classes, which is once too often: leave one of them out"
+            )
         if self.is_linear:
             self._require_sense_of_a_fit()
         elif self.train.batch_tokens < self.model.context:

@@ -3,6 +3,8 @@
 Shapes: N texts, S scores, C classes.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 NEAR = 1e-6  # that of a temperature it is found to
@@ -31,19 +33,21 @@ def probabilities(goal: str, scores: np.ndarray, temperature: float = 1.0) -> np
     return edges[:, :-1] - edges[:, 1:]
 
 
-def nats(goal: str, scores: np.ndarray, truth: np.ndarray, temperature: float) -> float:
-    """Mean of -log p of what is right; `truth` are class numbers [N], or [N, C] of several."""
-    p = probabilities(goal, scores, temperature)
+def nats(goal: str, p: np.ndarray, truth: np.ndarray) -> float:
+    """Mean of -log p of what is right, of probabilities [N, C]; `truth` are class numbers [N], or [N, C] of several."""
     right = np.where(truth > 0.5, p, 1 - p) if goal == "several" else p[np.arange(len(p)), truth]
     return float(-np.log(np.maximum(right, 1e-12)).mean())
 
 
-def best_temperature(goal: str, scores: np.ndarray, truth: np.ndarray) -> float:
-    """That under which what is right is likeliest (Guo et al. 2017), between 1/20 and 20: by golden sections of its logarithm."""
+def best_temperature(goal: str, said: Callable[[float], np.ndarray], truth: np.ndarray) -> float:
+    """That under which what is right is likeliest (Guo et al. 2017), between 1/20 and 20: by golden sections of its logarithm.
+
+    `said` are the probabilities [N, C] under a temperature.
+    """
     low, high, golden = np.log(0.05), np.log(20.0), (5**0.5 - 1) / 2
     while high - low > NEAR:
         a, b = high - golden * (high - low), low + golden * (high - low)
-        if nats(goal, scores, truth, float(np.exp(a))) <= nats(goal, scores, truth, float(np.exp(b))):
+        if nats(goal, said(float(np.exp(a))), truth) <= nats(goal, said(float(np.exp(b))), truth):
             high = b
         else:
             low = a

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from math import isfinite
 from typing import Any
 
 from bmtool.base.delimited import number
@@ -13,7 +14,7 @@ from bmtool.errors import BadInput, DataError
 from bmtool.tasks.text_classification.config import Data
 from bmtool.text.labelled.kind import Draft, Kind, Schema
 
-RULES = 1
+RULES = 2
 LONGEST = 200  # characters of the name of a class
 MANY = 20  # numbers as classes; more of them, most with one example, are an amount
 SHOWN = 10  # classes that a message names
@@ -40,14 +41,18 @@ def numeric_kind_of(data: Data) -> Kind:
 
 
 def _class(row: Mapping[str, Any], texts: tuple[str, ...]) -> str:
+    if isinstance(row["label"], list):
+        raise BadInput("a label that is a list (--set data.classes=several learns lists)")
     return _name(row["label"])
 
 
 def _name(value: Any) -> str:
     """A class by its name: of a number or a truth value what JSON writes."""
-    if value is None or isinstance(value, dict | list | bytes):
-        raise BadInput("no label" if value is None else "a label that is a list or an object")
-    name = str(value).lower() if isinstance(value, bool) else str(value).strip()
+    if isinstance(value, dict | list | bytes):
+        raise BadInput("a label that is a list or an object")
+    if isinstance(value, float):
+        value = _whole(value)
+    name = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value).strip()
     if not name:
         raise BadInput("no label")
     if len(name) > LONGEST:
@@ -55,11 +60,20 @@ def _name(value: Any) -> str:
     return name
 
 
+def _whole(value: float) -> int | float | None:
+    """A number that tables of numbers with gaps write as 3.0 is 3; what is no number is none."""
+    if not isfinite(value):
+        return None
+    return int(value) if value.is_integer() else value
+
+
 def _classes(row: Mapping[str, Any], texts: tuple[str, ...], *, separator: str) -> list[str]:
     """Each once, in the order of their names; none where there is none."""
     value = row["label"]
-    cells = value if isinstance(value, list) else [] if value is None else str(value).split(separator)
-    return sorted({_name(cell) for cell in cells if isinstance(value, list) or cell.strip()})
+    if isinstance(value, list):
+        return sorted({_name(cell) for cell in value})
+    cells = value.split(separator) if isinstance(value, str) else [] if value is None else [_name(value)]
+    return sorted({_name(cell) for cell in cells if cell.strip()})
 
 
 def _amount(row: Mapping[str, Any], texts: tuple[str, ...]) -> float:
@@ -115,7 +129,12 @@ def _describe_numbers(training: Sequence[Draft]) -> Schema:
     if min(values) == max(values):
         raise DataError(f"data.source: the label is always {values[0]:g}: there is nothing to learn")
     mean = sum(values) / len(values)
-    return {"mean": mean, "deviation": (sum((value - mean) ** 2 for value in values) / len(values)) ** 0.5}
+    deviation = (sum((value - mean) ** 2 for value in values) / len(values)) ** 0.5
+    if not deviation > 0:
+        raise DataError(
+            f"data.source: the labels differ by too little to be told apart ({min(values)} to {max(values)}): scale them up"
+        )
+    return {"mean": mean, "deviation": deviation}
 
 
 def _unfit(draft: Draft, schema: Schema) -> str:

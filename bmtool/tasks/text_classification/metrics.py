@@ -10,7 +10,8 @@ from bmtool.measure.ordinal import OrdinalMeter
 from bmtool.measure.report import Measured
 from bmtool.measure.several import SeveralMeter
 from bmtool.predict import labels, number
-from bmtool.predict.examples import Example, reader_of
+from bmtool.predict.examples import Example
+from bmtool.tasks.text_classification.predict import unlike
 
 Numbers = number.Evaluation
 
@@ -20,9 +21,19 @@ class One(labels.Evaluation):
 
     def __init__(self, predictor: Any, columns: int):
         super().__init__(predictor, columns)
-        if reader_of(predictor).goal == "ordinal":
+        if predictor.goal == "ordinal":
             self.meter = OrdinalMeter(predictor.labels, columns)
         self.names = self.meter.names
+
+    def unlike(self, other: Any) -> dict[str, str]:
+        """DataError when the other model is asked for something else, or has another order of classes."""
+        _require_alike(self.predictor, other.predictor)
+        return super().unlike(other)
+
+
+def _require_alike(one: Any, other: Any) -> None:
+    if differ := unlike(one, other):
+        raise DataError(f"the models {differ}: they cannot be compared")
 
 
 class Several:
@@ -42,8 +53,9 @@ class Several:
     def refuses(self, example: Example) -> str:
         return "" if set(example.truth) <= self._number.keys() else "a class that the model does not know"
 
-    def unlike(self, other: "Several") -> dict[str, str]:
+    def unlike(self, other: Any) -> dict[str, str]:
         """DataError when the other knows other classes, over which means are taken."""
+        _require_alike(self.predictor, other.predictor)
         if set(self.predictor.labels) != set(other.predictor.labels):
             raise DataError("the models know other classes: they cannot be compared")
         return {}
@@ -75,4 +87,4 @@ class Evaluation:
     names: ClassVar = tuple(dict.fromkeys((*OrdinalMeter.names, *SeveralMeter.names)))
 
     def __new__(cls, predictor: Any, columns: int) -> Any:
-        return (Several if reader_of(predictor).goal == "several" else One)(predictor, columns)
+        return (Several if predictor.goal == "several" else One)(predictor, columns)

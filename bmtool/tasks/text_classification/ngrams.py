@@ -1,6 +1,6 @@
 """From texts to classes by the n-grams in them. Numpy only: the same code on PyTorch and on an exported model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from bmtool.predict import assets
 from bmtool.predict.assets import Assets
 from bmtool.predict.backends import Backend
-from bmtool.tasks.text_classification.predict import Classifier
+from bmtool.tasks.text_classification.predict import Classifier, Scores
 from bmtool.text.grams import Kind, Table
 from bmtool.text.labelled.linear.predict import scores
 from bmtool.text.labelled.predict import Read
@@ -36,8 +36,9 @@ class NgramClassifier(Classifier):
     def facts(self) -> dict[str, Any]:
         return {"texts": list(self.columns), "ngrams": len(self.table.weight), "labels": self.labels}
 
-    def mean(self, reads: Sequence[Read], say: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """What `say` makes of the scores [N, S] of texts."""
+    def scores(self, reads: Sequence[Read]) -> Scores:
+        """A text is a window."""
         if not reads:
-            return np.zeros((0, 1))
-        return say(scores(self.table, self.backend, [joined(read.texts) for read in reads]))
+            return Scores(np.zeros(0, np.int64), np.zeros(0), np.zeros((0, 1)))
+        found = scores(self.table, self.backend, [joined(read.texts) for read in reads])
+        return Scores(np.arange(len(reads)), np.ones(len(reads)), found)

@@ -7,10 +7,10 @@ from typing import NamedTuple
 from bmtool.errors import DataError
 from bmtool.measure.spans import Span
 from bmtool.tasks.token_classification import tags
-from bmtool.tasks.token_classification.targets import joined
+from bmtool.tasks.token_classification.targets import How, joined
 
 SUFFIXES = (".conll", ".bio", ".iob", ".bioes", ".bmes", ".txt")
-_DOCUMENT = "-DOCSTART-"  # stands for the beginning of a document
+_DOCUMENT = "-DOCSTART-"  # begins a line that stands for the beginning of a document
 
 
 class Sentence(NamedTuple):
@@ -39,17 +39,15 @@ def sentences(path: Path) -> tuple[str, Iterator[Sentence]]:
         raise DataError(
             f"{path} holds no tokens with tags in columns ({why}): write a token and its tag a line, an empty line behind a sentence"
         )
-    scheme = tags.recognised([one.tags for one in whole])
-    spaced = any(len(token) > 1 for one in whole for token in one.tokens)
-    how = "words" if spaced else "characters"
-    return f"{path.name}: {how} with tags of {scheme.name}", (_read(path, one, scheme, spaced) for one in held)
+    how = How.of([(one.tokens, one.tags) for one in whole])
+    return f"{path.name}: {how.told}", (_read(path, one, how) for one in held)
 
 
-def _read(path: Path, raw: _Raw, scheme: tags.Scheme, spaced: bool) -> Sentence:
+def _read(path: Path, raw: _Raw, how: How) -> Sentence:
     if raw.problem:
         return Sentence(f"{path}:{raw.line}", None, [], raw.problem)
     try:
-        return Sentence(f"{path}:{raw.line}", *joined(raw.tokens, tags.read(raw.tags, scheme), spaced=spaced))
+        return Sentence(f"{path}:{raw.line}", *joined(raw.tokens, tags.read(raw.tags, how.scheme), spaced=how.spaced))
     except tags.BrokenError as error:
         return Sentence(f"{path}:{raw.line + error.at}", None, [], str(error))
 
@@ -58,11 +56,10 @@ def _raw(path: Path) -> Iterator[_Raw]:
     """Sentences as they stand there, those that mark a document left out."""
     block: list[tuple[int, str]] = []
     for number, line in [*_lines(path), (0, "")]:
-        if line.strip():
+        if line.strip() and not line.startswith(_DOCUMENT):
             block.append((number, line))
         elif block:
-            if not block[0][1].startswith(_DOCUMENT):
-                yield _split(block)
+            yield _split(block)
             block = []
 
 
@@ -77,7 +74,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _split(block: Sequence[tuple[int, str]]) -> _Raw:
-    tokens, found = [], []
+    tokens, found, width = [], [], 0
     for number, line in block:
         cells = line.split("\t") if "\t" in line else line.split()
         try:
@@ -85,6 +82,9 @@ def _split(block: Sequence[tuple[int, str]]) -> _Raw:
                 raise ValueError("a token without a tag")
             found.append(tags.split(cells[-1].strip()))
             tokens.append(cells[0])
+            width = len(cells)
         except ValueError as error:
             return _Raw(number, [], [], str(error))
+    if len(tokens) > 1 and width > 2 and tokens == [str(number) for number in range(1, len(tokens) + 1)]:
+        return _Raw(block[0][0], [], [], "a first column that numbers the tokens: leave it out")
     return _Raw(block[0][0], tokens, found, "")

@@ -1,10 +1,12 @@
-"""The spans of a row, as people and tools write them down: lists, objects, what doccano and Label Studio export, tags of tokens.
+"""The spans of a row, as people and tools write them down: lists, objects, what doccano and Label Studio export, tags of tokens, the
+texts of each type with their places, as CLUENER has them.
 
-Places are characters (code points) of the text as it stands there. Where the text of a span is written beside its places, places in bytes
-or in UTF-16 units are seen by it and converted. Where it is not, spans that end past the text are refused, with what they look like.
+Places are characters (code points) of the text as it stands there, ends exclusive. Where the text of a span is written beside its places,
+inclusive ends and places in bytes or in UTF-16 units are seen by it and converted. Where it is not, spans that end past the text are
+refused, with what they look like.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -14,6 +16,11 @@ from bmtool.tasks.token_classification import tags
 
 STARTS, ENDS = ("start", "start_offset", "begin"), ("end", "end_offset")
 LABELS, TEXTS = ("label", "type", "labels", "tag", "entity"), ("text", "word")
+NO_LIST = (
+    "no list of spans: write [[start, end, type], ...], places in characters, the end exclusive, "
+    "or {type: {text: [[start, end], ...]}}"
+)
+INCLUSIVE = "ends of spans were inclusive, by the texts beside them, and were converted"
 OVERLAP = "spans that overlap or nest: a character has one type at most"
 # What a place can count beside characters, as data.offsets has it -> how many of them a character is.
 UNITS: dict[str, Callable[[str], int]] = {
@@ -31,31 +38,88 @@ class Written(NamedTuple):
     text: str
 
 
+class PastError(BadInput):
+    """A span that ends past its text where places count characters; they would fit as `units`."""
+
+    def __init__(self, units: set[str]):
+        like = f"; they fit as {' or '.join(sorted(units))}: --set data.offsets={min(units)}" if units else ""
+        super().__init__(f"a span that ends past its text{like}")
+        self.units = units
+
+
+def units(text: str, value: Any) -> set[str]:
+    """What the places of a text's spans may count beside characters, by their places and the texts beside them."""
+    try:
+        written = [_written(item) for item in value]
+    except BadInput:
+        return set(UNITS)
+    each = {unit: _converted(text, written, unit) for unit in UNITS}
+    return {unit for unit, spans in each.items() if spans is not None and _fits(text, written, spans)}
+
+
 def read(text: str, value: Any, unit: str = "characters") -> tuple[list[Span], str]:
     """(spans in order, what was guessed) of a text and what stands in the column of spans, whose places count `unit`.
 
     BadInput with the reason where it is no such.
     """
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
-        raise BadInput("no list of spans: write [[start, end, type], ...], places in characters, the end exclusive")
-    written = sorted({_written(item) for item in value})
+    items = list(_by_type(value)) if isinstance(value, Mapping) else value
+    if not isinstance(items, Sequence) or isinstance(items, str | bytes):
+        raise BadInput(NO_LIST)
+    written = sorted({_written(item) for item in items})
     spans, guessed = _placed(text, written) if unit == "characters" else (_counted(text, written, unit), "")
     if overlapping(spans):
         raise BadInput(OVERLAP)
     return spans, guessed
 
 
-def of_tokens(tokens: Sequence[Any], labels: Any) -> tuple[str, list[Span]]:
-    """(text, spans) of a list of tokens and one of their tags."""
-    if not isinstance(labels, Sequence) or isinstance(labels, str) or len(labels) != len(tokens):
+class How(NamedTuple):
+    """How tokens and tags of a file are to be read: by all of them, as one sequence may belong to several schemes."""
+
+    scheme: tags.Scheme
+    # whether tokens are words, and not characters alone
+    spaced: bool
+
+    @classmethod
+    def of(cls, sequences: Sequence[tuple[Sequence[str], Sequence[tuple[str, str]]]]) -> "How":
+        """Of the tokens and the tags, as `tags.split` has them, of all sequences."""
+        spaced = any(len(token) > 1 for tokens, _ in sequences for token in tokens)
+        return cls(tags.recognised([found for _, found in sequences]), spaced)
+
+    @property
+    def told(self) -> str:
+        return f"{'words' if self.spaced else 'characters'} with tags of {self.scheme.name}"
+
+
+def how(pairs: Iterable[tuple[Any, Any]]) -> How:
+    """Of all tokens and tags of a file, those that are none left out."""
+    split = []
+    for tokens, labels in pairs:
+        try:
+            split.append((tokens, _split(tokens, labels)))
+        except BadInput:
+            continue
+    return How.of(split)
+
+
+def of_tokens(tokens: Sequence[Any], labels: Any, how: How) -> tuple[str, list[Span]]:
+    """(text, spans) of a list of tokens and one of their tags. BadInput with the reason where they are none."""
+    sequence = _split(tokens, labels)
+    try:
+        return joined(tokens, tags.read(sequence, how.scheme), spaced=how.spaced)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+
+
+def _split(tokens: Any, labels: Any) -> list[tuple[str, str]]:
+    lists = isinstance(tokens, Sequence) and isinstance(labels, Sequence)
+    if not lists or isinstance(tokens, bytes) or isinstance(labels, str | bytes) or len(labels) != len(tokens):
         raise BadInput("a list of tokens needs a list of as many tags")
     if not all(isinstance(one, str) for one in (*tokens, *labels)):
         raise BadInput("tokens and tags are text: name tags, as B-place")
+    if not all(tokens):
+        raise BadInput("a token without a character")
     try:
-        sequence = [tags.split(label) for label in labels]
-        return joined(
-            tokens, tags.read(sequence, tags.recognised([sequence])), spaced=any(len(one) > 1 for one in tokens)
-        )
+        return [tags.split(label) for label in labels]
     except ValueError as error:
         raise BadInput(str(error)) from error
 
@@ -77,6 +141,17 @@ def _is_lettered(letter: str) -> bool:
     return letter.isalnum() and not 0x2E80 <= ord(letter) <= 0xFFEF and ord(letter) < 0x20000
 
 
+def _by_type(value: Mapping[Any, Any]) -> Iterator[dict[str, Any]]:
+    """The spans of {type: {text: [[start, end], ...]}} as objects. BadInput for what is none."""
+    for label, texts in value.items():
+        if not isinstance(texts, Mapping):
+            raise BadInput(NO_LIST)
+        for text, places in texts.items():
+            if not text or not isinstance(places, list) or not all(isinstance(p, list) and len(p) == 2 for p in places):
+                raise BadInput(NO_LIST)
+            yield from ({"start": start, "end": end, "label": label, "text": text} for start, end in places)
+
+
 # --- one span ---
 
 
@@ -93,9 +168,11 @@ def _written(item: Any) -> Written:
     label = label[0] if isinstance(label, list | tuple) and len(label) == 1 else label
     if not _is_place(start) or not _is_place(end) or not isinstance(label, str) or not label.strip():
         raise BadInput("no span: write [start, end, type] with places as whole numbers and a type as text")
-    if start >= end:
+    text = text if isinstance(text, str) else ""
+    # An inclusive end may be the place of the only character.
+    if start > end or (start == end and len(text) != 1):
         raise BadInput("an empty span: the end is exclusive")
-    return Written(start, end, label.strip(), text if isinstance(text, str) else "")
+    return Written(start, end, label.strip(), text)
 
 
 def _first(item: Any, names: Sequence[str]) -> Any:
@@ -115,14 +192,14 @@ def _placed(text: str, written: Sequence[Written]) -> tuple[list[Span], str]:
     if _fits(text, written, plain):
         return plain, ""
     converted = {unit: found for unit in UNITS if (found := _converted(text, written, unit)) is not None}
+    are_told = all(one.text for one in written)
+    if are_told and _fits(text, written, longer := [span._replace(end=span.end + 1) for span in plain]):
+        return longer, INCLUSIVE
     for unit, spans in converted.items():
-        if all(one.text for one in written) and _fits(text, written, spans):
+        if are_told and _fits(text, written, spans):
             return spans, f"places of spans counted {unit}, by the texts beside them, and were converted"
     if any(span.end > len(text) for span in plain):
-        like = (
-            f"; they fit as {' or '.join(converted)}: --set data.offsets={next(iter(converted))}" if converted else ""
-        )
-        raise BadInput(f"a span that ends past its text{like}")
+        raise PastError(set(converted))
     raise BadInput("the text of a span is not what stands at its places")
 
 

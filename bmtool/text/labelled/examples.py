@@ -13,9 +13,11 @@ from bmtool.errors import ConfigError
 from bmtool.predict.contract import Predictor
 from bmtool.predict.examples import Example, reader_of
 from bmtool.sources.parts import to_measure
-from bmtool.text.labelled.kind import Draft, Kind
+from bmtool.text.labelled.kind import Draft, Kind, same_text
 from bmtool.text.labelled.reading import one, parts_of, rows_of
 from bmtool.text.labelled.store import Texts
+
+CALL_IT_SO = "call the column that holds the {name} so, as the training data did"
 
 
 def split(data: LabelledData, prepared: Path, name: str, reads: Sequence[Predictor]) -> Iterator[Example]:
@@ -31,8 +33,8 @@ def _example(draft: Draft, kind: Kind) -> Example:
 
 
 def key(example: Example) -> tuple:
-    """What tells an example in splits of any preparation: its texts."""
-    return tuple(example.raw.values()) if isinstance(example.raw, dict) else (example.raw,)
+    """What tells an example in splits of any preparation: its texts, but for white space."""
+    return same_text(list(example.raw.values()) if isinstance(example.raw, dict) else [example.raw])
 
 
 def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Any]) -> Iterator[Example]:
@@ -43,5 +45,5 @@ def file(path: Path, unit: str | None, tally: Tally, reads: Sequence[Any]) -> It
     kind, columns = reader.kind, reader.named
     files = to_measure(parts_of(str(path), kind, tally.ignore), tally.ignore)
     for row in chain.from_iterable(rows_of(file, kind) for file in files):
-        if (draft := one(row, kind, columns, tally)) is not None:
+        if (draft := one(row, kind, columns, tally, way=CALL_IT_SO)) is not None:
             yield _example(draft, kind)

@@ -20,11 +20,15 @@ LONGEST = 5_000  # characters of an example that is explained
 
 
 class Answer(NamedTuple):
-    """What is explained: its name, how much of it there is in each of some inputs [N], and which score of the network stands for it."""
+    """What is explained: its name, how much of it there is in each of some inputs [N], and which score of the network stands for it.
+
+    Units within `whole`, a piece of one of the texts, are never taken away: an answer that stands there could not be given without them.
+    """
 
     name: str
     amount: Callable[[Sequence[Read]], np.ndarray]
-    score: int
+    score: int = 0
+    whole: Unit | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ class Explains(TextReader):
         """By occlusion or by gradients, as the picture of this name is made."""
         if sum(map(len, read.texts)) > LONGEST:
             raise ConfigError(f"--{picture}: a text of more than {LONGEST:,} characters: explain a part of it")
-        answer, held = self.answer(read), units(read.texts)
+        answer = self.answer(read)
+        held = [unit for unit in units(read.texts) if answer.whole is None or not unit.shares(answer.whole)]
 
         def say(left: np.ndarray) -> np.ndarray:
             return answer.amount([self._variant(read, held, row) for row in left])

@@ -1,5 +1,6 @@
 """What a task adds to preparing labelled text."""
 
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,11 @@ class Draft(NamedTuple):
     split: str
 
 
+def same_text(texts: Sequence[str]) -> tuple[str, ...]:
+    """What is equal for texts that differ in white space, or in how their characters are composed, alone."""
+    return tuple(" ".join(unicodedata.normalize("NFC", text).split()) for text in texts)
+
+
 # What is found out from training examples and kept as schema.json, such as the names of classes.
 Schema = dict[str, Any]
 
@@ -34,7 +40,7 @@ class Kind:
     texts: tuple[str, ...]
     # columns that hold what is right
     targets: tuple[str, ...]
-    # the target columns of a row, and its texts -> the target, as JSON has it; BadInput for what cannot be used
+    # the columns of targets and those beside of a row, and its texts -> the target, as JSON has it; BadInput for what cannot be used
     read: Callable[[Mapping[str, Any], tuple[str, ...]], Any]
     # training examples -> the schema; DataError when there is nothing to learn
     describe: Callable[[Sequence[Draft]], Schema]
@@ -42,8 +48,10 @@ class Kind:
     unfit: Callable[[Draft, Schema], str]
     # suffix -> rows of a format of the task's own, with the columns as the task calls them
     formats: Mapping[str, Callable[[Path], Iterator[Row]]] = field(default_factory=dict)
-    # a row as tools write theirs -> with the columns as the task calls them; a problem beside values is noted, and the row is kept
-    row: Callable[[Row], Row] = lambda row: row
+    # rows of a file as tools write theirs -> with the columns as the task calls them; a problem beside values is noted, and the row is kept
+    rows: Callable[[Iterator[Row]], Iterator[Row]] = lambda rows: rows
+    # columns that say more about what is right, where a file has them
+    beside: tuple[str, ...] = ()
     # what examples of a split are counted by: a name for each class -> how often, in an example
     counted: Callable[[Any], Sequence[str]] = lambda target: ()
     # what is found of all examples that should be said

@@ -12,6 +12,7 @@ from bmtool.predict import exported
 from bmtool.predict.assets import Assets
 from bmtool.predict.backends import Backend
 from bmtool.predict.batches import batches
+from bmtool.predict.inputs import record
 from bmtool.text.labelled.kind import Kind
 from bmtool.text.labelled.reading import LONGEST
 from bmtool.text.labelled.windows import Cutting, Row, Windows, padded
@@ -58,16 +59,20 @@ class TextReader:
         return {"texts": list(self.columns), "context": self.cutting.context, "tokens": self.tokenizer.size}
 
     def read(self, raw: Any) -> Read:
-        """From a text; several from an object of them, or from one line with tabs between. BadInput when it cannot be used."""
-        return self.tokenised(self._texts(raw))
+        """From a text or a row; several texts from an object, its JSON, or one line with tabs between. BadInput for what cannot be used."""
+        return self.tokenised(self.texts_of(raw))
 
-    def _texts(self, raw: Any) -> tuple[str, ...]:
+    def texts_of(self, raw: Any) -> tuple[str, ...]:
+        """Its texts, of a row those in the columns that the training data name, or that the task does. BadInput where one lacks."""
         if isinstance(raw, dict):
-            if lacking := [name for name in self.columns if name not in raw]:
+            given = raw | {name: raw[theirs] for name, theirs in self.named.items() if theirs in raw}
+            if lacking := [name for name in self.columns if name not in given]:
                 raise BadInput(f"no {lacking[0]!r} (it takes {', '.join(self.columns)})")
-            return tuple(raw[name] for name in self.columns)
+            return tuple(given[name] for name in self.columns)
         if len(self.columns) > 1 and isinstance(raw, str):
             texts = tuple(raw.split("\t"))
+            if len(texts) != len(self.columns) and raw.lstrip().startswith("{"):
+                return self.texts_of(record(raw))
             if len(texts) != len(self.columns):
                 raise BadInput(
                     f"{len(texts)} texts where {len(self.columns)} belong, with a tab between them: {', '.join(self.columns)}"

@@ -28,8 +28,8 @@ from bmtool.data.tally import Tally
 from bmtool.errors import DataError
 from bmtool.sources.parts import brought
 from bmtool.text import encoding, learning
-from bmtool.text.labelled.kind import Draft, Kind, Schema
-from bmtool.text.labelled.reading import drafts, parts_of, sources
+from bmtool.text.labelled.kind import Draft, Kind, Schema, same_text
+from bmtool.text.labelled.reading import drafts, parts_of, require_known_columns, sources
 from bmtool.text.labelled.store import EXAMPLES, FORMAT, NAME, SCHEMA, Manifest, Texts, is_readable
 from bmtool.text.tokenizer import CONFIG, FILE, Tokenizer, open_tokenizer
 
@@ -60,6 +60,7 @@ def prepare(config: BaseConfig, console: Console, limit: int | None = None) -> M
         if (kept := same(target, before, content_hash, Manifest, console)) is not None:
             return kept
         require_own(target, FILES)
+        require_known_columns(kind, data.columns)
         tally = Tally()
         read = _without_copies(list(drafts(data, kind, tally, limit)), tally)
         schema = known_schema(data) or kind.describe(_of(read, "train", data, tally))
@@ -90,11 +91,11 @@ def _gone(tally: Tally) -> str:
 
 def _without_copies(read: list[Draft], tally: Tally) -> list[Draft]:
     """Without the training examples whose text is measured on; that one text has several targets is noted."""
-    measured = {draft.texts for draft in read if draft.split != "train"}
+    measured = {same_text(draft.texts) for draft in read if draft.split != "train"}
     first: dict[tuple[str, ...], Draft] = {}
     kept = []
     for draft in read:
-        if draft.split == "train" and draft.texts in measured:
+        if draft.split == "train" and same_text(draft.texts) in measured:
             tally.drop(LEAK, draft.place, draft.texts[-1])
             continue
         if first.setdefault(draft.texts, draft).target != draft.target:

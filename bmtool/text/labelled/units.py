@@ -15,6 +15,10 @@ class Unit(NamedTuple):
     start: int
     stop: int
 
+    def shares(self, other: "Unit") -> bool:
+        """Whether a character is in both."""
+        return self.text == other.text and self.start < other.stop and other.start < self.stop
+
 
 def units(texts: Sequence[str]) -> list[Unit]:
     """Of all texts of an example; white space belongs to none."""

@@ -1,0 +1,1 @@
+"""Kit for interactions: who took what, and when. Reading, raw ids, splits, catalogues, histories. numpy only."""
