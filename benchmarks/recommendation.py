@@ -3,9 +3,9 @@
     python benchmarks/recommendation.py DATA WORK [--sets ml-100k ...] [--models ease ...]
 
 DATA holds ml-100k, ml-1m, amazon-beauty and gowalla as tab-separated text (fields: see `write`), with the splits in columns; they are
-turned into what `bmtool` reads, under WORK. Settings were chosen on the validation rows; figures are of the test rows, and all items that a
-user has not taken are ranked. gowalla is fitted on training and validation rows, as published figures of it are. Seconds are those of the
-processor, of as many cores as OMP_NUM_THREADS says.
+turned into what is read here, under WORK. Settings were chosen on the validation rows; figures are of the test rows, and all items
+that a user has not taken are ranked. gowalla is fitted on training and validation rows, as published figures of it are. Seconds are
+those of the processor, of as many cores as OMP_NUM_THREADS says.
 """
 
 import argparse
@@ -60,10 +60,9 @@ MODELS: dict[str, dict[str, dict[str, Any]]] = {
         "als": {"kind": "als", "factors": 32, "alpha": 5.0, "l2": 10.0},
         "puresvd": {"kind": "puresvd", "factors": 50},
         "gf-cf": {"kind": "gf-cf", "factors": 64},
-        "blend": {
-            "kind": "blend",
-            "parts": [CHAIN, {"kind": "edlae", "l2": 50.0, "decay": 0.95}, {"kind": "gf-cf", "factors": 64, "decay": 0.9}],
-        },
+        "blend": {"kind": "blend", "parts": [
+            CHAIN, {"kind": "edlae", "l2": 50.0, "decay": 0.95}, {"kind": "gf-cf", "factors": 64, "decay": 0.9},
+        ]},
     },
     "ml-1m": {
         "popularity": {"kind": "popularity"},
@@ -71,11 +70,14 @@ MODELS: dict[str, dict[str, dict[str, Any]]] = {
         "user-knn": {"kind": "user-knn", "neighbours": 100},
         "content": {"kind": "content"},
         "ease": {"kind": "ease", "l2": 500.0},
-        "edlae": {"kind": "edlae", "dropout": 0.3, "l2": 200.0},
+        "edlae": {"kind": "edlae", "dropout": 0.5, "l2": 600.0},
         "slim": {"kind": "slim", "l2": 200.0, "l1": 5.0},
         "als": {"kind": "als", "factors": 64, "alpha": 5.0, "l2": 10.0},
         "puresvd": {"kind": "puresvd", "factors": 64},
         "gf-cf": {"kind": "gf-cf", "factors": 128},
+        "blend": {"kind": "blend", "parts": [
+            {"kind": "edlae", "dropout": 0.5, "l2": 600.0}, {"kind": "gf-cf", "factors": 128}, {"kind": "item-knn", "neighbours": 200},
+        ]},
     },
     "amazon-beauty": {
         "popularity": {"kind": "popularity"},

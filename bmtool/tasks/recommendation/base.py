@@ -30,6 +30,8 @@ class Recommends:
     int8: ClassVar = Allowed(None, 0.01)
     best: ClassVar = Best(FIGURE, "max")
     reasons: str = "without"
+    # Numbers that an item of a history takes while the model reads it, at a guess.
+    width: int = 64
     # Items of a history that it reads at most; 0: all.
     longest: int = 0
 
@@ -68,7 +70,7 @@ class Recommends:
         columns, model = self.config.data.columns, self.config.model
         return {
             "kind": model.kind, "columns": {"user": columns.user, "item": columns.item}, "rule": self.rule, "reasons": self.reasons,
-            "decay": getattr(model, "decay", 1.0), "last": getattr(model, "last", 0), "longest": self.longest,
+            "decay": getattr(model, "decay", 1.0), "last": getattr(model, "last", 0), "longest": self.longest, "width": self.width,
         }  # fmt: skip
 
     def graphs(self) -> list[Graph]:

@@ -33,6 +33,16 @@ class FittedRecommender(Recommends, Fitted):
             self.config.model.kind, "parts"
         )
 
+    @property
+    def width(self) -> int:
+        """The longest list of a part, or its factors."""
+        sizes = [
+            values.shape[1]
+            for name, values in self._arrays.items()
+            if name.split(".")[-1] in ("neighbours", "left", "factors")
+        ]
+        return max(sizes, default=1)
+
     def matrix(self, split: str) -> Matrix:
         """What is known of users when a split is measured."""
         rows = self.held.history(split)

@@ -21,7 +21,6 @@ from bmtool.tasks.recommendation.config import Options
 FIELDS = ("history", "user", "like", "exclude", "only")
 LONGEST = 10_000  # items of a history
 CELLS = 1 << 23  # numbers that the model works on at once
-WIDTH = 400  # of them for each item of a history
 SHOWN = 2000  # items that a page can choose from
 EXPLAINED = 200  # items of a history that may be reasons, the latest
 HISTORY, CONTENT, POPULARITY = "history", "content", "popularity"
@@ -39,6 +38,8 @@ class About(exported.About):
     # of "parts": how much an item counts, as a share of that of the one behind it, and how many of the last count (0: all)
     decay: float
     last: int
+    # numbers that an item of a history takes while the model reads it, at a guess
+    width: int
     # items of a history that the model reads at most, the latest (0: all)
     longest: NotRequired[int]
 
@@ -193,7 +194,7 @@ class Recommender:
 
     def _cells(self, length: int) -> int:
         """Numbers that a history takes while the model reads it, at a guess."""
-        return length * WIDTH + len(self.known_.items)
+        return length * self.about["width"] + len(self.known_.items)
 
     @property
     def _longest(self) -> int:

@@ -14,7 +14,8 @@ Say = Callable[[str], None]
 Arrays = dict[str, np.ndarray]
 # What popularity adds to transitions: it decides between items that followed as often, or never.
 BACKOFF = 1e-3
-MOST_FOLLOWING = 1000  # of an item
+FULL = 4  # lists longer than this part of all items are no lists
+LISTED = 1 << 26  # entries of all lists of a model
 BLOCKWISE = "choose model.kind: item-knn, which is computed in blocks, or als"
 
 
@@ -46,10 +47,15 @@ def _transitions(settings: kinds.Transitions, matrix: Matrix, known: Known, seed
 
 
 def _lists(rows: np.ndarray, columns: np.ndarray, weights: np.ndarray, items: int) -> Arrays:
-    """Entries of a matrix [I, I] as lists of the largest of each row; places that a short list has left weigh nothing."""
+    """Entries of a matrix [I, I] as lists of the largest of each row; places that a short list has left weigh nothing. Where lists would
+    be long the matrix itself is quicker."""
     order = np.lexsort((columns, -weights, rows))
     counts = np.bincount(rows, minlength=items)
-    width = int(min(MOST_FOLLOWING, max(1, counts.max(initial=1))))
+    width = int(min(LISTED // items + 1, max(1, counts.max(initial=1))))
+    if FULL * width >= items:
+        dense = np.zeros((items, items), np.float32)
+        dense[rows, columns] = weights
+        return {"dense": dense}
     place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     kept = order[place < width]
     neighbours, found = np.zeros((items, width), np.int32), np.zeros((items, width), np.float32)
@@ -59,17 +65,20 @@ def _lists(rows: np.ndarray, columns: np.ndarray, weights: np.ndarray, items: in
 
 
 def _item_knn(settings: kinds.ItemKnn, matrix: Matrix, known: Known, seed: int, say: Say) -> Arrays:
+    """Of each item the nearest ones vote for it: those that it is near itself may have others that are nearer."""
     taken = torch.from_numpy(matrix.counts.astype(np.float32))
-    neighbours, weights = [], []
+    voters, items, weights = [], [], []
     for first, block in gram(matrix):
         common, mine = torch.from_numpy(block), taken[first : first + len(block), None]
         near = alike(common, mine, taken[None], matrix.users, settings.similarity)
         if settings.shrink:
             near = near * common / (common + settings.shrink)
         places, values = largest(first, near.numpy(), settings.neighbours)
-        neighbours.append(places)
-        weights.append(values)
-    return {"neighbours": np.concatenate(neighbours), "weights": np.concatenate(weights)}
+        there = values > 0
+        voters.append(places[there])
+        items.append(first + np.nonzero(there)[0])
+        weights.append(values[there])
+    return _lists(*(np.concatenate(part) for part in (voters, items, weights)), matrix.items)
 
 
 def _content(settings: kinds.Content, matrix: Matrix, known: Known, seed: int, say: Say) -> Arrays:
