@@ -371,26 +371,24 @@ def test_int8_is_kept_if_it_costs_little(case, prepared, settings, tmp_path):
     prepared(case)
     more = ["train.steps=60", "train.validate_every=60"]
     run = pretrain(config_path(case), settings(case, tmp_path / "run", *more))
-    path = export_onnx(run, int8=True)
-    assert_cost_little(path)
-    assert len(Model(path).predict(case.asked)) == len(case.asked)
+    assert_costs_little(case, run)
 
 
+@pytest.mark.slow
 @each_of(FITTED)
-def test_what_is_fitted_is_rounded_or_has_no_weights_to_round(case, trained, prepared):
+def test_int8_of_what_is_fitted_is_kept_too_unless_it_has_no_weights(case, trained, prepared):
     prepared(case)
     try:
-        path = export_onnx(trained(case), int8=True)
+        assert_costs_little(case, trained(case))
     except ConfigError as error:
         assert "no weights to round" in str(error)
-        return
-    assert_cost_little(path)
-    path.unlink()
 
 
-def assert_cost_little(path):
-    report = json.loads((path.parent / "parity-int8.json").read_text("utf-8"))
+def assert_costs_little(case, run: Path) -> None:
+    path = export_onnx(run, int8=True)
+    report = json.loads((run / "export" / "parity-int8.json").read_text("utf-8"))
     assert report.get("loss", report.get("mean_difference")) <= report["allowed"]
+    assert len(Model(path).predict(case.asked)) == len(case.asked)
 
 
 # --- figures ---
