@@ -231,7 +231,7 @@ def predict(  # noqa: PLR0913
     output: Annotated[
         str | None,
         typer.Option(
-            help="With --users: where to, a line each of user, place and item.",
+            help="With --users: where to, a line each of user, place and item; of a model that makes images: the picture of them.",
             metavar="FILE.parquet|.csv|.jsonl",
             show_default=False,
             parser=flags.path,

@@ -34,14 +34,15 @@ def predict(  # noqa: PLR0913
     """
     console = Console()
     documents.require_fit(of)
-    for flag, path in (pictures or {}).items():
-        if path != STDIN:
+    for flag, path in [*(pictures or {}).items(), ("output", who.output)]:
+        if path not in (STDIN, None):
             refusals.require_file(path, f"--{flag}")
     loaded = load_model(model, console.warn)
+    pictures, who = recommending.parted(loaded, pictures or {}, who)
     if recommending.is_of_all(loaded, who):
         return recommending.all_users(loaded, who, options or {})
     inputs = recommending.inputs(who, list(inputs))
-    _require_pictures(loaded, pictures or {})
+    _require_pictures(loaded, pictures)
     require_json(options or {}, as_json)
     if uncertain is not None:
         least_sure.require_classes(loaded)

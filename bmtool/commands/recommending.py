@@ -50,6 +50,13 @@ def inputs(who: Who, given: list[str]) -> list[str]:
     return [json.dumps(asked, ensure_ascii=False)]
 
 
+def parted(loaded: Loaded, pictures: dict[str, str], who: Who) -> tuple[dict[str, str], Who]:
+    """Of any model but those that recommend, `--output` is a picture, or nothing."""
+    if who.output is None or loaded.entry.gives == "ranking":
+        return pictures, who
+    return pictures | {"output": who.output}, who._replace(output=None)
+
+
 def is_of_all(loaded: Loaded, who: Who) -> bool:
     """Whether all users are asked about. ConfigError for a model that recommends nothing, and for flags that do not go together."""
     if who == NOBODY:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bmtool.base.console import Console
-from bmtool.base.files import SUMS, read_json, write_json, write_sums
+from bmtool.base.files import SUMS, allocate, read_json, write_json, write_sums
 from bmtool.config.interactions import InteractionData
 from bmtool.config.schema import BaseConfig
 from bmtool.data import prepared, splitting
@@ -143,11 +143,17 @@ def _rows(new: Path, spill: Spill, users: Names, items: Names) -> list[int]:
 
 
 def _empty(path: Path, kind: type, length: int) -> np.ndarray:
-    """An array on the disk; numpy maps none without a row."""
+    """An array on the disk, where there is room for all of it; numpy maps none without a row. ResourceError on a disk that is too full."""
     if not length:
         np.save(path, np.zeros(0, kind))
         return np.zeros(0, kind)
-    return np.lib.format.open_memmap(path, "w+", np.dtype(kind), (length,))
+    held = np.dtype(kind)
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, {"descr": held.str, "fortran_order": False, "shape": (length,)})
+        size = stream.tell() + length * held.itemsize
+        allocate(stream, size)
+        stream.truncate(size)
+    return np.lib.format.open_memmap(path, "r+")
 
 
 def _titles(new: Path, items: Names, described: dict[str, tuple[str, str]], tally: Tally) -> None:
