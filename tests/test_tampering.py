@@ -312,6 +312,15 @@ def test_the_sums_of_the_model_in_the_box_are_those_of_its_files():
         assert files.file_checksum(folder / name) == checksum
 
 
+def test_a_list_of_checksums_that_lost_its_name_is_noticed(exported, tmp_path):
+    """Without it nothing would be compared."""
+    data, path = exported(SMALL).read_bytes(), tmp_path / "model.onnx"
+    for place in (data.rfind(SUMS.encode()), data.find(SUMS.encode())):
+        path.write_bytes(flipped(data, place + 4, 7))
+        with pytest.raises(DataError, match="damaged"):
+            open_model(path)
+
+
 @one_a_kit
 def test_any_flipped_byte_of_an_export_is_noticed_or_of_no_effect(case, exported, tmp_path):
     """The outputs of a model that still opens are those of the whole one: what was flipped is padding."""

@@ -27,6 +27,7 @@ _MODEL = "model.onnx"  # in the sums: what stands before the archive
 _BROKEN = (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError, OverflowError, IndexError, RuntimeError)
 _FIELD = 2047  # of the message, used by nobody: the tag of a field of bytes is (number << 3) | 2
 _ALIGN = 64
+_UTF8 = 0x800  # among the flags of an entry: how its name is written
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U64": "<u8", "U32": "<u4",
           "U16": "<u2", "U8": "u1", "BOOL": "?"}  # fmt: skip
 
@@ -86,7 +87,7 @@ class Packed:
                 entries = {entry.filename: entry for entry in archive.infolist()}
             with path.open("rb") as stream:
                 self._bytes = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
-            self._places = {name: (self._data(entry.header_offset), entry.file_size) for name, entry in entries.items()}
+            self._places = {name: (self._data(entry), entry.file_size) for name, entry in entries.items()}
             self._sums = {name: f"{entry.CRC:08x}" for name, entry in entries.items()}
             self.start = min(entry.header_offset for entry in entries.values())
         except _BROKEN as error:
@@ -102,9 +103,13 @@ class Packed:
         if sums != found | {_MODEL: checksum(self._model())}:
             raise damaged(str(self.path), "it is not what was exported", AGAIN)
 
-    def _data(self, header: int) -> int:
-        """Where an entry's bytes begin: behind its local header, its name and what pads it."""
+    def _data(self, entry: zipfile.ZipInfo) -> int:
+        """Where an entry's bytes begin: behind its local header, its name and what pads it. ValueError where that is another name."""
+        header = entry.header_offset
         name, extra = struct.unpack("<HH", self._bytes[header + 26 : header + 30])
+        held = bytes(self._bytes[header + 30 : header + 30 + name])
+        if held != entry.orig_filename.encode("utf-8" if entry.flag_bits & _UTF8 else "cp437"):
+            raise ValueError(f"a file in it has two names, {held!r} and {entry.orig_filename!r}")
         return header + 30 + name + extra
 
     def names(self) -> list[str]:

@@ -1,12 +1,12 @@
 """Prepared interactions as training and evaluation read them: see `tables.interactions.prepare`."""
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from bmtool.base.files import parse_json
 from bmtool.config.interactions import InteractionData
 from bmtool.data import prepared
 from bmtool.data.prepared import array
@@ -102,7 +102,9 @@ class Interactions:
     def profile(self, user: int) -> dict[str, str]:
         """The columns of a user's row; none without a table of users."""
         held = self._profiles
-        return json.loads(held.at(user) or "{}") if held is not None else {}
+        if held is None or not (row := held.at(user)):
+            return {}
+        return parse_json(row, dict[str, str], origin=f"{self.path}: user {user + 1}", again=prepared.AGAIN)
 
     @cached_property
     def _profiles(self) -> Texts | None:

@@ -27,13 +27,16 @@ class Baselines(Section):
 class Biases(Baselines):
     """The mean, how kindly a user rates, how well an item is liked (baseline estimates, Koren 2010): the floor of every comparison."""
 
+    # the mean, and how users and items differ from it
     kind: Literal["biases"]
 
 
 class Svd(Section):
     """Biases, and factors of users and items whose products are added to them (Koren et al. 2009), by alternating least squares."""
 
+    # biases and factors
     kind: Literal["svd"]
+    # numbers of a user and of an item
     factors: int = Field(50, ge=1, le=1024)
     # pulls factors to 0, as so much for each rating of a user or item
     l2: float = Field(0.1, gt=0, le=1e6)
@@ -44,6 +47,7 @@ class Svd(Section):
 class SvdPp(Svd):
     """svd in which whatever a user rated says something of them, however it was rated (SVD++, Koren 2008), by alternating least squares."""
 
+    # biases, factors, and what was rated at all
     kind: Literal["svdpp"]
     # pulls what having rated an item says to 0
     l2_implicit: float = Field(300.0, gt=0, le=1e6)
@@ -53,7 +57,9 @@ class Bpmf(Section):
     """svd as a mean over all factors that the ratings allow, not the best ones alone (Salakhutdinov and Mnih 2008), by Gibbs sampling: how
     strongly factors are pulled to their mean is drawn with them."""
 
+    # biases and factors, as a mean over draws
     kind: Literal["bpmf"]
+    # numbers of a user and of an item
     factors: int = Field(16, ge=1, le=256)
     # rounds before the first one that counts
     burn_in: int = Field(10, ge=1, le=10_000)
@@ -78,12 +84,14 @@ class Knn(Baselines):
 class ItemKnn(Knn):
     """How the user rated similar items, against the biases (Koren 2010)."""
 
+    # similar items that the user rated
     kind: Literal["item-knn"]
 
 
 class UserKnn(Knn):
     """How similar users rated the item, against the biases."""
 
+    # similar users who rated the item
     kind: Literal["user-knn"]
     pull: float = Field(1.0, ge=0, le=1e6)
 
@@ -94,6 +102,7 @@ Part = Annotated[Biases | Svd | SvdPp | Bpmf | ItemKnn | UserKnn, Field(discrimi
 class Blend(Section):
     """Several models added up; how much each counts is solved for on the validation split."""
 
+    # several of these added up
     kind: Literal["blend"]
     # sections of other kinds
     parts: Annotated[list[Part], Field(min_length=2, max_length=10)]

@@ -182,6 +182,7 @@ class Blend(Section):
 class BprMf(Steps):
     """Vectors of users and items, learned from pairs of an item that was taken and one that was not (BPR, Rendle et al. 2009)."""
 
+    # vectors from pairs of taken and not taken
     kind: Literal["bpr-mf"]
     # numbers of a vector
     width: int = Field(64, ge=1, le=4096)
@@ -192,6 +193,7 @@ class BprMf(Steps):
 class LightGcn(Section):
     """Vectors that are averaged along the graph of who took what, learned from pairs as those of bpr-mf (LightGCN, He et al. 2020)."""
 
+    # vectors averaged along the graph
     kind: Literal["lightgcn"]
     # numbers of a vector
     width: int = Field(64, ge=1, le=4096)
@@ -204,6 +206,7 @@ class LightGcn(Section):
 class SasRec(Section):
     """A language model whose tokens are items (SASRec, Kang and McAuley 2018): the next one, by attention to those before it."""
 
+    # a language model of items
     kind: Literal["sasrec"]
     # numbers that an item is inside of the network; a multiple of twice the heads
     width: int = Field(64, ge=8, le=4096)
