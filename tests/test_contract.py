@@ -364,6 +364,12 @@ def test_an_export_in_another_directory_answers_alone(case, exported, tmp_path):
     assert report["largest_difference"] <= report["tolerance"]
 
 
+def test_a_recurrent_network_is_exported_again_in_the_same_process(trained, tmp_path):
+    """Of which torch would keep the length that was traced."""
+    once, again = (export_onnx(trained("text-classification-rnn"), output=str(tmp_path / name)) for name in ("a", "b"))
+    assert once.read_bytes() == again.read_bytes()
+
+
 @pytest.mark.slow
 @each_of(ROUNDED)
 def test_int8_is_kept_if_it_costs_little(case, prepared, settings, tmp_path):

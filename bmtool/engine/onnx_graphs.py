@@ -15,6 +15,7 @@ from onnx import compose, helper, numpy_helper
 from torch import Tensor, nn
 
 DYNAMIC = torch.export.Dim.DYNAMIC
+RECURRENT = (torch.ops.aten.lstm.input, torch.ops.aten.gru.input)
 
 
 def trace(
@@ -30,6 +31,9 @@ def trace(
     shapes = tuple(  # of one variadic argument
         {axis: DYNAMIC for axis, name in enumerate(dynamic[key]) if isinstance(name, str)} for key in arguments
     )
+    # torch keeps how it took these layers apart for the traced length, and would take them apart so in the next trace, too.
+    for layer in RECURRENT:
+        layer._dispatch_cache.clear()
     loud = logging.getLogger("torch.onnx")
     level = loud.level
     loud.setLevel(logging.ERROR)
