@@ -123,6 +123,7 @@ def furnish(folder: Path) -> None:
         "data/text-classification",
         "data/token-classification",
         "data/question-answering",
+        "data/click-prediction",
         "data/recommendation",
     ):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("parcels.csv"))

@@ -29,7 +29,7 @@ class Root(nn.Module):
 
     def __init__(self, modules: Mapping[str, nn.Module]):
         super().__init__()
-        self.parts = nn.ModuleDict(modules)
+        self.parts = nn.ModuleList(modules.values())
 
     def forward(self, compute: Callable[..., Any], *given: Any) -> Any:
         """`compute(*given)`; all processes compute at once, with the same calls of blocks."""
