@@ -147,8 +147,8 @@ class BprMf(Pairwise):
 
     def scorer(self) -> nn.Module:
         items = self.modules["items"].weight.detach()
-        # A copy: what is shared out is held for as long as it is asked for.
-        vectors = items.float().cpu().numpy().copy()
+        # A copy: what numpy has seen is never let go, and what is shared out is.
+        vectors = items.float().cpu().clone().numpy()
         return Linear({"left": vectors, "right": vectors}, len(vectors), decay=self.config.model.decay).to(items.device)  # type: ignore[union-attr]
 
 
