@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from bmtool.base.console import Console
 from bmtool.base.files import temporary
 from bmtool.base.needs import needs
-from bmtool.commands import refusals
 from bmtool.commands.loading import Loaded, options_of
 from bmtool.errors import ConfigError
 
@@ -76,7 +75,6 @@ def all_users(loaded: Loaded, who: Who, options: dict[str, Any]) -> None:
     console, path = Console(), Path(str(who.output))
     if path.suffix.lower() not in WRITERS:
         raise ConfigError(f"--output: {path} is none of {', '.join(WRITERS)}")
-    refusals.require_file(str(path), "--output")
     asked = options_of(loaded, {"reasons": 0} | options)
     names, count = iter(loaded.predictor.users()), 0
     working = temporary(path)

@@ -353,7 +353,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Ranking:
-    """Items, the best first. `source` is what they follow from: history, content or popularity;"""
+    """Items, the best first. `source` is what they follow from: history, content or popularity."""
 
     places: tuple[Place, ...]
     source: str

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bmtool.tables.interactions.models import Arrays
 from bmtool.tables.interactions.store import Rows
 
-Arrays = dict[str, np.ndarray]
 CELLS = 1 << 16  # ratings of users or items that are looked at together, with what fills up rows
 ROUNDS = 20  # of biases, after which they no longer move
 EPSILON = 1e-12

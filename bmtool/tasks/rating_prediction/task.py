@@ -1,6 +1,5 @@
 """rating-prediction as the engine sees it: all its models are solved for."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -10,12 +9,13 @@ import numpy as np
 from safetensors.numpy import save
 
 from bmtool.engine import task
-from bmtool.engine.task import Allowed, Best, Graph, Identity, require_examples
+from bmtool.engine.task import Allowed, Best, Graph
 from bmtool.errors import DataError
 from bmtool.measure.numbers import NumberMeter
 from bmtool.predict.assets import Folder, Held, arrays
 from bmtool.predict.backends import TorchBackend
 from bmtool.tables.interactions.known import Known
+from bmtool.tables.interactions.models import RULE, as_part, begun, of_part
 from bmtool.tables.interactions.store import Interactions, open_same
 from bmtool.tasks.rating_prediction import solve
 from bmtool.tasks.rating_prediction.config import Config
@@ -23,7 +23,6 @@ from bmtool.tasks.rating_prediction.modules import Part, Rater, graph
 from bmtool.tasks.rating_prediction.predict import RATINGS, REASONS, VALUE, Predictor
 from bmtool.tasks.rating_prediction.ratings import Arrays, Ratings
 
-RULE = "split.txt"
 BOUNDS, SCALE = (
     "bounds",
     "scale",
@@ -44,9 +43,7 @@ class Task(task.Fitted):
     @classmethod
     def fresh(cls, config: Config) -> "Task":
         """DataError without training or validation rows, or where all ratings are equal."""
-        held = open_same(config.data)
-        for split in ("train", "valid"):
-            require_examples(split, len(held.split(split)))
+        held, identity = begun(config.data)
         train = held.split("train")
         values = np.asarray(train.values)
         if not np.ptp(values):
@@ -57,7 +54,7 @@ class Task(task.Fitted):
         taken = train.popularity(len(held.items))
         known = Known(held.items, held.titles, None, None, taken, held.users, train.bounds, train.items)
         made = cls(config, known, values, held.manifest["rule"])
-        made.identity = Identity(held.manifest["data_hash"], hashlib.sha256(held.items.hashes.tobytes()).hexdigest())
+        made.identity = identity
         return made
 
     @classmethod
@@ -80,7 +77,7 @@ class Task(task.Fitted):
             return
         best: Arrays = {}
         for arrays_ in solve.fit(settings, ratings, seed=self.config.seed, say=say):
-            self.load({BOUNDS: bounds, SCALE: np.array([1.0, 0.0])} | _named(0, arrays_))
+            self.load({BOUNDS: bounds, SCALE: np.array([1.0, 0.0])} | as_part(0, arrays_))
             figures = self._figures()
             if self.best.is_better(figures["valid/rmse"], (self.result or {}).get("valid/rmse")):
                 best, self.result = self._arrays, figures
@@ -96,7 +93,7 @@ class Task(task.Fitted):
             *_, last = alone.fit(say)
             figures = alone.result or last
             say(f"{section.kind} alone: rmse {figures['valid/rmse']:.4f}")
-            held |= _named(number, _own(0, alone.arrays()))
+            held |= as_part(number, of_part(0, alone.arrays()))
             said.append(alone.predictor().values(*self._known(valid), output="unclipped"))
         held[SCALE] = solve.weights(np.stack(said, axis=1), valid.values)
         told = ", ".join(f"{part.kind} {one:.3f}" for part, one in zip(self.config.model.parts, held[SCALE].tolist()))
@@ -128,7 +125,7 @@ class Task(task.Fitted):
     def graphs(self) -> list[Graph]:
         settings = self.config.model
         chosen = settings.parts if settings.kind == "blend" else [settings]
-        parts = [Part(_own(number, self._arrays), part) for number, part in enumerate(chosen)]
+        parts = [Part(of_part(number, self._arrays), part) for number, part in enumerate(chosen)]
         *scale, constant = self._arrays[SCALE].tolist()
         rater = Rater(parts, np.array(scale), self._arrays[BOUNDS], constant)
         return [graph(rater, (len(self.known.users), len(self.known.items)))]
@@ -157,12 +154,3 @@ class Task(task.Fitted):
 
     def predictor(self) -> Predictor:
         return Predictor(self.about(), TorchBackend(self.graphs()), Held(self.files))
-
-
-def _named(number: int, arrays_: Arrays) -> Arrays:
-    return {f"{number}.{name}": values for name, values in arrays_.items()}
-
-
-def _own(number: int, arrays_: Arrays) -> Arrays:
-    begin = f"{number}."
-    return {name.removeprefix(begin): values for name, values in arrays_.items() if name.startswith(begin)}

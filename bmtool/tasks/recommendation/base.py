@@ -1,17 +1,17 @@
 """What all models of recommendation share, fitted and trained: items and users, figures, what an answer is made from."""
 
-import hashlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from torch import nn
 
-from bmtool.engine.task import Allowed, Best, Graph, Identity, require_examples
+from bmtool.engine.task import Allowed, Best, Graph, Identity
 from bmtool.measure.topn import RankingMeter
 from bmtool.predict.assets import Held
 from bmtool.predict.backends import TorchBackend
 from bmtool.tables.interactions.known import Known
+from bmtool.tables.interactions.models import RULE, begun
 from bmtool.tables.interactions.store import Interactions, open_same
 from bmtool.tasks.recommendation.config import Config
 from bmtool.tasks.recommendation.modules import graph
@@ -41,11 +41,9 @@ class Recommends:
     @classmethod
     def fresh(cls: type[T], config: Config) -> T:
         """DataError without training or validation rows."""
-        held = open_same(config.data)
-        for split in ("train", "valid"):
-            require_examples(split, len(held.split(split)))
+        held, identity = begun(config.data)
         made = cls(config, Known.of(held), held.manifest["rule"])
-        made.identity = Identity(held.manifest["data_hash"], hashlib.sha256(held.items.hashes.tobytes()).hexdigest())
+        made.identity = identity
         return made
 
     @classmethod
@@ -81,6 +79,3 @@ class Recommends:
 
     def meter(self) -> RankingMeter:
         return RankingMeter(self.known.measured())
-
-
-RULE = "split.txt"

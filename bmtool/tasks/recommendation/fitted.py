@@ -11,6 +11,7 @@ from bmtool.engine.task import Fitted
 from bmtool.measure.bootstrap import BLOCK
 from bmtool.predict.ranking import Evaluation
 from bmtool.tables.interactions import examples
+from bmtool.tables.interactions.models import as_part, of_part
 from bmtool.tasks.recommendation import solve
 from bmtool.tasks.recommendation.base import Recommends
 from bmtool.tasks.recommendation.blending import weigh
@@ -90,7 +91,7 @@ class FittedRecommender(Recommends, Fitted):
         parts, out = self.config.model.parts, solve.Arrays()
         for number, part in enumerate(parts):
             made = solve.fit(part, matrix, self.known, seed=self.config.seed, say=say)
-            out |= {f"{number}.{name}": values for name, values in made.items()}
+            out |= as_part(number, made)
         modules = [self._part(number, out) for number in range(len(parts))]
         if self._scale is None:
             self._scale = weigh(modules, self.held, self.config.model.weights)
@@ -117,9 +118,7 @@ class FittedRecommender(Recommends, Fitted):
         return self._linear(settings, arrays)
 
     def _part(self, number: int, arrays: solve.Arrays) -> Linear:
-        begin = f"{number}."
-        held = {name.removeprefix(begin): values for name, values in arrays.items() if name.startswith(begin)}
-        return self._linear(self.config.model.parts[number], held)
+        return self._linear(self.config.model.parts[number], of_part(number, arrays))
 
     def _linear(self, settings: object, arrays: solve.Arrays) -> Linear:
         decay, last = getattr(settings, "decay", 1.0), getattr(settings, "last", None)

@@ -7,12 +7,13 @@ import torch
 
 from bmtool.base.memory import require_room
 from bmtool.tables.interactions.known import Known
+from bmtool.tables.interactions.models import Arrays
 from bmtool.tasks.recommendation import config as kinds
 from bmtool.tasks.recommendation.modules import alike, solved
 from bmtool.tasks.recommendation.products import Matrix, gram, largest, singular, whole_gram
 
 Say = Callable[[str], None]
-Arrays = dict[str, np.ndarray]
+
 # What popularity adds to transitions: it decides between items that followed as often, or never.
 BACKOFF = 1e-3
 FULL = 4  # lists longer than this part of all items are no lists
